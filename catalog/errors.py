@@ -1,0 +1,144 @@
+"""What goes wrong, for whom, and what it is called.
+
+    ServiceError                     code for machines, sentence for people, hint where there is a way out
+      InvalidRequest   invalid       the caller's mistake                                  HTTP 400  gRPC INVALID_ARGUMENT
+        LinesRejected                lines of line protocol that were refused
+        UnsupportedFeature           something this version does not do                    HTTP 400
+      Unauthenticated, Forbidden     who are you; you may not                              401, 403  UNAUTHENTICATED, PERMISSION_DENIED
+      NotFound         not_found     a name that does not exist                            404       NOT_FOUND
+      Conflict         conflict      a name that exists already                            409       ALREADY_EXISTS (sent as INVALID_ARGUMENT)
+      TooLarge         too_large     a body or message beyond a limit                      413       INVALID_ARGUMENT
+      LimitReached     limit         an option's limit (databases, tables, columns)        422       INVALID_ARGUMENT
+      Unavailable      unavailable   not now; the same request may work later              503       UNAVAILABLE
+      Damaged          damaged       stored bytes that are not what was written            500       INTERNAL
+      (anything else)  internal      ours; the details are in the log                      500       INTERNAL
+
+E1  Every class has a `code` of its own, and a code never changes its meaning.
+E2  An error that crosses a process boundary comes out as it went in: decode_error(encode_error(e)) equals e.
+
+Held by tests/unit/catalog/test_errors.py (E1, E2).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """The base of everything a caller may be told."""
+
+    code: ClassVar[str] = "internal"
+    kind: ClassVar[str] = "internal"
+    hint: str | None = None
+
+    def __init__(self, message: str, *, hint: str | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: Mapping[str, Any] = details
+        if hint is not None:
+            self.hint = hint
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, ServiceError)
+            and type(self) is type(other)
+            and (self.message, self.hint, dict(self.details)) == (other.message, other.hint, dict(other.details))
+        )
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.message))
+
+
+class InvalidRequest(ServiceError):
+    code = "invalid_request"
+    kind = "invalid"
+
+
+class LinesRejected(InvalidRequest):
+    """Lines were refused. `stored` tells whether the other lines of the body were kept."""
+
+    code = "lines_rejected"
+
+    def __init__(self, message: str, *, rejected: Sequence[Mapping[str, Any]], stored: bool, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, rejected=[dict(line) for line in rejected], stored=stored)
+
+
+class UnsupportedFeature(InvalidRequest):
+    code = "unsupported"
+
+
+class Unauthenticated(ServiceError):
+    code = "unauthenticated"
+    kind = "unauthenticated"
+
+
+class Forbidden(ServiceError):
+    code = "forbidden"
+    kind = "forbidden"
+
+
+class NotFound(ServiceError):
+    code = "not_found"
+    kind = "not_found"
+
+
+class DatabaseNotFound(NotFound):
+    code = "database_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"database not found: {name}", name=name)
+
+
+class TableNotFound(NotFound):
+    code = "table_not_found"
+
+    def __init__(self, database: str, table: str) -> None:
+        super().__init__(f"table not found: {table} in database {database}", database=database, table=table)
+
+
+class Conflict(ServiceError):
+    code = "conflict"
+    kind = "conflict"
+
+
+class TooLarge(ServiceError):
+    code = "too_large"
+    kind = "too_large"
+
+
+class LimitReached(ServiceError):
+    code = "limit_reached"
+    kind = "limit"
+
+
+class Unavailable(ServiceError):
+    code = "unavailable"
+    kind = "unavailable"
+
+
+class Damaged(ServiceError):
+    code = "damaged"
+    kind = "damaged"
+
+
+def _classes(base: type[ServiceError]) -> dict[str, type[ServiceError]]:
+    found = {base.code: base}
+    for child in base.__subclasses__():
+        found |= _classes(child)
+    return found
+
+
+def encode_error(error: ServiceError) -> bytes:
+    """The error as JSON, for a place beside the message (Flight's extra_info)."""
+    return json.dumps(
+        {"code": error.code, "kind": error.kind, "message": error.message, "hint": error.hint, "details": dict(error.details)}
+    ).encode()
+
+
+def decode_error(data: bytes) -> ServiceError:
+    """The error that `encode_error` wrote; an unknown code becomes a plain ServiceError of the same words."""
+    fields = json.loads(data)
+    found = _classes(ServiceError).get(fields["code"], ServiceError)
+    error = found.__new__(found)
+    ServiceError.__init__(error, fields["message"], hint=fields["hint"], **fields["details"])
+    return error

@@ -1,0 +1,31 @@
+"""The native extension; everything else about the package stands in pyproject.toml."""
+
+from glob import glob
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, ExecError, PlatformError
+
+NO_COMPILER = "Flightline needs a C++17 compiler and Python's headers: install them (Debian: apt-get install g++ python3-dev) and try again."
+
+
+class BuildNative(build_ext):
+    def build_extension(self, ext: Extension) -> None:
+        try:
+            super().build_extension(ext)
+        except (CompileError, ExecError, PlatformError, FileNotFoundError) as error:
+            raise SystemExit(f"{NO_COMPILER} ({error})") from None
+
+
+setup(
+    ext_modules=[
+        Extension(
+            "engine._native",
+            sources=sorted(glob("engine/native/*.cpp")),
+            depends=sorted(glob("engine/native/*.h")),
+            extra_compile_args=["-std=c++17", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra"],
+            language="c++",
+        )
+    ],
+    cmdclass={"build_ext": BuildNative},
+)
