@@ -1,0 +1,105 @@
+"""The compiled part: line protocol in, series numbers, sorted rows out. Sources in engine/native.
+
+Every function that touches rows releases the GIL. A `Buffer` is anything with the buffer protocol (bytes, pyarrow.Buffer,
+memoryview); what comes back as `memoryview` owns its bytes and can be wrapped with pyarrow.py_buffer.
+Field types are catalog.schema.FieldType: 1 float, 2 integer, 3 uinteger, 4 string, 5 boolean.
+Precisions are engine.lineprotocol.precision.Precision: 0 auto, 1 second, 2 millisecond, 3 microsecond, 4 nanosecond.
+"""
+
+from collections.abc import Buffer, Sequence
+from typing import Any
+
+class SeriesIndex:
+    """One table's series: a number (dense, from 0) for each combination of tag values, null being a value.
+
+    Any number of threads may read while one writes; the caller keeps writers apart.
+    """
+
+    def __init__(self, tag_count: int) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def tag_count(self) -> int: ...
+    @property
+    def memory_bytes(self) -> int: ...
+    def add_tags(self, count: int) -> None:
+        """More tags at the end of the key; null in every series known so far."""
+    def resolve(self, columns: Sequence[Any], rows: int) -> memoryview:
+        """The series number of each row (int32), new series added. `columns`: one Arrow array per tag, string or large_string
+        or dictionary of string (anything with __arrow_c_array__), None for a tag that is null in all rows."""
+    def codes(self, tag: int, series: Buffer | None = None) -> memoryview:
+        """The value code (int32, -1 for null) of a tag for each series number given; for all series without."""
+    def values(self, tag: int) -> Any:
+        """The distinct values of a tag by code, as an object with __arrow_c_array__ (utf8)."""
+    def set_floor(self, time_ns: int) -> None:
+        """Rows at or before this may exist in files: series first seen from now on count them as late."""
+    def arrive(self, series: Buffer, times: Buffer) -> tuple[int, int, int]:
+        """Take note of rows in order of arrival: (late rows, earliest, latest late time). A row is late when its time is not
+        after the newest seen of its series (or the floor); only late rows can be duplicates."""
+    def newest(self, series: Buffer | None = None) -> memoryview:
+        """The newest time seen of each series (int64)."""
+    def define(self, series: Buffer, epoch: int) -> memoryview:
+        """Those of `series` not yet defined in `epoch`, each once (int32), and marks them defined. One epoch at a time."""
+
+class LineSchema:
+    """What the parser knows of one database: its tables, their columns and series. One writer, any number of readers."""
+
+    def __init__(self, *, extend_tags: bool = False, column_limit: int = 0) -> None: ...
+    def put_table(self, name: str, tags: Sequence[str], fields: Sequence[tuple[str, int]], index: SeriesIndex) -> None:
+        """Make a table known, or widen it (same index)."""
+    def drop_table(self, name: str) -> None: ...
+    @property
+    def memory_bytes(self) -> int: ...
+
+class ParsedTable:
+    """The rows of one table in one body. Columns a line lacks are null in its row."""
+
+    name: str
+    is_new: bool
+    rows: int
+    new_tags: list[str]
+    new_fields: list[tuple[str, int]]
+    time_min_ns: int
+    time_max_ns: int
+    @property
+    def new_series(self) -> int:
+        """Combinations of tags that the index did not know when the body was parsed."""
+    def settle(self, index: SeriesIndex) -> None:
+        """Give the unknown series their numbers. Call once, as the index's writer; before __arrow_c_array__.
+        The index must have all of the table's tags, new ones included."""
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        """A struct of `series` (int32), `time` (timestamp ns) and the fields that any row has, in table order."""
+
+class Parsed:
+    lines: int
+    rows: int
+    tables: list[ParsedTable]
+    errors: list[tuple[int, str, str]]
+    """(physical line number, message, the line up to 1024 bytes)"""
+
+def parse(
+    schema: LineSchema,
+    body: Buffer,
+    precision: int,
+    now_ns: int,
+    *,
+    stop_at_first_error: bool = False,
+    tables_left: int = -1,
+    table_count: int = 0,
+) -> Parsed:
+    """Line protocol to columns. Pure: neither the schema nor any index changes, whatever the body says."""
+
+def sort_rows(series: Buffer, times: Buffer, rank: Buffer | None = None) -> tuple[memoryview | None, memoryview | None]:
+    """Stable order by (series, time), or by (rank[series], time): (indices int32, starts int32).
+    indices is None when the rows are in order already; starts is None when no key occurs twice, else the sorted
+    positions at which a new key begins."""
+
+def last_valid(
+    count: int, indices: Buffer | None, starts: Buffer, validity: Buffer | None, offset: int
+) -> memoryview:
+    """For each run of equal keys the row (int32, unsorted numbering) whose value stands: the last valid one, or the last."""
+
+def remap(numbers: Buffer, mapping: Buffer) -> memoryview:
+    """mapping[n] for each n (int32)."""
+
+def series_runs(series: Buffer) -> tuple[memoryview, memoryview]:
+    """Of sorted series numbers: (each number once, the position where its rows begin)."""
