@@ -102,5 +102,8 @@ def last_valid(count: int, indices: Buffer | None, starts: Buffer, validity: Buf
 def remap(numbers: Buffer, mapping: Buffer) -> memoryview:
     """mapping[n] for each n (int32); ValueError for a number outside the mapping."""
 
+def assign(mapping: bytearray, numbers: Buffer, values: Buffer) -> None:
+    """mapping[numbers[i]] = values[i] (int32)."""
+
 def series_runs(series: Buffer) -> tuple[memoryview, memoryview]:
     """Of rows grouped by series: (the number of each run, the position where it begins), both int32."""

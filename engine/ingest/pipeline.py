@@ -18,11 +18,13 @@ import pyarrow as pa
 
 from catalog.catalog import Catalog
 from catalog.errors import InvalidRequest, LinesRejected
+from catalog.growth import SchemaMoved, WantedTable
+from catalog.schema import FieldType
 from engine._native import Parsed, parse
 from engine.batch import TableRows, WriteBatch
 from engine.buffer.series import DatabaseSeries, SeriesRegistry
 from engine.clock import Clock
-from engine.ingest.admission import Admission, SchemaMoved, WantedTable
+from engine.ingest.admission import Admission
 from engine.metrics import Metrics
 from engine.requests import RejectedLine, WriteReport, WriteRequest
 from engine.settings import Settings
@@ -93,11 +95,15 @@ class Ingest:
     def _admit(self, database_name: str, series: DatabaseSeries, drops: int, parsed: Parsed) -> WriteBatch:
         """The rows with their table ids and series numbers; SchemaMoved when what the parser knew is no longer so."""
         wanted = [
-            WantedTable(table.name, table.is_new, tuple(table.new_tags), tuple(table.new_fields))
+            WantedTable(
+                table.name,
+                None if table.is_new else series.known[table.name].id,
+                tuple(table.new_tags),
+                tuple((name, FieldType(kind)) for name, kind in table.new_fields),
+            )
             for table in parsed.tables
-            if table.is_new or table.new_tags or table.new_fields
         ]
-        homes = self._admission.admit(database_name, series, drops, wanted, [table.name for table in parsed.tables])
+        homes = self._admission.admit(database_name, series, drops, wanted)
         rows: list[TableRows] = []
         for table, home in zip(parsed.tables, homes.tables, strict=True):
             if table.new_series:

@@ -447,6 +447,35 @@ PyObject* remap(PyObject*, PyObject* args, PyObject* keywords) {
     return done ? mapped.view() : nullptr;
 }
 
+PyObject* assign(PyObject*, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"mapping", "numbers", "values", nullptr};
+    PyObject *mapping_object, *numbers_object, *values_object;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOO:assign", const_cast<char**>(names), &mapping_object, &numbers_object,
+                                     &values_object)) {
+        return nullptr;
+    }
+    Lent<int32_t> numbers, values;
+    if (!numbers.open(numbers_object, "numbers") || !values.open(values_object, "values")) return nullptr;
+    if (numbers.size() != values.size()) {
+        PyErr_SetString(PyExc_ValueError, "numbers and values differ in length");
+        return nullptr;
+    }
+    Py_buffer target;
+    if (PyObject_GetBuffer(mapping_object, &target, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS) != 0) return nullptr;
+    int32_t* out = static_cast<int32_t*>(target.buf);
+    const size_t length = size_t(target.len) / sizeof(int32_t);
+    const bool done = without_gil([&] {
+        for (size_t i = 0; i < numbers.size(); i++) {
+            const size_t number = size_t(uint32_t(numbers[i]));
+            if (number >= length) throw std::invalid_argument("numbers: a number is outside the mapping");
+            out[number] = values[i];
+        }
+    });
+    PyBuffer_Release(&target);
+    if (!done) return nullptr;
+    Py_RETURN_NONE;
+}
+
 PyObject* series_runs(PyObject*, PyObject* args, PyObject* keywords) {
     static const char* names[] = {"series", nullptr};
     PyObject* series_object;
@@ -474,6 +503,8 @@ PyMethodDef functions[] = {
      "last_valid(count, indices, starts, validity, offset) -> rows"},
     {"remap", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(remap)), METH_VARARGS | METH_KEYWORDS,
      "remap(numbers, mapping) -> numbers"},
+    {"assign", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(assign)), METH_VARARGS | METH_KEYWORDS,
+     "assign(mapping, numbers, values)"},
     {"series_runs", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(series_runs)), METH_VARARGS | METH_KEYWORDS,
      "series_runs(series) -> (numbers, starts)"},
     {nullptr, nullptr, 0, nullptr},
