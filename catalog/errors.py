@@ -136,9 +136,10 @@ def encode_error(error: ServiceError) -> bytes:
 
 
 def decode_error(data: bytes) -> ServiceError:
-    """The error that `encode_error` wrote; an unknown code becomes a plain ServiceError of the same words."""
+    """The error that `encode_error` wrote; a code unknown here becomes the class of its kind, with the same words."""
     fields = json.loads(data)
-    found = _classes(ServiceError).get(fields["code"], ServiceError)
+    known = _classes(ServiceError)
+    found = known.get(fields["code"]) or next((c for c in known.values() if c.kind == fields["kind"]), ServiceError)
     error = found.__new__(found)
     ServiceError.__init__(error, fields["message"], hint=fields["hint"], **fields["details"])
     return error

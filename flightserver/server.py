@@ -1,0 +1,54 @@
+"""The Flight server: each RPC is identity, handler, errors, and nothing else.
+
+Held by tests/integration/flight.
+Elsewhere: what the calls do (flightserver.handlers), what an error looks like (flightserver.errors).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow.flight as fl
+
+from engine.requests import NodeLike
+from flightserver.auth import Handshake
+from flightserver.errors import flight_errors
+from flightserver.handlers.actions import Actions, node_actions
+from flightserver.handlers.call import MIDDLEWARE, Call
+from flightserver.handlers.handover import HandoverDirectory
+from flightserver.handlers.queries import Queries
+from flightserver.handlers.writes import write_actions
+
+MESSAGE_BYTES_MAX = 1 << 30
+
+
+class EngineServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships no types
+    """Serves from construction on; `wait`, `shutdown` and `port` are FlightServerBase's."""
+
+    def __init__(
+        self,
+        node: NodeLike,
+        location: str,
+        *,
+        tls_certificates: Sequence[tuple[bytes, bytes]] | None = None,
+        handover_dir: Path | None = None,
+        max_message_bytes: int = MESSAGE_BYTES_MAX,
+    ) -> None:
+        handover = HandoverDirectory(handover_dir) if handover_dir else None
+        self._queries = Queries(node)
+        self._actions = Actions([*write_actions(node, handover, max_message_bytes), *node_actions(node)])
+        super().__init__(
+            location, auth_handler=Handshake(), tls_certificates=list(tls_certificates or []), middleware=dict(MIDDLEWARE)
+        )
+
+    def do_get(self, context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
+        call = Call.of(context)
+        with flight_errors(detailed=call.detailed):
+            return self._queries.stream(call, ticket.ticket)
+
+    def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterable[bytes]:
+        call = Call.of(context)
+        with flight_errors(detailed=call.detailed):
+            return self._actions.run(call, action.type, action.body)
+
+    def list_actions(self, context: fl.ServerCallContext) -> Iterator[fl.ActionType]:
+        return (fl.ActionType(name, description) for name, description in self._actions.names())

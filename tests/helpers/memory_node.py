@@ -1,0 +1,165 @@
+"""A node in a few lines: Arrow tables in a dict, SQL by DataFusion. What it answers, it really computes."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import datafusion
+import pyarrow as pa
+
+from catalog.errors import Conflict, DatabaseNotFound, InvalidRequest, LinesRejected, TableNotFound
+from engine.requests import (
+    DatabaseListing,
+    IngestOptions,
+    IngestSession,
+    QueryResult,
+    RejectedLine,
+    TableListing,
+    WriteReport,
+    WriteRequest,
+)
+
+NS_PER_UNIT = {0: 1, 1: 10**9, 2: 10**6, 3: 10**3, 4: 1}
+
+
+@dataclass
+class MemoryTable:
+    tags: tuple[str, ...]
+    rows: pa.Table
+
+
+@dataclass
+class MemoryNode:
+    """`fail_with`, when set, is raised by the next call that reads or writes."""
+
+    cluster_uuid: str = "00000000-0000-0000-0000-00000000c1u5"
+    node_id: str = "memory"
+    instance_id: str = "00000000-0000-0000-0000-000000000001"
+    databases: dict[str, dict[str, MemoryTable]] = field(default_factory=dict)
+    fail_with: Exception | None = None
+    requests: list[WriteRequest] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def write_lp(self, request: WriteRequest) -> WriteReport:
+        self._fail()
+        with self.lock:
+            self.requests.append(request)
+            text = bytes(request.body).decode()
+            if not text.strip():
+                raise InvalidRequest("incoming write was empty")
+            rows, rejected = 0, []
+            parsed: dict[str, list[dict[str, object]]] = {}
+            for number, line in enumerate(text.splitlines(), 1):
+                try:
+                    table, row = _parse(line, NS_PER_UNIT[request.precision])
+                    parsed.setdefault(table, []).append(row)
+                    rows += 1
+                except ValueError as error:
+                    rejected.append(RejectedLine(number, str(error), line[:1024]))
+            if rejected and not request.accept_partial:
+                lines = [
+                    {"line_number": r.line_number, "error_message": r.error_message, "original_line": r.original_line}
+                    for r in rejected
+                ]
+                raise LinesRejected("parsing failed for write_lp endpoint", rejected=lines, stored=False)
+            tables = self.databases.setdefault(request.database, {})
+            for name, found in parsed.items():
+                self._append(tables, name, pa.Table.from_pylist(found), tags=("host",))
+            return WriteReport(rows, tuple(rejected))
+
+    def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
+        raise NotImplementedError
+
+    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+        self._fail()
+        context = self._context(database)
+        try:
+            frame = context.sql(sql, param_values=dict(params)) if params else context.sql(sql)
+            schema = frame.schema()
+        except Exception as error:
+            raise InvalidRequest(f"Error while planning query: {str(error).removeprefix('DataFusion error: ')}") from None
+        return QueryResult(schema, _run(frame))
+
+    def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]:
+        return [DatabaseListing(name) for name in sorted(self.databases)]
+
+    def list_tables(self, database: str) -> Sequence[TableListing]:
+        tables = self._database(database)
+        return [TableListing("iox", name, "BASE TABLE", tables[name].rows.schema) for name in sorted(tables)]
+
+    def create_database(self, name: str, retention_ns: int | None = None) -> None:
+        if name in self.databases:
+            raise Conflict(f"attempted to create a resource that already exists: {name}")
+        self.databases[name] = {}
+
+    def drop_database(self, name: str) -> None:
+        self._database(name)
+        del self.databases[name]
+
+    def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None:
+        kinds = {"float64": pa.float64(), "int64": pa.int64(), "utf8": pa.string(), "bool": pa.bool_(), "uint64": pa.uint64()}
+        columns = [pa.field(tag, pa.string()) for tag in tags] + [pa.field(key, kinds[kind]) for key, kind in fields.items()]
+        self._database(database)[name] = MemoryTable(
+            tuple(tags), pa.schema([*columns, pa.field("time", pa.timestamp("ns"), False)]).empty_table()
+        )
+
+    def drop_table(self, database: str, name: str) -> None:
+        if self._database(database).pop(name, None) is None:
+            raise TableNotFound(database, name)
+
+    def health(self) -> dict[str, object]:
+        return {"status": "ok"}
+
+    def metrics_text(self) -> bytes:
+        return b"flightline_up 1\n"
+
+    def _fail(self) -> None:
+        if self.fail_with is not None:
+            error, self.fail_with = self.fail_with, None
+            raise error
+
+    def _database(self, name: str) -> dict[str, MemoryTable]:
+        if name not in self.databases:
+            raise DatabaseNotFound(name)
+        return self.databases[name]
+
+    def _append(self, tables: dict[str, MemoryTable], name: str, rows: pa.Table, tags: tuple[str, ...]) -> None:
+        if name in tables:
+            rows = pa.concat_tables([tables[name].rows, rows], promote_options="default")
+        tables[name] = MemoryTable(tags, rows)
+
+    def _context(self, database: str) -> datafusion.SessionContext:
+        options = (
+            datafusion.SessionConfig()
+            .with_create_default_catalog_and_schema(True)
+            .with_default_catalog_and_schema("public", "iox")
+            .with_information_schema(True)
+        )
+        context = datafusion.SessionContext(options)
+        with self.lock:
+            for name, table in self._database(database).items():
+                context.register_record_batches(name, [table.rows.to_batches()])
+        return context
+
+
+def _run(frame: datafusion.DataFrame) -> Iterator[pa.RecordBatch]:
+    try:
+        for batch in frame.execute_stream():
+            yield batch.to_pyarrow()
+    except Exception as error:
+        raise InvalidRequest(str(error).removeprefix("DataFusion error: ")) from None
+
+
+def _parse(line: str, ns_per_unit: int) -> tuple[str, dict[str, object]]:
+    """`table,host=a v=1,w=2 3`: the plainest line protocol there is."""
+    key, fields, time = line.split(" ")
+    table, *tags = key.split(",")
+    row: dict[str, object] = {}
+    for tag in tags:
+        name, value = tag.split("=")
+        row[name] = value
+    for entry in fields.split(","):
+        name, value = entry.split("=")
+        row[name] = float(value)
+    row["time"] = int(time) * ns_per_unit
+    return table, row
