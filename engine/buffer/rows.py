@@ -84,11 +84,11 @@ class TableData:
 
     @property
     def unsettled_rows(self) -> int:
-        return sum(batch.rows.num_rows for batch in self.open) + sum(run.rows.num_rows for run in self.runs)
+        return int(sum(batch.rows.num_rows for batch in self.open) + sum(run.rows.num_rows for run in self.runs))
 
     @property
     def unsettled_bytes(self) -> int:
-        return sum(batch.rows.nbytes for batch in self.open) + sum(run.rows.nbytes for run in self.runs)
+        return int(sum(batch.rows.nbytes for batch in self.open) + sum(run.rows.nbytes for run in self.runs))
 
     @property
     def held_bytes(self) -> int:

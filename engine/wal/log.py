@@ -8,7 +8,6 @@ G3  After OutcomeUnknown nothing is appended until `resolve` has told the outcom
 Held by tests/unit/engine/test_wal_log.py (G1-G3), tests/crash/test_wal.py.
 """
 
-import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,16 +15,10 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from catalog.errors import Damaged
 from engine.paths import NodePaths, number_of
-from engine.storage.base import (
-    ObjectExists,
-    ObjectInfo,
-    ObjectMissing,
-    ObjectStore,
-    OutcomeUnknown,
-    StoreFull,
-    StoreUnavailable,
-)
+from engine.storage.base import ObjectExists, ObjectInfo, ObjectMissing, ObjectStore, OutcomeUnknown
+from engine.storage.local import explain, sync_directory
 
 Pieces = Sequence[pa.Buffer | bytes]
 
@@ -89,7 +82,7 @@ class SyncedFile:
         self._descriptor = os.open(path, flags, 0o640)
         self.size = os.fstat(self._descriptor).st_size
         if create:
-            _sync_directory(path.parent)
+            sync_directory(str(path.parent))
 
     def append(self, pieces: Pieces) -> None:
         remaining = [memoryview(piece) for piece in pieces]
@@ -140,7 +133,7 @@ class SegmentLog:
         except FileExistsError:
             raise Fenced(f"{self._paths.wal(sequence)} exists already: another process writes the log of this node") from None
         except OSError as error:
-            raise _store_error(error, self._paths.wal(sequence)) from error
+            raise explain("store", self._store.url, self._paths.wal(sequence), error) from error
         before = file.size
         try:
             file.append(pieces)
@@ -149,9 +142,9 @@ class SegmentLog:
             try:
                 file.truncate(before)
             except OSError:
-                raise OutcomeUnknown(f"cannot tell whether {self._path} was written: {error.strerror}") from error
+                raise OutcomeUnknown("store", self._store.url, self._path, f"{error.strerror}, and its end cannot be cut off") from error
             self._doubtful = False
-            raise _store_error(error, self._path) from error
+            raise explain("store", self._store.url, self._path, error) from error
 
     def resolve(self) -> bool:
         """Cutting the file back settles it: the group is not stored."""
@@ -159,7 +152,7 @@ class SegmentLog:
         try:
             self._file.truncate(self._file.size)
         except OSError as error:
-            raise _store_error(error, self._path) from error
+            raise explain("store", self._store.url, self._path, error) from error
         self._doubtful = False
         return False
 
@@ -240,7 +233,7 @@ class ObjectLog:
         return self._store.get(path)
 
     def cut(self, path: str, size: int) -> None:
-        raise StoreUnavailable(f"{path} is cut short, which a whole object never is")
+        raise Damaged(f"{path} is cut short, which a whole object never is", object=path)
 
     def trim(self, through_sequence: int) -> int:
         return _trim(self._store, self.objects(), through_sequence, keep="")
@@ -262,17 +255,3 @@ def _trim(store: ObjectStore, objects: Sequence[ObjectInfo], through_sequence: i
             store.delete(info.path)
             gone += 1
     return gone
-
-
-def _store_error(error: OSError, path: str) -> StoreUnavailable | StoreFull:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return StoreFull(f"no space left to write {path}: {error.strerror}")
-    return StoreUnavailable(f"cannot write {path}: {error.strerror}")
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
