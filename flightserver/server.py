@@ -10,13 +10,14 @@ from pathlib import Path
 import pyarrow.flight as fl
 
 from engine.requests import NodeLike
+from flightserver import wire
 from flightserver.auth import Handshake
 from flightserver.errors import flight_errors
 from flightserver.handlers.actions import Actions, node_actions
+from flightserver.handlers.arena import HandoverDirectory
 from flightserver.handlers.call import MIDDLEWARE, Call
-from flightserver.handlers.handover import HandoverDirectory
 from flightserver.handlers.queries import Queries
-from flightserver.handlers.writes import write_actions
+from flightserver.handlers.writes import Writes
 
 MESSAGE_BYTES_MAX = 1 << 30
 
@@ -35,7 +36,8 @@ class EngineServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships 
     ) -> None:
         handover = HandoverDirectory(handover_dir) if handover_dir else None
         self._queries = Queries(node)
-        self._actions = Actions([*write_actions(node, handover, max_message_bytes), *node_actions(node)])
+        self._writes = Writes(node, handover, max_message_bytes)
+        self._actions = Actions([*self._writes.actions(), *node_actions(node)])
         super().__init__(
             location, auth_handler=Handshake(), tls_certificates=list(tls_certificates or []), middleware=dict(MIDDLEWARE)
         )
@@ -44,6 +46,18 @@ class EngineServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships 
         call = Call.of(context)
         with flight_errors(detailed=call.detailed):
             return self._queries.stream(call, ticket.ticket)
+
+    def do_put(
+        self,
+        context: fl.ServerCallContext,
+        descriptor: fl.FlightDescriptor,
+        reader: fl.MetadataRecordBatchReader,
+        writer: fl.FlightMetadataWriter,
+    ) -> None:
+        call = Call.of(context)
+        with flight_errors(detailed=call.detailed):
+            if wire.is_lane_command(descriptor.command or b""):
+                self._writes.serve_lane(descriptor.command, reader, writer)
 
     def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterable[bytes]:
         call = Call.of(context)

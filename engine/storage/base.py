@@ -150,9 +150,14 @@ class BadObjectPath(StoreError):
     kind = "internal"
 
 
+def is_path(path: str) -> bool:
+    """Whether a path keeps S7."""
+    return len(path) <= MAX_PATH_LENGTH and all(NAME.fullmatch(name) for name in path.split("/"))
+
+
 def check_path(doing: Doing, url: str, path: str) -> str:
     """The path, if it keeps S7."""
-    if len(path) > MAX_PATH_LENGTH or not all(NAME.fullmatch(name) for name in path.split("/")):
+    if not is_path(path):
         raise BadObjectPath(doing, url, repr(path), "not a path of plain names joined by slashes")
     return path
 
