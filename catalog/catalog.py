@@ -34,6 +34,8 @@ from catalog.state import EMPTY, CatalogState
 CHECKPOINT_INTERVAL = 100
 """Commits between checkpoints: what a start has to replay at most, give or take those under way."""
 
+_WITHOUT_CHECKPOINT = "move it away: the catalog is complete without it, and only slower to start"
+
 log = logging.getLogger(__name__)
 
 Build = Callable[[CatalogState], Sequence[Op]]
@@ -81,8 +83,11 @@ class Catalog:
     def state(self) -> CatalogState:
         return self._state
 
-    def subscribe(self, callback: Subscriber) -> None:
-        self._subscribers.append(callback)
+    def subscribe(self, callback: Subscriber) -> CatalogState:
+        """The state returned is the one that the first call of `callback` starts from."""
+        with self._committing:
+            self._subscribers.append(callback)
+            return self._state
 
     def commit(self, build: Build) -> CatalogState:
         """Make the changes that `build` finds necessary; returns the state in which they are made.
@@ -177,7 +182,10 @@ def _read_checkpoint(log: CatalogLog) -> CatalogState:
         return EMPTY
     sequence, data = stored
     name = log.checkpoint_name()
-    state = decode_checkpoint(data, name)
+    try:
+        state = decode_checkpoint(data, name)
+    except Damaged as error:
+        raise Damaged(error.message, hint=_WITHOUT_CHECKPOINT, **error.details) from error
     if state.sequence != sequence:
         raise Damaged(f"{name} holds commit {state.sequence} of the catalog where {sequence} was expected", object=name)
     return state
