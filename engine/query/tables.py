@@ -7,6 +7,7 @@ Held by tests/integration/engine/test_query.py (T1, T2).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -49,7 +50,8 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         return hydrated(rows, self._table, self._index, columns)
 
     def open_file(self, file: DataFile) -> ds.Fragment:
-        return ds.ParquetFileFormat().make_fragment(self._open_file(file))
+        source = self._open_file(file)
+        return ds.ParquetFileFormat().make_fragment(str(source) if isinstance(source, Path) else pa.BufferReader(source))
 
 
 class _Fragment:
