@@ -3,7 +3,8 @@
 C1  `state()` is one attribute read; it never waits, and the value never changes in the reader's hands.
 C2  A commit is one create-only object at the next sequence number. It is published after it is stored, never before, and in
     the order of the numbers, so every node walks through the same states.
-C3  A writer that lost its number reads what won, and builds again from the new state. Nothing of its first try remains.
+C3  A writer that lost its number reads what won, and builds again from the new state. Nothing of its first try remains. What
+    is refused, is refused in view of everything committed before: a state that other writers have left behind refuses nothing.
 C4  A commit whose fate is unknown is looked up: our bytes there are a success, another's a lost race; nothing there, or no
     answer, is an error and leaves the state as it was. (Should it land after all, it is found by the next commit or refresh
     as if another writer had made it.)
@@ -92,16 +93,23 @@ class Catalog:
     def commit(self, build: Build) -> CatalogState:
         """Make the changes that `build` finds necessary; returns the state in which they are made.
 
-        `build` is called with the newest state known, again after each lost race, and may raise to give up.
+        `build` is called with the newest state known, again whenever another writer turns out to have been first, and may raise
+        a ServiceError to give up.
         """
         with self._committing:
             while True:
                 before = self._state
-                ops = tuple(build(before))
+                sequence = before.sequence + 1
+                try:
+                    ops = tuple(build(before))
+                    after = replace(apply_all(ops, before), sequence=sequence)
+                except ServiceError:
+                    self._read_on()
+                    if self._state is before:
+                        raise
+                    continue
                 if not ops:
                     return before
-                sequence = before.sequence + 1
-                after = replace(apply_all(ops, before), sequence=sequence)
                 if self._stored(Batch(sequence, self._new_uuid(), self._clock.now_ns(), ops)):
                     self._publish(before, after, ops)
                     return after

@@ -13,7 +13,7 @@ F2  The header stays as it is in all versions, so a newer version is told from d
 F3  Two batches never have the same bytes: each carries a nonce. A writer that finds its bytes in the log has written them.
 F4  What one version has stored, every later one reads.
 
-Held by tests/property/test_catalog_codec.py (F1), tests/unit/catalog/test_codec.py (F1-F3) and tests/formats (F4).
+Held by tests/property/test_catalog_codec.py (F1), tests/unit/catalog/test_codec.py (F1-F3) and tests/formats/test_catalog_files.py (F4).
 
 Why JSON: a checkpoint of 10,000 tables with 50 columns is 10 MB, written in about 20 ms and read in about 60 by orjson, and
 a person can look at it. One line per table, because one large document is slower to read (its garbage collections see all
