@@ -93,9 +93,7 @@ def sort_rows(series: Buffer, times: Buffer, rank: Buffer | None = None) -> tupl
     indices is None when the rows are in order already; starts is None when no key occurs twice, else the sorted
     positions at which a new key begins."""
 
-def last_valid(
-    count: int, indices: Buffer | None, starts: Buffer, validity: Buffer | None, offset: int
-) -> memoryview:
+def last_valid(count: int, indices: Buffer | None, starts: Buffer, validity: Buffer | None, offset: int) -> memoryview:
     """For each run of equal keys the row (int32, unsorted numbering) whose value stands: the last valid one, or the last."""
 
 def remap(numbers: Buffer, mapping: Buffer) -> memoryview:
