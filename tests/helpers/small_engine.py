@@ -1,8 +1,8 @@
 """An engine process for tests of the server around it: obeys the same orders, and its Flight server has no data.
 
-Actions: `echo` returns its body, `pid` the process id, `sleep` waits so many seconds. DoGet with ticket `n` streams n batches of 1 MiB.
-The store's data_dir decides how it behaves: a `refuse` file there makes it report the file's text instead of starting, `die` exit
-at once, `slow` take a second to start. What it is told to stop with is appended to `journal`.
+Actions: `echo` returns its body, `pid` the process id, `sleep` waits so many seconds. DoGet with ticket `n` streams n batches
+of 1 MiB. Files in the store's data_dir decide how it behaves: `refuse` makes it report that file's text instead of starting,
+`die` exit at once, `slow` take a second to start. Starts and stops are noted in `journal`.
 """
 
 import fcntl
