@@ -126,9 +126,8 @@ class Ingest:
         homes = self._admission.admit(database_name, series, drops, wanted)
         rows: list[TableRows] = []
         for table, home in zip(parsed.tables, homes.tables, strict=True):
-            if table.new_series:
-                with homes.series.lock:
-                    table.settle(home.index)
+            with homes.series.lock:
+                table.settle(home.index)
             rows.append(TableRows(homes.database_id, home.id, home.tags, home.index, pa.record_batch(table)))
         return WriteBatch(tuple(rows))
 
