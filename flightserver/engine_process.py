@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from catalog.errors import ServiceError
 from engine.clock import SystemClock
 from engine.node import Node
 from engine.storage.open import StoreOptions, open_store
+
+from catalog.errors import ServiceError
 from flightserver.config import settings_from
 from flightserver.logs import LogOptions, set_up_logging
 from flightserver.server import EngineServer

@@ -835,7 +835,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--log-format",
-        help="text (also: full) or json; one line per event.",
+        help="One line per event, as text (also: full) or json.",
         group="Logs",
         kind=one_of("text", "full", "json"),
         value_name="FORMAT",
@@ -846,7 +846,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--log-destination",
-        help="stdout or stderr.",
+        help="Where the log goes: stdout or stderr.",
         group="Logs",
         kind=one_of("stdout", "stderr"),
         value_name="WHERE",

@@ -49,7 +49,7 @@ class Verbs(click.Group):
 
 
 def _with_verb(args: list[str]) -> list[str]:
-    """Options of the runtime may stand before the verb, and only `serve` has a use for them; no verb at all is a quick start."""
+    """Runtime options may stand before the verb, and only `serve` has a use for them; no verb at all is a quick start."""
     runtime: list[str] = []
     rest = list(args)
     while rest and rest[0].startswith(RUNTIME_OPTIONS):
