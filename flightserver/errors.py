@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 TEXT_BYTES_MAX = 1000
 DETAIL_BYTES_MAX = 4096
-_INTERNAL = ServiceError("internal error")
 
 
 class _WithoutTracebackError(Exception):
@@ -111,15 +110,20 @@ def _encode_bounded(error: ServiceError) -> bytes:
     return encode_error(small)
 
 
+def service_error(error: Exception) -> ServiceError:
+    """The error as one of ours; what is not is logged and becomes "internal error" (F4)."""
+    if isinstance(error, ServiceError):
+        return error
+    log.error("unplanned error", exc_info=error)
+    return ServiceError("internal error")
+
+
 @contextmanager
 def flight_errors(*, detailed: bool = False) -> Iterator[None]:
     """Everything that leaves this block is a Flight error. A stream's generator wears it too: it fails late."""
     try:
         yield
-    except ServiceError as error:
-        raise flight_error(error, detailed=detailed) from None
     except fl.FlightError:
         raise
-    except Exception:
-        log.exception("unplanned error")
-        raise flight_error(_INTERNAL, detailed=detailed) from None
+    except Exception as error:
+        raise flight_error(service_error(error), detailed=detailed) from None

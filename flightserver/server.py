@@ -10,12 +10,13 @@ from pathlib import Path
 import pyarrow.flight as fl
 
 from engine.requests import NodeLike
-from flightserver import wire
 from flightserver.auth import Handshake
 from flightserver.errors import flight_errors
 from flightserver.handlers.actions import Actions, node_actions
 from flightserver.handlers.arena import HandoverDirectory
 from flightserver.handlers.call import MIDDLEWARE, Call
+from flightserver.handlers.ingest import Ingests
+from flightserver.handlers.puts import Puts
 from flightserver.handlers.queries import Queries
 from flightserver.handlers.writes import Writes
 
@@ -31,13 +32,14 @@ class EngineServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships 
         location: str,
         *,
         tls_certificates: Sequence[tuple[bytes, bytes]] | None = None,
-        handover_dir: Path | None = None,
+        handover_dir: str | Path | None = None,
         max_message_bytes: int = MESSAGE_BYTES_MAX,
     ) -> None:
-        handover = HandoverDirectory(handover_dir) if handover_dir else None
+        handover = HandoverDirectory(Path(handover_dir)) if handover_dir else None
         self._queries = Queries(node)
-        self._writes = Writes(node, handover, max_message_bytes)
-        self._actions = Actions([*self._writes.actions(), *node_actions(node)])
+        writes = Writes(node, handover, max_message_bytes)
+        self._puts = Puts(writes, Ingests(node, max_message_bytes))
+        self._actions = Actions([*writes.actions(), *node_actions(node)])
         super().__init__(
             location, auth_handler=Handshake(), tls_certificates=list(tls_certificates or []), middleware=dict(MIDDLEWARE)
         )
@@ -56,8 +58,7 @@ class EngineServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships 
     ) -> None:
         call = Call.of(context)
         with flight_errors(detailed=call.detailed):
-            if wire.is_lane_command(descriptor.command or b""):
-                self._writes.serve_lane(descriptor.command, reader, writer)
+            self._puts.serve(call, descriptor, reader, writer)
 
     def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterable[bytes]:
         call = Call.of(context)

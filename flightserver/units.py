@@ -28,7 +28,17 @@ _DURATION_UNITS_NS = {
 }
 _DURATION_PART = re.compile(r"\s*(\d+)\s*([A-Za-zµ]*)\s*")
 
-_SIZE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_SIZE_UNITS = {
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*|%)")
 
 
@@ -43,7 +53,9 @@ def parse_duration_ns(text: str) -> int:
         if not unit:
             raise ValueError(f"time unit needed, for example {number}sec or {number}ms")
         if unit not in _DURATION_UNITS_NS:
-            raise ValueError(f"unknown time unit {unit!r}, supported are ns, us, ms, sec, min, hours, days, weeks, months, years")
+            raise ValueError(
+                f"unknown time unit {unit!r}, supported are ns, us, ms, sec, min, hours, days, weeks, months, years"
+            )
         total += int(number) * _DURATION_UNITS_NS[unit]
         at = part.end()
     if not text.strip():

@@ -8,7 +8,6 @@ Held by tests/integration/flight/test_engine_client.py (L1, L2).
 Elsewhere: Arrow batches (handlers.ingest), who opens lanes and why (flightserver.client).
 """
 
-import logging
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -17,11 +16,10 @@ import pyarrow.flight as fl
 from catalog.errors import InvalidRequest, LinesRejected, ServiceError, TooLarge, encode_error
 from engine.requests import NodeLike, WriteReport, WriteRequest
 from flightserver import wire
+from flightserver.errors import service_error
 from flightserver.handlers.actions import Action
 from flightserver.handlers.arena import HandoverDirectory
 from flightserver.handlers.call import Call
-
-log = logging.getLogger(__name__)
 
 
 class Writes:
@@ -50,11 +48,8 @@ class Writes:
     def _answer(self, message: memoryview, arena: memoryview) -> bytes:
         try:
             return self._write(message, arena)
-        except ServiceError as error:
-            return _encode_failure(error)
-        except Exception:
-            log.exception("unplanned error")
-            return _encode_failure(ServiceError("internal error"))
+        except Exception as error:  # the lane goes on (L1)
+            return _encode_failure(service_error(error))
 
     def _write(self, message: memoryview, arena: memoryview) -> bytes:
         header, lines = wire.decode_write(message)
