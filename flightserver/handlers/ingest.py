@@ -16,14 +16,14 @@ Elsewhere: which column becomes what (engine.ingest.arrow), line protocol (handl
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.flight as fl
 
-from catalog.errors import InvalidRequest, ServiceError, TooLarge, UnsupportedFeature, encode_error
+from catalog.errors import InvalidRequest, ServiceError, TooLarge, Unavailable, UnsupportedFeature, encode_error
 from engine.requests import IngestOptions, IngestSession, NodeLike, PendingWrite
 from flightserver import wire
 from flightserver.errors import service_error
@@ -46,9 +46,10 @@ class Destination:
 
 
 class Ingests:
-    def __init__(self, node: NodeLike, batch_bytes_max: int) -> None:
+    def __init__(self, node: NodeLike, batch_bytes_max: int, is_stopping: Callable[[], bool]) -> None:
         self._node = node
         self._batch_bytes_max = batch_bytes_max
+        self._is_stopping = is_stopping
 
     def put(
         self,
@@ -84,6 +85,8 @@ class Ingests:
 
     def _batches(self, reader: fl.MetadataRecordBatchReader) -> Iterator[pa.RecordBatch]:
         while (chunk := _next_chunk(reader)) is not None:
+            if self._is_stopping():
+                raise Unavailable("the server is stopping")
             if chunk.data is None:
                 continue
             if chunk.data.nbytes > self._batch_bytes_max:

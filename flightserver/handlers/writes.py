@@ -8,12 +8,12 @@ Held by tests/integration/flight/test_engine_client.py (L1, L2).
 Elsewhere: Arrow batches (handlers.ingest), who opens lanes and why (flightserver.client).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 import pyarrow.flight as fl
 
-from catalog.errors import InvalidRequest, LinesRejected, ServiceError, TooLarge, encode_error
+from catalog.errors import InvalidRequest, LinesRejected, ServiceError, TooLarge, Unavailable, encode_error
 from engine.requests import NodeLike, WriteReport, WriteRequest
 from flightserver import wire
 from flightserver.errors import service_error
@@ -23,10 +23,13 @@ from flightserver.handlers.call import Call
 
 
 class Writes:
-    def __init__(self, node: NodeLike, handover: HandoverDirectory | None, body_bytes_max: int) -> None:
+    def __init__(
+        self, node: NodeLike, handover: HandoverDirectory | None, body_bytes_max: int, is_stopping: Callable[[], bool]
+    ) -> None:
         self._node = node
         self._handover = handover
         self._body_bytes_max = body_bytes_max
+        self._is_stopping = is_stopping
 
     def actions(self) -> list[Action]:
         return [Action(wire.WRITE_LP, "line protocol: one line of JSON, then the lines", self._write_action)]
@@ -52,6 +55,8 @@ class Writes:
             return _encode_failure(service_error(error))
 
     def _write(self, message: memoryview, arena: memoryview) -> bytes:
+        if self._is_stopping():
+            raise Unavailable("the server is stopping")
         header, lines = wire.decode_write(message)
         if header.arena_bytes is not None:
             if not 0 <= header.arena_bytes <= arena.nbytes:

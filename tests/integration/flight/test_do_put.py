@@ -24,6 +24,10 @@ def answer(reader: fl.FlightMetadataReader) -> dict[str, Any]:
     return dict(json.loads(found.to_pybytes()))
 
 
+def wait_for(event: threading.Event) -> None:
+    assert event.wait(20)
+
+
 def command(**entries: Any) -> fl.FlightDescriptor:
     return fl.FlightDescriptor.for_command(json.dumps({"database": "db", "table": "cpu", **entries}))
 
@@ -55,7 +59,7 @@ def test_a_client_that_never_reads_answers_is_served_too(flight: fl.FlightClient
 def test_batches_are_read_while_earlier_ones_wait_for_the_disk_but_only_some(flight: fl.FlightClient, node: MemoryNode) -> None:
     """D3."""
     durable = threading.Event()
-    node.before_wait = lambda: durable.wait(20) and None
+    node.before_wait = lambda: wait_for(durable)
 
     writer, reader = flight.do_put(PATH, BATCH.schema)
     for _ in range(40):
@@ -107,7 +111,7 @@ def test_a_batch_that_does_not_fit_ends_the_call_and_names_the_column(flight: fl
     writer.close()
 
     writer, reader = flight.do_put(PATH, other.schema)
-    with pytest.raises(pa.ArrowInvalid, match="column 'usage' of table cpu, expected .*::float, got .*::integer"):
+    with pytest.raises(pa.ArrowInvalid, match=r"column 'usage' of table cpu, expected .*::float, got .*::integer"):
         writer.close()
 
 
