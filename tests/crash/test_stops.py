@@ -17,6 +17,7 @@ from engine.wal.log import Pieces, SegmentLog, SyncedFile
 from tests.helpers.engine import open_node, read, write
 from tests.helpers.stopping_store import Stopped, StoppingStore
 
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # threads die too
 STOPS = range(44)
 
 
