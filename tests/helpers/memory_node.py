@@ -1,7 +1,7 @@
 """A node in a few lines: Arrow tables in a dict, SQL by DataFusion. What it answers, it really computes."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import datafusion
@@ -85,12 +85,15 @@ class MemoryNode:
     fail_with: Exception | None = None
     fail_write_with: Exception | None = None
     before_wait: Callable[[], None] = lambda: None
+    before_lines: Callable[[WriteRequest], None] = lambda request: None
     closed_sessions: int = 0
+    closed_results: int = 0
     requests: list[WriteRequest] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def write_lp(self, request: WriteRequest) -> WriteReport:
         self._fail()
+        self.before_lines(request)
         with self.lock:
             self.requests.append(request)
             text = bytes(request.body).decode()
@@ -137,7 +140,12 @@ class MemoryNode:
             schema = frame.schema()
         except Exception as error:
             raise InvalidRequest(f"Error while planning query: {str(error).removeprefix('DataFusion error: ')}") from None
-        return QueryResult(schema, _run(frame))
+        batches = _run(frame)
+        return QueryResult(schema, batches, lambda: self._close(batches))
+
+    def _close(self, batches: Generator[pa.RecordBatch, None, None]) -> None:
+        batches.close()
+        self.closed_results += 1
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]:
         return [DatabaseListing(name) for name in sorted(self.databases)]
@@ -147,6 +155,7 @@ class MemoryNode:
         return [TableListing("iox", name, "BASE TABLE", tables[name].rows.schema) for name in sorted(tables)]
 
     def create_database(self, name: str, retention_ns: int | None = None) -> None:
+        self._fail()
         if name in self.databases:
             raise Conflict(f"attempted to create a resource that already exists: {name}")
         self.databases[name] = {}
@@ -221,7 +230,7 @@ def _known(table: MemoryTable | None, name: str) -> Table | None:
     return Table.create(0, name, table.tags, fields)
 
 
-def _run(frame: datafusion.DataFrame) -> Iterator[pa.RecordBatch]:
+def _run(frame: datafusion.DataFrame) -> Generator[pa.RecordBatch, None, None]:
     try:
         for batch in frame.execute_stream():
             yield batch.to_pyarrow()
