@@ -6,8 +6,10 @@ Field types are catalog.schema.FieldType: 1 float, 2 integer, 3 uinteger, 4 stri
 Precisions are engine.lineprotocol.precision.Precision: 0 auto, 1 second, 2 millisecond, 3 microsecond, 4 nanosecond.
 """
 
-from collections.abc import Buffer, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, final
+
+from typing_extensions import Buffer  # in collections.abc from 3.12 on; needed by type checkers only
 
 class SeriesIndex:
     """One table's series: a number (dense, from 0) for each combination of tag values, null being a value.
@@ -106,15 +108,17 @@ def parse(
 def sort_rows(series: Buffer, times: Buffer, rank: Buffer | None = None) -> tuple[memoryview | None, memoryview | None]:
     """Stable order by (series, time), or by (rank[series], time): (indices int32, starts int32).
     indices is None when the rows are in order already; starts is None when no key occurs twice, else the sorted
-    positions at which a new key begins."""
+    positions at which a new key begins. ValueError for a negative series or rank, and for a series without a rank."""
 
-def last_valid(
-    count: int, indices: Buffer | None, starts: Buffer, validity: Buffer | None, offset: int
-) -> memoryview:
-    """For each run of equal keys the row (int32, unsorted numbering) whose value stands: the last valid one, or the last."""
+def last_valid(count: int, indices: Buffer | None, starts: Buffer, validity: Buffer | None, offset: int) -> memoryview:
+    """For each run of equal keys the row (int32, unsorted numbering) whose value stands: the last valid one, or the last.
+    `count` rows in all; `validity` is an Arrow bitmap in which bit `offset` is row 0, None when all rows are valid."""
 
 def remap(numbers: Buffer, mapping: Buffer) -> memoryview:
-    """mapping[n] for each n (int32)."""
+    """mapping[n] for each n (int32); ValueError for a number outside the mapping."""
+
+def assign(mapping: bytearray, numbers: Buffer, values: Buffer) -> None:
+    """mapping[numbers[i]] = values[i] (int32)."""
 
 def series_runs(series: Buffer) -> tuple[memoryview, memoryview]:
-    """Of sorted series numbers: (each number once, the position where its rows begin)."""
+    """Of rows grouped by series: (the number of each run, the position where it begins), both int32."""
