@@ -3,7 +3,8 @@
 C1  `state()` is one attribute read; it never waits, and the value never changes in the reader's hands.
 C2  A commit is one create-only object at the next sequence number. It is published after it is stored, never before, and in
     the order of the numbers, so every node walks through the same states.
-C3  A writer that lost its number reads what won, and builds again from the new state. Nothing of its first try remains.
+C3  A writer that lost its number reads what won, and builds again from the new state. Nothing of its first try remains. What
+    is refused, is refused in view of everything committed before: a state that other writers have left behind refuses nothing.
 C4  A commit whose fate is unknown is looked up: our bytes there are a success, another's a lost race; nothing there, or no
     answer, is an error and leaves the state as it was. (Should it land after all, it is found by the next commit or refresh
     as if another writer had made it.)
@@ -33,6 +34,8 @@ from catalog.state import EMPTY, CatalogState
 
 CHECKPOINT_INTERVAL = 100
 """Commits between checkpoints: what a start has to replay at most, give or take those under way."""
+
+_WITHOUT_CHECKPOINT = "move it away: the catalog is complete without it, and only slower to start"
 
 log = logging.getLogger(__name__)
 
@@ -81,22 +84,32 @@ class Catalog:
     def state(self) -> CatalogState:
         return self._state
 
-    def subscribe(self, callback: Subscriber) -> None:
-        self._subscribers.append(callback)
+    def subscribe(self, callback: Subscriber) -> CatalogState:
+        """The state returned is the one that the first call of `callback` starts from."""
+        with self._committing:
+            self._subscribers.append(callback)
+            return self._state
 
     def commit(self, build: Build) -> CatalogState:
         """Make the changes that `build` finds necessary; returns the state in which they are made.
 
-        `build` is called with the newest state known, again after each lost race, and may raise to give up.
+        `build` is called with the newest state known, again whenever another writer turns out to have been first, and may raise
+        a ServiceError to give up.
         """
         with self._committing:
             while True:
                 before = self._state
-                ops = tuple(build(before))
+                sequence = before.sequence + 1
+                try:
+                    ops = tuple(build(before))
+                    after = replace(apply_all(ops, before), sequence=sequence)
+                except ServiceError:
+                    self._read_on()
+                    if self._state is before:
+                        raise
+                    continue
                 if not ops:
                     return before
-                sequence = before.sequence + 1
-                after = replace(apply_all(ops, before), sequence=sequence)
                 if self._stored(Batch(sequence, self._new_uuid(), self._clock.now_ns(), ops)):
                     self._publish(before, after, ops)
                     return after
@@ -177,7 +190,10 @@ def _read_checkpoint(log: CatalogLog) -> CatalogState:
         return EMPTY
     sequence, data = stored
     name = log.checkpoint_name()
-    state = decode_checkpoint(data, name)
+    try:
+        state = decode_checkpoint(data, name)
+    except Damaged as error:
+        raise Damaged(error.message, hint=_WITHOUT_CHECKPOINT, **error.details) from error
     if state.sequence != sequence:
         raise Damaged(f"{name} holds commit {state.sequence} of the catalog where {sequence} was expected", object=name)
     return state

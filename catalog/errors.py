@@ -9,9 +9,9 @@
       Conflict         conflict      a name that exists already                    409       INVALID_ARGUMENT
         AlreadyExists, AlreadyDeleted
       TooLarge         too_large     a body or message beyond a limit              413       INVALID_ARGUMENT
-      LimitReached     limit         an option's limit (databases, tables, columns) 422       INVALID_ARGUMENT
+      LimitReached     limit         a limit on databases, tables, columns         422       INVALID_ARGUMENT
       Unavailable      unavailable   not now; the same request may work later      503       UNAVAILABLE
-      Damaged          damaged       stored bytes that are not what was written     500       INTERNAL
+      Damaged          damaged       stored bytes that are not what was put         500       INTERNAL
       (anything else)  internal      ours; the details are in the log              500       INTERNAL
 
 E1  Every class has a `code` of its own, and a code never changes its meaning.

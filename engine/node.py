@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from catalog import changes
 from catalog.catalog import Catalog
@@ -31,6 +30,7 @@ from engine.catalog_log import StoredCatalogLog
 from engine.clock import Clock
 from engine.files.index import FileIndex
 from engine.files.manifest import DataFile
+from engine.files.parquet import open_rows
 from engine.hydrate import table_schema
 from engine.ingest.admission import Admission
 from engine.ingest.pipeline import Ingest
@@ -42,7 +42,7 @@ from engine.query.executor import Executor
 from engine.replay import Replay
 from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
 from engine.settings import Settings
-from engine.storage.base import ObjectExists, ObjectMissing, ObjectStore
+from engine.storage.base import ObjectExists, ObjectStore
 from engine.view import Views
 from engine.wal.log import open_log
 from engine.wal.reader import read_groups
@@ -245,7 +245,7 @@ class Node:
 
     def _open_file(self, file: DataFile) -> Any:
         path = self._store.local_path(file.path)
-        return str(path) if path is not None else pa.BufferReader(self._store.get(file.path))
+        return path if path is not None else pa.py_buffer(self._store.get(file.path))
 
     def _load(self, file: DataFile) -> pa.RecordBatch:
         """A file's rows as they were in memory, under this process's series numbers."""
@@ -253,11 +253,7 @@ class Node:
         database = state.database_by_id(file.database_id)
         table = database.table_by_id(file.table_id)
         index = self._series.index(database, table)
-        try:
-            rows = pq.read_table(self._open_file(file)).combine_chunks()
-        except (pa.ArrowInvalid, OSError, ObjectMissing) as error:
-            raise Damaged(f"{file.path} cannot be read: {error}", object=file.path) from None
-        return _numbered(rows, table.tags, index)
+        return _numbered(open_rows(self._open_file(file), name=file.path).combine_chunks(), table.tags, index)
 
 
 def _numbered(rows: pa.Table, tags: Sequence[str], index: Any) -> pa.RecordBatch:

@@ -15,6 +15,7 @@ import errno
 import json
 import logging
 import os
+import resource
 import select
 import signal
 import socket
@@ -55,6 +56,8 @@ def serve(config: ServeConfig, environment: Mapping[str, str], parts: Parts | No
         log.warning(warning)
     if config.cores is not None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: config.cores])
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # thousands of connections; our children inherit it
     with ExitStack() as stack:
         listener = stack.enter_context(listen(config.http_bind))
         if config.flight_bind is not None and config.flight_bind[1]:

@@ -2,7 +2,7 @@
 
 F1  A caller is told one line of at most 1000 bytes (more is lost in gRPC's trailers), and never a traceback.
 F2  The gRPC code follows the kind of the error: INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, UNAUTHENTICATED,
-    PERMISSION_DENIED, UNAVAILABLE, else INTERNAL.
+    PERMISSION_DENIED, UNAVAILABLE, else INTERNAL. (GetSchema knows the first three only, the others are UNKNOWN there.)
 F3  Our own clients (wire.ERROR_DETAILS_HEADER) get the error whole: decode_error(extra_info) equals what was raised,
     but for details that would not fit into a trailer.
 F4  What is not a ServiceError is ours: it is logged with its traceback and the caller reads "internal error".
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 TEXT_BYTES_MAX = 1000
 DETAIL_BYTES_MAX = 4096
-_INTERNAL = ServiceError("internal error")
 
 
 class _WithoutTracebackError(Exception):
@@ -51,6 +50,10 @@ class _MissingError(_WithoutTracebackError, KeyError):
 
 
 class _UnimplementedError(_WithoutTracebackError, NotImplementedError):
+    pass
+
+
+class _UnknownError(_WithoutTracebackError):
     pass
 
 
@@ -89,7 +92,7 @@ def error_text(error: ServiceError) -> str:
     return text if len(data) <= TEXT_BYTES_MAX else data[: TEXT_BYTES_MAX - 3].decode("utf-8", "ignore") + "..."
 
 
-def flight_error(error: ServiceError, *, detailed: bool) -> Exception:
+def flight_error(error: ServiceError, *, detailed: bool, without_flight_classes: bool = False) -> Exception:
     """The exception that makes pyarrow answer with this error."""
     text = error_text(error)
     flight_class: Callable[..., Exception] = _FLIGHT.get(error.kind, fl.FlightInternalError)
@@ -99,7 +102,7 @@ def flight_error(error: ServiceError, *, detailed: bool) -> Exception:
         return _UnimplementedError(text, error.code)
     if error.kind in _PLAIN:
         return _PLAIN[error.kind](text, error.code)
-    return flight_class(text)
+    return _UnknownError(text, error.code) if without_flight_classes else flight_class(text)
 
 
 def _encode_bounded(error: ServiceError) -> bytes:
@@ -111,15 +114,23 @@ def _encode_bounded(error: ServiceError) -> bytes:
     return encode_error(small)
 
 
+def service_error(error: Exception) -> ServiceError:
+    """The error as one of ours; what is not is logged and becomes "internal error" (F4)."""
+    if isinstance(error, ServiceError):
+        return error
+    log.error("unplanned error", exc_info=error)
+    return ServiceError("internal error")
+
+
 @contextmanager
-def flight_errors(*, detailed: bool = False) -> Iterator[None]:
-    """Everything that leaves this block is a Flight error. A stream's generator wears it too: it fails late."""
+def flight_errors(*, detailed: bool = False, without_flight_classes: bool = False) -> Iterator[None]:
+    """Everything that leaves this block is a Flight error. A stream's generator wears it too: it fails late.
+
+    `without_flight_classes` is for GetSchema, where pyarrow takes Flight's own exceptions for unplanned ones.
+    """
     try:
         yield
-    except ServiceError as error:
-        raise flight_error(error, detailed=detailed) from None
     except fl.FlightError:
         raise
-    except Exception:
-        log.exception("unplanned error")
-        raise flight_error(_INTERNAL, detailed=detailed) from None
+    except Exception as error:
+        raise flight_error(service_error(error), detailed=detailed, without_flight_classes=without_flight_classes) from None

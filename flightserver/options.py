@@ -276,7 +276,7 @@ OPTIONS: tuple[Option, ...] = (
     # Node and storage
     Option(
         flag="--node-id",
-        help="Name of this node; its files lie under it. One running server per node id.",
+        help="Name of this node, and the prefix of its files.",
         group="Node and storage",
         kind=name,
         value_name="NAME",
@@ -328,7 +328,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--new-tags",
-        help="What a line with a tag its table does not have means: 'fixed' rejects the line, 'extend' adds the tag.",
+        help="A line with a tag that its table lacks: 'fixed' rejects the line, 'extend' adds the tag.",
         group="Node and storage",
         kind=one_of("fixed", "extend"),
         value_name="HOW",
@@ -339,7 +339,7 @@ OPTIONS: tuple[Option, ...] = (
     # Network
     Option(
         flag="--http-bind",
-        help="Address of the one port for HTTP and Flight (port 0: any free one).",
+        help="The one address for HTTP and Flight; port 0 is any free one.",
         group="Network",
         kind=address,
         value_name="ADDR",
@@ -350,7 +350,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--flight-bind",
-        help="A second address for Flight alone, without the hop through the shared port.",
+        help="A second address, for Flight alone and a little faster.",
         group="Network",
         kind=address,
         value_name="ADDR",
@@ -359,7 +359,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--tls-cert",
-        help="Certificate chain in PEM form; turns TLS on, together with --tls-key.",
+        help="Certificate chain (PEM); with --tls-key it turns TLS on.",
         group="Network",
         kind=path,
         value_name="FILE",
@@ -368,7 +368,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--tls-key",
-        help="Private key in PEM form.",
+        help="Private key (PEM).",
         group="Network",
         kind=path,
         value_name="FILE",
@@ -392,7 +392,6 @@ OPTIONS: tuple[Option, ...] = (
         value_name="BYTES",
         default="10485760",
         sets="settings.max_http_request_size_bytes",
-        common=True,
     ),
     Option(
         flag="--http-workers",
@@ -421,17 +420,17 @@ OPTIONS: tuple[Option, ...] = (
         sets="settings.shutdown_timeout_ms",
     ),
     # Object store
-    _cloud("--aws-access-key-id", "Access key of the s3 store.", value_name="KEY", also=("--aws-access-key",), common=True),
-    _cloud("--aws-secret-access-key", "Secret that belongs to the access key.", value_name="SECRET", common=True),
+    _cloud("--aws-access-key-id", "Access key.", value_name="KEY", also=("--aws-access-key",), common=True),
+    _cloud("--aws-secret-access-key", "Its secret.", value_name="SECRET", common=True),
     _cloud("--aws-session-token", "Session token of temporary credentials.", value_name="TOKEN"),
     _cloud("--aws-default-region", "Region of the bucket.", value_name="REGION", default="us-east-1"),
     _cloud("--aws-endpoint", "Address of another service that speaks S3.", value_name="URL", common=True),
     _cloud("--aws-allow-http", "Allow an endpoint without TLS.", flag, None, common=True),
     _cloud("--aws-skip-signature", "Send requests unsigned.", flag, None),
     _cloud("--aws-credentials-file", "JSON file with credentials, read again when it changes.", path, "FILE"),
-    _cloud("--google-service-account", "Key file of a Google service account.", path, "FILE", common=True),
-    _cloud("--azure-storage-account", "Name of the Azure storage account.", value_name="NAME", common=True),
-    _cloud("--azure-storage-access-key", "Access key of the storage account.", value_name="KEY", common=True),
+    _cloud("--google-service-account", "Key file of a Google service account.", path, "FILE"),
+    _cloud("--azure-storage-account", "Name of the Azure storage account.", value_name="NAME"),
+    _cloud("--azure-storage-access-key", "Access key of the storage account.", value_name="KEY"),
     _cloud("--azure-endpoint", "Address of another service that speaks Azure Blob Storage.", value_name="URL"),
     _cloud("--azure-allow-http", "Allow an endpoint without TLS.", flag, None),
     _store("connection-limit", "Most connections to the store at a time.", positive, "N", "64"),
@@ -461,7 +460,7 @@ OPTIONS: tuple[Option, ...] = (
     # Write-ahead log and settling
     Option(
         flag="--wal-flush-interval",
-        help="Longest time an unsynced write waits for the log; a write that waits is not held back for it.",
+        help="Longest time that a no_sync write stays out of the log.",
         group="Write-ahead log and settling",
         kind=duration_ms,
         value_name="DURATION",
@@ -548,7 +547,6 @@ OPTIONS: tuple[Option, ...] = (
         default="30%",
         sets="settings.force_snapshot_mem_bytes",
         also=("--force-snapshot-mem-threshold",),
-        common=True,
     ),
     Option(
         flag="--checkpoint-interval",
@@ -587,7 +585,7 @@ OPTIONS: tuple[Option, ...] = (
     # Memory and queries
     Option(
         flag="--buffer-mem-limit",
-        help="Memory for rows that are not settled yet; beyond it writes are answered with 503.",
+        help="Memory for rows not in files yet; beyond it writes get a 503.",
         group="Memory and queries",
         kind=size_bytes,
         value_name="SIZE",
@@ -604,7 +602,6 @@ OPTIONS: tuple[Option, ...] = (
         default="20%",
         sets="settings.exec_mem_pool_bytes",
         also=("--exec-mem-pool-bytes",),
-        common=True,
     ),
     Option(
         flag="--file-cache-size",
@@ -838,7 +835,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--log-format",
-        help="text (also: full) or json; one line per event.",
+        help="One line per event, as text (also: full) or json.",
         group="Logs",
         kind=one_of("text", "full", "json"),
         value_name="FORMAT",
@@ -849,7 +846,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--log-destination",
-        help="stdout or stderr.",
+        help="Where the log goes: stdout or stderr.",
         group="Logs",
         kind=one_of("stdout", "stderr"),
         value_name="WHERE",
@@ -924,7 +921,7 @@ OPTIONS: tuple[Option, ...] = (
         flag="--package-manager",
         help="How plugins install packages.",
         group="Processing engine",
-        kind=one_of("discover", "pip", "uv", "disabled"),
+        kind=text,
         value_name="HOW",
         allowed=("disabled",),
         unsupported=NO_PLUGINS,

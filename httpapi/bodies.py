@@ -199,6 +199,7 @@ class _PatientSocket:
         self._sock = sock
         self._patience = patience
         self._received = 0
+        self._timeout_before_s = sock.gettimeout()
         self._armed = False
 
     def recv(self, size: int) -> bytes:
@@ -215,7 +216,7 @@ class _PatientSocket:
 
     def restore(self) -> None:
         if self._armed:
-            self._sock.settimeout(None)
+            self._sock.settimeout(self._timeout_before_s)
 
     def _arm(self) -> None:
         remaining_s = self._patience(self._received) - time.monotonic()

@@ -25,8 +25,9 @@ from engine.batch import TableRows, WriteBatch
 from engine.buffer.series import DatabaseSeries, SeriesRegistry
 from engine.clock import Clock
 from engine.ingest.admission import Admission
+from engine.ingest.session import ArrowSession, DropTable
 from engine.metrics import Metrics
-from engine.requests import RejectedLine, WriteReport, WriteRequest
+from engine.requests import IngestOptions, RejectedLine, WriteReport, WriteRequest
 from engine.settings import Settings
 from engine.wal.writer import WalWriter
 
@@ -76,6 +77,25 @@ class Ingest:
         self._metrics.received(len(memoryview(request.body)), len(rejected))
         return WriteReport(parsed.rows, rejected)
 
+    def session(
+        self, database: str, table: str, schema: pa.Schema, options: IngestOptions, drop_table: DropTable
+    ) -> ArrowSession:
+        """A stream of Arrow batches into one table."""
+        return ArrowSession(
+            database,
+            table,
+            schema,
+            options,
+            catalog=self._catalog,
+            series=self._series,
+            admission=self._admission,
+            wal=self._wal,
+            settings=self._settings,
+            clock=self._clock,
+            metrics=self._metrics,
+            drop_table=drop_table,
+        )
+
     def _parse(self, request: WriteRequest, now_ns: int) -> tuple[DatabaseSeries, int, Parsed]:
         state = self._catalog.state()
         database = state.find_database(request.database)
@@ -106,9 +126,8 @@ class Ingest:
         homes = self._admission.admit(database_name, series, drops, wanted)
         rows: list[TableRows] = []
         for table, home in zip(parsed.tables, homes.tables, strict=True):
-            if table.new_series:
-                with homes.series.lock:
-                    table.settle(home.index)
+            with homes.series.lock:
+                table.settle(home.index)
             rows.append(TableRows(homes.database_id, home.id, home.tags, home.index, pa.record_batch(table)))
         return WriteBatch(tuple(rows))
 

@@ -1,20 +1,20 @@
-// engine._native: the compiled part. Its interface is engine/_native.pyi.
+// The extension module engine._native; the parts add themselves, see native.h.
 #include "native.h"
 
 namespace {
 
 PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "_native", "Line protocol in, series numbers, sorted rows out.", -1,
-    nullptr,               nullptr,   nullptr,                                              nullptr,
-    nullptr,
+    PyModuleDef_HEAD_INIT, "_native", "Line protocol, series numbers, sorted rows.", -1, nullptr, nullptr, nullptr, nullptr, nullptr,
 };
 
 }  // namespace
 
 PyMODINIT_FUNC PyInit__native() {
     PyObject* module = PyModule_Create(&definition);
-    if (module != nullptr && !add_rows(module)) {
-        Py_CLEAR(module);
+    if (module == nullptr) return nullptr;
+    if (!add_lines(module) || !add_rows(module)) {
+        Py_DECREF(module);
+        return nullptr;
     }
     return module;
 }

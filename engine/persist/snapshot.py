@@ -36,7 +36,7 @@ from engine.buffer.series import SeriesRegistry
 from engine.clock import Clock
 from engine.files.index import FileIndex
 from engine.files.manifest import DataFile, Manifest
-from engine.files.parquet import describe, encode, verify
+from engine.files.parquet import FileDescription, encode, verify
 from engine.hydrate import hydrated, series_rank
 from engine.merge import merged, sorted_by_rank
 from engine.metrics import Metrics
@@ -148,8 +148,9 @@ class Snapshots:
     ) -> HeldFile:
         start_ns = pc.min(rows.column(1).cast(pa.int64())).as_py()
         path = self._paths.parquet(database_id, table.id, start_ns, number, part, secrets.token_hex(4))
-        data = encode(hydrated(rows, table, index), describe(table))
-        facts = verify(data, path)
+        described = FileDescription(table.name, table.tags)
+        data = encode(pa.Table.from_batches([hydrated(rows, table, index)]), described)
+        facts = verify(data, name=path)
         self._store.put_new(path, memoryview(data))
         stored = self._store.get_range(path, len(data) - 8, 8)
         if stored != bytes(memoryview(data)[-8:]) or facts.rows != rows.num_rows:

@@ -98,7 +98,7 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
 
     def table(self, name: str) -> PlanTable | None:
         dataset = self._executor.dataset(self._view, self._database, name)
-        return None if dataset is None else PlanTable.from_dataset(dataset)
+        return None if dataset is None else PlanTable(dataset)
 
     def table_exist(self, name: str) -> bool:
         return self._database.find_table(name) is not None

@@ -7,10 +7,12 @@ Held by tests/integration/engine/test_query.py (T1, T2).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+from pyarrow.fs import LocalFileSystem
 
 from catalog.schema import Table
 from engine._native import SeriesIndex
@@ -49,7 +51,10 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         return hydrated(rows, self._table, self._index, columns)
 
     def open_file(self, file: DataFile) -> ds.Fragment:
-        return ds.ParquetFileFormat().make_fragment(self._open_file(file))
+        source = self._open_file(file)
+        if isinstance(source, Path):
+            return ds.ParquetFileFormat().make_fragment(str(source), LocalFileSystem())
+        return ds.ParquetFileFormat().make_fragment(pa.BufferReader(source))
 
 
 class _Fragment:

@@ -187,6 +187,8 @@ def explain(doing: Doing, url: str, path: str, error: Exception) -> StoreError:
 
     if "non-partial response" in text:
         return RangeIgnored(doing, url, path, "the store answers ranges with whole objects")
+    if "Wanted range starting at" in text:
+        return RangeRefused(doing, url, path, summary(text))
     if CREDENTIALS.search(text.partition(" - Server returned")[0].partition("\n\nDebug source")[0]):
         return StorePermission(doing, url, path, f"no credentials to use: {summary(text)}", hint=HINT_RIGHTS)
     if status:

@@ -1,7 +1,7 @@
 """What every verb shares: how it fails.
 
-A verb is one file in this package with a `command` (a click.Command named after the file); main.py finds it there. What is wrong
-with its arguments is a click.UsageError: `error: …`, a usage line, exit 2.
+A verb is one file in this package with a `command` (a click.Command named after the file); main.py finds it there.
+What is wrong with its arguments is a click.UsageError: `error: …`, a usage line, exit 2.
 """
 
 

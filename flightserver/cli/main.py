@@ -7,46 +7,27 @@ C3  Without a verb, options are those of `serve`, and what it needs is made up (
 Held by tests/integration/cli/test_main.py (C1-C3).
 """
 
+import difflib
 import importlib
-import importlib.metadata
 import pkgutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
 from flightserver import cli
 from flightserver.cli.console import CommandError
+from flightserver.version import revision, version
 
 NOT_VERBS = ("main", "console")
+RUNTIME_OPTIONS = ("--num-io-threads", "--num-threads", "--io-runtime-")
+OWN_OPTIONS = ("-h", "--help", "--help-all", "-V", "--version")
 SHORTER = {"q": "query", "w": "write"}
 ABOUT = "Flightline: an open time-series database that speaks what InfluxDB 3 speaks."
 
 
 def version_line() -> str:
-    return f"influxdb3 Flightline {importlib.metadata.version('flightline')}, revision {_revision()}"
-
-
-def _revision() -> str:
-    """The commit this runs from: recorded by the build, or read from the working tree."""
-    root = Path(__file__).parents[2]
-    try:
-        head = (root / ".git").read_text() if (root / ".git").is_file() else (root / ".git" / "HEAD").read_text()
-    except OSError:
-        return "unknown"
-    return _resolve_head(root / ".git", head.strip())
-
-
-def _resolve_head(git: Path, head: str) -> str:
-    if head.startswith("gitdir: "):
-        git = Path(head.removeprefix("gitdir: "))
-        head = (git / "HEAD").read_text().strip() if (git / "HEAD").is_file() else ""
-    if not head.startswith("ref: "):
-        return head[:10] or "unknown"
-    common = (git / "commondir").read_text().strip() if (git / "commondir").is_file() else "."
-    reference = git / common / head.removeprefix("ref: ")
-    return reference.read_text().strip()[:10] if reference.is_file() else "unknown"
+    return f"influxdb3 Flightline {version()}, revision {revision()}"
 
 
 class Verbs(click.Group):
@@ -64,29 +45,36 @@ class Verbs(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _as_serve(args))
+        return super().parse_args(ctx, _with_verb(args))
 
 
-def _as_serve(args: list[str]) -> list[str]:
-    """Options before the verb are the runtime's, which `serve` declares; options without a verb are a quick start."""
-    if args and (not args[0].startswith("-") or args[0] in ("-h", "--help", "--help-all", "-V", "--version")):
-        return args
-    if "serve" in args:
-        verb = args.index("serve")
-        return ["serve", *args[:verb], *args[verb + 1 :]]
-    return ["serve", "--quick-start", *args]
+def _with_verb(args: list[str]) -> list[str]:
+    """Runtime options may stand before the verb, and only `serve` has a use for them; no verb at all is a quick start."""
+    runtime: list[str] = []
+    rest = list(args)
+    while rest and rest[0].startswith(RUNTIME_OPTIONS):
+        taken = 1 if "=" in rest[0] else 2
+        runtime, rest = runtime + rest[:taken], rest[taken:]
+    if not rest or (rest[0].startswith("-") and rest[0] not in OWN_OPTIONS):
+        return ["serve", "--quick-start", *runtime, *rest]
+    return [rest[0], *runtime, *rest[1:]] if rest[0] == "serve" else rest
+
+
+def _show_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(version_line())
+        ctx.exit()
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help", "--help-all"]}, help=ABOUT)
-@click.version_option(None, "-V", "--version", message="%(version)s", package_name="flightline")
+@click.option(
+    "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+)
 def influxdb3() -> None: ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if arguments is None else arguments)
-    if args[:1] in (["-V"], ["--version"]):
-        click.echo(version_line())
-        return 0
     context: click.Context | None = None
     try:
         with influxdb3.make_context("influxdb3", args) as context:
@@ -113,8 +101,8 @@ def _usage_text(error: click.UsageError) -> str:
     message = error.format_message()
     if isinstance(error, click.NoSuchOption):
         message = f"unexpected argument '{error.option_name}' found"
-        if error.possibilities:
-            message += f"\n\n  tip: a similar argument exists: '{sorted(error.possibilities)[0]}'"
+        similar = difflib.get_close_matches(error.option_name, error.possibilities or (), n=1)
+        message += "".join(f"\n\n  tip: a similar argument exists: '{name}'" for name in similar)
     path = error.ctx.command_path if error.ctx is not None else "influxdb3"
     return f"error: {message}\n\nUsage: {path} [OPTIONS]\n\nFor more information, try '--help'."
 

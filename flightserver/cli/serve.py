@@ -68,7 +68,7 @@ def _explain(option: Option, width: int, *, everything: bool) -> list[str]:
 
 
 def _columns(left: str, right: str, width: int) -> list[str]:
-    indent = 36
+    indent = 34
     wrapped = textwrap.wrap(right, width - indent, break_on_hyphens=False, break_long_words=False)
     first = f"  {left:<{indent - 3}} "
     if len(first) > indent:
@@ -86,22 +86,19 @@ def _show_help(ctx: click.Context, parameter: click.Parameter, value: bool) -> N
 def _parameters() -> list[click.Parameter]:
     """One click option per spelling, so that the value knows how it was written."""
     found: list[click.Parameter] = [
-        click.Option([name], is_flag=True, expose_value=False, is_eager=True, callback=_show_help) for name in ("--help-all",)
+        click.Option(["-h", "--help"], is_flag=True, expose_value=False, is_eager=True, callback=_show_help),
+        click.Option(["--help-all"], is_flag=True, expose_value=False, is_eager=True, callback=_show_help),
+        click.Option(["--quick-start"], is_flag=True),
     ]
-    found.append(click.Option(["-h", "--help"], is_flag=True, expose_value=False, is_eager=True, callback=_show_help))
-    found.append(click.Option(["--quick-start"], is_flag=True, hidden=True))
     for option in OPTIONS:
         for spelling in (option.flag, *option.also):
-            names = (
-                [spelling, spelling] if option.short is None or spelling != option.flag else [spelling, option.short, spelling]
-            )
             bare = "true" if option.is_flag else option.bare_value
             if bare is None:
-                found.append(click.Option(names))
+                found.append(click.Option([spelling]))
             elif option.short is not None:
-                found.append(click.Option(names[:2], count=True))
+                found.append(click.Option([spelling, option.short], count=True))
             else:
-                found.append(click.Option(names, is_flag=False, flag_value=bare))
+                found.append(click.Option([spelling], is_flag=False, flag_value=bare))
     return found
 
 

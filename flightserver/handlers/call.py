@@ -8,12 +8,12 @@ Elsewhere: what a token may do (flightserver.auth).
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow.flight as fl
 
 from catalog.errors import InvalidRequest
 from flightserver import wire
+from flightserver.auth import bearer_of
 
 DATABASE_HEADERS = ("database", "bucket", "bucket-name", "iox-namespace-name")
 _KEY = "headers"
@@ -55,14 +55,20 @@ class Call:
 
 
 class KeptHeaders(fl.ServerMiddleware):  # type: ignore[misc]  # pyarrow ships no types
-    def __init__(self, headers: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, headers: Mapping[str, Sequence[str]], reply: Mapping[str, str]) -> None:
         super().__init__()
         self.headers = headers
+        self._reply = reply
+
+    def sending_headers(self) -> Mapping[str, str]:
+        return self._reply
 
 
 class HeaderKeeper(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ships no types
-    def start_call(self, info: Any, headers: Mapping[str, Sequence[str]]) -> KeptHeaders:
-        return KeptHeaders(headers)
+    def start_call(self, info: fl.CallInfo, headers: Mapping[str, Sequence[str]]) -> KeptHeaders:
+        is_handshake = info.method == fl.FlightMethod.HANDSHAKE
+        token = bearer_of(next(iter(headers.get("authorization", ())), None)) if is_handshake else None
+        return KeptHeaders(headers, {"authorization": f"Bearer {token}"} if token else {})
 
 
 MIDDLEWARE: Mapping[str, fl.ServerMiddlewareFactory] = {_KEY: HeaderKeeper()}

@@ -8,27 +8,28 @@ Held by tests/integration/flight/test_engine_client.py (L1, L2).
 Elsewhere: Arrow batches (handlers.ingest), who opens lanes and why (flightserver.client).
 """
 
-import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 import pyarrow.flight as fl
 
-from catalog.errors import InvalidRequest, LinesRejected, ServiceError, TooLarge, encode_error
+from catalog.errors import InvalidRequest, LinesRejected, ServiceError, TooLarge, Unavailable, encode_error
 from engine.requests import NodeLike, WriteReport, WriteRequest
 from flightserver import wire
+from flightserver.errors import service_error
 from flightserver.handlers.actions import Action
 from flightserver.handlers.arena import HandoverDirectory
 from flightserver.handlers.call import Call
 
-log = logging.getLogger(__name__)
-
 
 class Writes:
-    def __init__(self, node: NodeLike, handover: HandoverDirectory | None, body_bytes_max: int) -> None:
+    def __init__(
+        self, node: NodeLike, handover: HandoverDirectory | None, body_bytes_max: int, is_stopping: Callable[[], bool]
+    ) -> None:
         self._node = node
         self._handover = handover
         self._body_bytes_max = body_bytes_max
+        self._is_stopping = is_stopping
 
     def actions(self) -> list[Action]:
         return [Action(wire.WRITE_LP, "line protocol: one line of JSON, then the lines", self._write_action)]
@@ -50,13 +51,12 @@ class Writes:
     def _answer(self, message: memoryview, arena: memoryview) -> bytes:
         try:
             return self._write(message, arena)
-        except ServiceError as error:
-            return _encode_failure(error)
-        except Exception:
-            log.exception("unplanned error")
-            return _encode_failure(ServiceError("internal error"))
+        except Exception as error:  # the lane goes on (L1)
+            return _encode_failure(service_error(error))
 
     def _write(self, message: memoryview, arena: memoryview) -> bytes:
+        if self._is_stopping():
+            raise Unavailable("the server is stopping")
         header, lines = wire.decode_write(message)
         if header.arena_bytes is not None:
             if not 0 <= header.arena_bytes <= arena.nbytes:

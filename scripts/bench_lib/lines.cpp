@@ -112,6 +112,7 @@ int64_t render_cpu(const char* heads, const int64_t* head_ends, int64_t hosts, c
 }
 
 // A mixed stream: devices spread over tables, missing fields, and one row in fifty that arrives LATE_TICKS ticks late.
+// Times are off the beat by whole milliseconds, which every server keeps.
 // checks[i] is the field `sequence`, which every row has. Writes at most 2 * devices lines a tick.
 int64_t render_iot(uint64_t seed, int64_t tables, int64_t devices, int64_t first_tick, int64_t ticks, int64_t start_ns,
                    int64_t step_ns, char* out, int64_t* ends, int64_t* checks) {
@@ -121,7 +122,7 @@ int64_t render_iot(uint64_t seed, int64_t tables, int64_t devices, int64_t first
         for (int64_t device = 0; device < devices; device++) {
             for (const int64_t tick : {now, now - static_cast<int64_t>(LATE_TICKS)}) {
                 if (tick < 0 || comes_late(seed, device, tick) != (tick != now)) continue;
-                const int64_t jitter = static_cast<int64_t>(mix(seed, device, tick + 3) % 1000000);
+                const int64_t jitter = static_cast<int64_t>(mix(seed, device, tick + 3) % 1000) * 1000000;
                 out = put_iot_row(out, seed, tables, device, tick, start_ns + tick * step_ns + jitter);
                 checks[count] = tick;
                 ends[count++] = out - begin;

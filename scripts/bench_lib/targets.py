@@ -248,7 +248,7 @@ class Influx1(Target):
         return sum(int(row[1]) for row in found), sum(int(row[2]) for row in found)
 
     def settle(self) -> None:
-        time.sleep(6)  # the idle timers
+        time.sleep(15)  # the idle timers, and the compaction that follows
         wait_for_quiet(self.directory)
 
 

@@ -93,13 +93,11 @@ def test_a_reader_sees_the_old_or_the_new_bytes_and_nothing_between(store: Objec
     assert all(found in versions for found in seen)
 
 
-@pytest.mark.parametrize(
-    ("offset", "length"), [(0, 10), (3, 4), (9, 1), (0, 0), (4, 0), (8, 100), (0, 1000), (10, 1), (10, 0), (11, 5), (4096, 8)]
-)
-def test_a_range_is_a_slice(store: ObjectStore, offset: int, length: int) -> None:
+def test_a_range_is_a_slice(store: ObjectStore) -> None:
     store.put("a", b"0123456789")
 
-    assert store.get_range("a", offset, length) == b"0123456789"[offset : offset + length]
+    for offset, length in [(0, 10), (3, 4), (9, 1), (0, 0), (4, 0), (8, 100), (0, 1000), (10, 1), (10, 0), (11, 5), (4096, 8)]:
+        assert store.get_range("a", offset, length) == b"0123456789"[offset : offset + length], (offset, length)
 
 
 def test_a_range_of_an_empty_object_is_empty(store: ObjectStore) -> None:
@@ -146,8 +144,8 @@ def test_a_listing_is_sorted_by_path_and_holds_what_begins_with_the_prefix(store
 
 
 def test_a_listing_longer_than_a_page_is_whole(store: ObjectStore) -> None:
-    """S4: servers answer 1,000 names or fewer at a time."""
-    many = 1010
+    """S4: servers answer 1,000 names or fewer at a time (gcs_front.py: 100)."""
+    many = 130 if store.url.startswith("gs://") else 1010
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: store.put(f"p/{number:05}", b"."), range(many)))
 
@@ -177,28 +175,29 @@ BAD_PATHS = ["", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", 
 BAD_PATHS += ["a\\b", "a\0b", "a\nb", "ä", "a b", "a%2e", "x" * 201, "a/" * 450 + "a"]
 
 
-@pytest.mark.parametrize("path", BAD_PATHS)
-def test_a_path_that_is_not_plain_is_refused_by_every_call(store: ObjectStore, path: str) -> None:
+def test_a_path_that_is_not_plain_is_refused_by_every_call(store: ObjectStore) -> None:
     """S7."""
-    for call in (
-        lambda: store.get(path),
-        lambda: store.get_range(path, 0, 1),
-        lambda: store.put_new(path, b""),
-        lambda: store.put(path, b""),
-        lambda: store.delete(path),
-        lambda: store.local_path(path),
-    ):
-        with pytest.raises(BadObjectPath):
-            call()
+    calls: list[Callable[[str], object]] = [
+        store.get,
+        lambda path: store.get_range(path, 0, 1),
+        lambda path: store.put_new(path, b""),
+        lambda path: store.put(path, b""),
+        store.delete,
+        store.local_path,
+    ]
+    for path in BAD_PATHS:
+        for call in calls:
+            with pytest.raises(BadObjectPath):
+                call(path)
 
     assert names(store, "") == []
 
 
-@pytest.mark.parametrize("prefix", ["/", "/a", "a//", "../", "..", "a/../b/", "./", "a/.t", "a/ "])
-def test_a_listing_prefix_that_is_not_plain_is_refused(store: ObjectStore, prefix: str) -> None:
+def test_a_listing_prefix_that_is_not_plain_is_refused(store: ObjectStore) -> None:
     """S7."""
-    with pytest.raises(BadObjectPath):
-        store.list(prefix)
+    for prefix in ["/", "/a", "a//", "../", "..", "a/../b/", "./", "a/.t", "a/ "]:
+        with pytest.raises(BadObjectPath):
+            store.list(prefix)
 
 
 def test_many_threads_at_once_get_in_nobodys_way(store: ObjectStore) -> None:

@@ -1091,6 +1091,27 @@ class BasicAuth(_message.Message):
 Global___BasicAuth: _TypeAlias = BasicAuth  # noqa: Y015
 
 @_typing.final
+class PreparedStatementHandle(_message.Message):
+    """---- ours: what the handle of a prepared statement holds"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    def __init__(
+        self,
+        *,
+        query: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreparedStatementHandle: _TypeAlias = PreparedStatementHandle  # noqa: Y015
+
+@_typing.final
 class QueryParam(_message.Message):
     """---- the native ticket"""
 
