@@ -34,6 +34,7 @@ class RunDirectory:
 
     @property
     def counters(self) -> Path:
+        """What the HTTP workers have counted, those that are gone included."""
         return self.path / "counters"
 
     @property
