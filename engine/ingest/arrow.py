@@ -221,7 +221,7 @@ def _tag(column: pa.Array) -> pa.Array:
     if column.type == _TAG_DICTIONARY and column.dictionary.null_count == 0:
         return column
     if column.dictionary.null_count:  # a null hides behind an index
-        return column.cast(column.type.value_type).cast(pa.utf8())
+        return column.dictionary.cast(pa.utf8()).take(column.indices)
     return pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), column.dictionary.cast(pa.utf8()))
 
 
@@ -257,5 +257,5 @@ def _field(column: pa.Array, kind: FieldType) -> pa.Array:
     if column.type == wanted:
         return column
     if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+        return column.dictionary.cast(wanted).take(column.indices)
     return column.cast(wanted)
