@@ -24,7 +24,7 @@ import pyarrow as pa
 from catalog.catalog import Catalog
 from catalog.state import CatalogState
 from engine.batch import Group, TableRows, series_buffer, time_buffer
-from engine.buffer.rows import HeldFile, OpenBatch, Run, TableData, TimeRange, fenced, seal, sealed, times_of
+from engine.buffer.rows import Arrange, HeldFile, OpenBatch, Run, TableData, TimeRange, as_one, fenced, seal, sealed, times_of
 from engine.files.manifest import DataFile
 
 #: open rows of a table at which they are worth sorting
@@ -114,17 +114,19 @@ class Views:
                 if data.open or data.runs
             ]
 
-    def seal(self, database_id: int, table_id: int) -> TableData:
+    def seal(self, database_id: int, table_id: int, arrange: Arrange = as_one) -> TableData:
         """Sort what is open now; what arrives meanwhile stays open."""
         with self._seal_locks[database_id, table_id]:
             before = self._replace(database_id, table_id, fenced)
-            sealing = seal(before, self._load)
+            sealing = seal(before, self._load, arrange)
             return self._replace(database_id, table_id, lambda data: sealed(data, sealing))
 
     def settled(self, tables: Iterable[Settled]) -> None:
         for table in tables:
             with self._seal_locks[table.database_id, table.table_id]:
-                self._replace(table.database_id, table.table_id, lambda data, table=table: data.settled(table.written, table.removed))  # type: ignore[misc]
+                self._replace(
+                    table.database_id, table.table_id, lambda data, table=table: data.settled(table.written, table.removed)
+                )  # type: ignore[misc]
 
     def evict(self, budget_bytes: int) -> None:
         """Let go of rows that files hold too, oldest first, until the rest fits the budget."""

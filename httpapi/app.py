@@ -29,7 +29,7 @@ from httpapi.counters import RequestCounters
 from httpapi.errors import NoSuchEndpoint, error_reply, family_of, internal_reply
 from httpapi.gateway import Gateway
 from httpapi.replies import STATUS_LINES, Reply
-from httpapi.routes import health
+from httpapi.routes import configure, health, query
 from httpapi.routes.write import WRITE_PATHS, write
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -149,7 +149,7 @@ def _flask_app(gateway: Gateway, settings: HttpSettings, counters: RequestCounte
     def unplanned(_error: Exception) -> Response:
         return _flask_response(_unplanned(request.environ))
 
-    for rule, methods, view in health.ROUTES:
+    for rule, methods, view in (*health.ROUTES, *query.ROUTES, *configure.ROUTES):
         add(rule, methods, view)
     return app
 

@@ -31,6 +31,8 @@ from httpapi.errors import BodyTooSlow
 
 Environ = dict[str, Any]
 
+_IsalError: Any = isal_zlib.IsalError  # annotated as an instance there
+
 _GRACE_S = 30.0
 _MIN_BYTES_PER_S = 4096
 _DISCARD_S = 2.0
@@ -106,7 +108,7 @@ def _gunzip(source: "_Source", limit_bytes: int) -> memoryview:
     with igzip.IGzipFile(fileobj=_Bounded(source, limit_bytes), mode="rb") as members:
         try:
             return _read_until_end(members.readinto, limit_bytes)
-        except (gzip.BadGzipFile, EOFError, zlib.error, isal_zlib.error) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error, _IsalError) as error:
             raise InvalidRequest(f"error decoding gzip stream: {error}") from None
 
 
@@ -197,6 +199,7 @@ class _PatientSocket:
         self._sock = sock
         self._patience = patience
         self._received = 0
+        self._timeout_before_s = sock.gettimeout()
         self._armed = False
 
     def recv(self, size: int) -> bytes:
@@ -213,7 +216,7 @@ class _PatientSocket:
 
     def restore(self) -> None:
         if self._armed:
-            self._sock.settimeout(None)
+            self._sock.settimeout(self._timeout_before_s)
 
     def _arm(self) -> None:
         remaining_s = self._patience(self._received) - time.monotonic()

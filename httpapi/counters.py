@@ -49,13 +49,12 @@ class RequestCounters:
             for key, value, _timestamp, _position in _read_file(str(path)):
                 totals[tuple(orjson.loads(key))] += value
         lines = [f"# HELP {_REQUESTS} Requests answered.", f"# TYPE {_REQUESTS} counter"]
-        for key in sorted(key for key in totals if key[0] == _REQUESTS):
-            _name, route, method, status = key
-            lines.append(f'{_REQUESTS}{{route="{route}",method="{method}",status="{status}"}} {totals[key]:.0f}')
+        for _name, route, method, status in sorted(key for key in totals if key[0] == _REQUESTS):
+            count = totals[_REQUESTS, route, method, status]
+            lines.append(f'{_REQUESTS}{{route="{route}",method="{method}",status="{status}"}} {count:.0f}')
         lines += [f"# HELP {_DURATION} Time from a request's headers to its answer.", f"# TYPE {_DURATION} summary"]
-        for key in sorted(key for key in totals if key[0] != _REQUESTS):
-            name, route = key
-            lines.append(f'{name}{{route="{route}"}} {totals[key]:.6f}')
+        for name, route in sorted(key for key in totals if key[0] != _REQUESTS):
+            lines.append(f'{name}{{route="{route}"}} {totals[name, route]:.6f}')
         return ("\n".join(lines) + "\n").encode()
 
     def _add(self, key: tuple[str, ...], amount: float) -> None:

@@ -7,6 +7,7 @@ Held by tests/unit/httpapi/test_parameters.py (P1, P2).
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -57,6 +58,15 @@ def require(found: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if name not in found:
             raise InvalidRequest(f"missing field `{name}`")
+
+
+@contextmanager
+def told_as(frame: str) -> Iterator[None]:
+    """A refusal inside is told with the words that this endpoint puts around it."""
+    try:
+        yield
+    except InvalidRequest as error:
+        raise InvalidRequest(frame.format(error)) from None
 
 
 def json_body(environ: Environ, max_request_bytes: int, *, any_content_type: bool = False) -> dict[str, Any]:

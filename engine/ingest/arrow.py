@@ -90,7 +90,7 @@ def plan_columns(
     new_tags = _in_order([name for name in tag_names if name not in known], tags)
     if new_tags and table is not None and not extend_tags:
         raise UnsuitableColumn(
-            f"Detected a new tag '{new_tags[0]}' in write. The tag set is immutable on first write to the table.",
+            f"unknown tag '{new_tags[0]}' for table '{table_name}': the tag set of a table is fixed by its first write",
             hint=f"to store '{new_tags[0]}' as a field, send it as plain strings",
         )
     for name in tag_names:

@@ -15,8 +15,7 @@ Held by tests/unit/httpapi/test_write_parameters.py (W3) and tests/integration/h
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -25,7 +24,7 @@ from catalog.names import check_database_name, check_namespace_name, with_retent
 from httpapi.bodies import Environ, read_body
 from httpapi.errors import Family, rejected_reply, write_error_reply
 from httpapi.gateway import Gateway
-from httpapi.parameters import boolean, one_of, query_parameters, require
+from httpapi.parameters import boolean, one_of, query_parameters, require, told_as
 from httpapi.replies import NO_CONTENT, Reply
 
 _REMEMBERED_QUERY_STRINGS = 1024
@@ -91,7 +90,7 @@ def _target_v3(query_string: str) -> Target:
     if not query_string:
         raise InvalidRequest("missing query parameter 'db'")
     found = {"precision": "auto", "accept_partial": "true", "no_sync": "false"}
-    with _told_as("serde error: {}"):
+    with told_as("serde error: {}"):
         for name, value in query_parameters(query_string, ("db", *found)):
             found[name] = value
             if name == "precision":
@@ -112,7 +111,7 @@ def _target_v3(query_string: str) -> Target:
 def _target_v2(query_string: str) -> Target:
     if not query_string:
         raise InvalidRequest("no org/bucket destination provided")
-    with _told_as("failed to deserialize org/bucket/precision in request: {}"):
+    with told_as("failed to deserialize org/bucket/precision in request: {}"):
         found = _found(query_string, ("bucket", "precision"), {"db": "bucket"})
         require(found, "bucket")
         precision = _old_precision(found)
@@ -127,7 +126,7 @@ def _target_v2(query_string: str) -> Target:
 def _target_v1(query_string: str) -> Target:
     if not query_string:
         raise InvalidRequest("no db destination provided")
-    with _told_as("failed to deserialize db/rp/precision in request: {}"):
+    with told_as("failed to deserialize db/rp/precision in request: {}"):
         found = _found(query_string, ("db", "rp", "precision"), {})
         require(found, "db")
         precision = _old_precision(found)
@@ -148,11 +147,3 @@ def _old_precision(found: Mapping[str, str]) -> str:
     """What v1 and v2 clients mean; some of them send the parameter empty, and one writes µ (as one of two characters)."""
     word = found.get("precision", "").replace("\u00b5", "u").replace("\u03bc", "u") or "ns"
     return _PRECISIONS[one_of(word, _PRECISIONS)]
-
-
-@contextmanager
-def _told_as(frame: str) -> Iterator[None]:
-    try:
-        yield
-    except InvalidRequest as error:
-        raise InvalidRequest(frame.format(error)) from None

@@ -89,6 +89,8 @@ class MemoryNode:
     closed_sessions: int = 0
     closed_results: int = 0
     requests: list[WriteRequest] = field(default_factory=list)
+    removals: dict[str, int | None] = field(default_factory=dict)
+    retention_ns: dict[str, int | None] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def write_lp(self, request: WriteRequest) -> WriteReport:
@@ -149,7 +151,7 @@ class MemoryNode:
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]:
         self._fail()
-        return [DatabaseListing(name) for name in sorted(self.databases)]
+        return [DatabaseListing(name, self.retention_ns.get(name)) for name in sorted(self.databases)]
 
     def list_tables(self, database: str) -> Sequence[TableListing]:
         tables = self._database(database)
@@ -160,10 +162,16 @@ class MemoryNode:
         if name in self.databases:
             raise Conflict(f"attempted to create a resource that already exists: {name}")
         self.databases[name] = {}
+        self.retention_ns[name] = retention_ns
 
-    def drop_database(self, name: str) -> None:
+    def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None:
         self._database(name)
         del self.databases[name]
+        self.removals[name] = hard_delete_at_ns
+
+    def set_retention(self, name: str, retention_ns: int | None) -> None:
+        self._database(name)
+        self.retention_ns[name] = retention_ns
 
     def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None:
         kinds = {"float64": pa.float64(), "int64": pa.int64(), "utf8": pa.string(), "bool": pa.bool_(), "uint64": pa.uint64()}
@@ -172,9 +180,10 @@ class MemoryNode:
             tuple(tags), pa.schema([*columns, pa.field("time", pa.timestamp("ns"), False)]).empty_table()
         )
 
-    def drop_table(self, database: str, name: str) -> None:
+    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None:
         if self._database(database).pop(name, None) is None:
             raise TableNotFound(database, name)
+        self.removals[f"{database}.{name}"] = hard_delete_at_ns
 
     def health(self) -> dict[str, object]:
         return {"status": "ok"}
@@ -207,7 +216,8 @@ class MemoryNode:
         context = datafusion.SessionContext(options)
         with self.lock:
             for name, table in self._database(database).items():
-                context.register_record_batches(name, [table.rows.to_batches()])
+                batches = table.rows.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.rows.schema)]
+                context.register_record_batches(name, [batches])
         return context
 
 

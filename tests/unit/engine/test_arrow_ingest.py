@@ -75,7 +75,7 @@ def test_the_catalog_decides_over_everything_else() -> None:
 def test_a_new_tag_of_a_known_table_is_refused_unless_tags_may_be_added() -> None:
     given = batch(rack=HOSTS, usage=[1.0, 2.0])
 
-    with pytest.raises(UnsuitableColumn, match="Detected a new tag 'rack' in write") as caught:
+    with pytest.raises(UnsuitableColumn, match="unknown tag 'rack' for table 'cpu': the tag set") as caught:
         plan(given, CPU)
     assert caught.value.hint == "to store 'rack' as a field, send it as plain strings"
     assert plan(given, CPU, extend=True).tags == (None, None, 0)
