@@ -61,7 +61,7 @@ def test_batches_are_read_in_order_from_any_place(reopen: Reopen) -> None:
 
 
 def test_a_number_is_given_once(reopen: Reopen) -> None:
-    """G1."""
+    """G1; L1 of the log in the object store."""
     reopen().append(1, b"first")
 
     with pytest.raises(LogTaken):
