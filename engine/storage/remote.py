@@ -235,7 +235,7 @@ def failed(doing: Doing, url: str, path: str, cause: str, *, sent: bool) -> Stor
 def reason(text: str, kind: str) -> str:
     details = [re.sub(r"\(\s*|,?\s*\)|\s+", tighten, next(filter(None, found))) for found in DETAIL.findall(text)]
     said = KINDS.get(kind, summary(text))
-    return f"{said}: {details[-1]}" if details and kind in KINDS else said
+    return f"{said}: {details[-1]}" if details and kind in KINDS and kind != "Timeout" else said
 
 
 def tighten(space: re.Match[str]) -> str:

@@ -73,7 +73,7 @@ def test_a_server_that_ignores_if_none_match_is_recognised_and_refused(tmp_path:
     with pytest.raises(StoreUnfit, match="overwrites objects") as refused:
         check_store(store, "node")
 
-    assert "--object-store-allow-unconditional-writes" in str(refused.value.hint)
+    assert "--allow-unconditional-writes" in str(refused.value.hint)
     assert store.list("") == []
 
 
