@@ -1,0 +1,309 @@
+"""`influxdb3 serve`: one light process that starts the engine and the HTTP workers, watches both and stops them in order.
+
+B1  The listening socket is ours: a port that is taken is known before anything starts, and no connection is refused while
+    workers are replaced.
+B2  A part that dies is started again, ever more slowly; what cannot be kept alive ends the server with a sentence.
+B3  Stopping goes HTTP, Flight, log: nobody is cut off who was let in, and what was acknowledged is stored. The exit code is 0.
+B4  Nothing of ours survives us: neither a process nor a file in the run directory.
+B5  This process imports nothing heavy (no pyarrow, no gunicorn), so both parts start at once and early.
+
+Held by tests/integration/test_serve.py (B1-B4) and tests/unit/flightserver/test_imports.py (B5).
+Elsewhere: what the engine does (engine_process.py), gunicorn's flags (sidecar.py), child processes (children.py).
+"""
+
+import errno
+import json
+import logging
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from types import FrameType
+
+from flightserver.children import Child, Restarts, python_command
+from flightserver.config import ServeConfig
+from flightserver.logs import set_up_logging
+from flightserver.rundir import RunDirectory, run_directory
+from flightserver.sidecar import APP, drain_s, http_command, http_environment
+
+log = logging.getLogger("flightserver.boot")
+
+PORT_PATIENCE_S = 1.0  # for a server that is just going
+HTTP_HEAD_START_S = 1.0  # for HTTP requests, before the engine is asked to stop
+
+
+class ServeError(Exception):
+    """One sentence about why there is no server (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is started. Tests put something smaller here."""
+
+    engine_command: Sequence[str] = tuple(python_command("-m", "flightserver.engine_process"))
+    http_app: str = APP
+    most_deaths: int = 6  # of one part within a minute
+
+
+def serve(config: ServeConfig, environment: Mapping[str, str], parts: Parts | None = None) -> int:
+    set_up_logging(config.logs)
+    for warning in config.warnings:
+        log.warning(warning)
+    if config.cores is not None:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: config.cores])
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # thousands of connections; our children inherit it
+    with ExitStack() as stack:
+        listener = stack.enter_context(listen(config.http_bind))
+        if config.flight_bind is not None and config.flight_bind[1]:
+            listen(config.flight_bind).close()  # only to say clearly that it is taken
+        run = stack.enter_context(run_directory())
+        return Supervisor(config, environment, listener, run, parts or Parts()).run()
+
+
+def listen(address: tuple[str, int]) -> socket.socket:
+    """A listening socket (B1). A server that is just stopping gets a moment."""
+    deadline = time.monotonic() + PORT_PATIENCE_S
+    while True:
+        try:
+            family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
+            return socket.create_server(address, family=family, backlog=4096)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            raise ServeError(f"cannot listen on {_written(address)}: {_reason(error)}") from None
+
+
+def _reason(error: OSError) -> str:
+    return "the port is taken by another process" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+
+
+def _written(address: tuple[str, int]) -> str:
+    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+
+
+@dataclass(slots=True)
+class Part:
+    """A child that is meant to run, and when to start it if it does not."""
+
+    name: str
+    restarts: Restarts
+    child: Child | None = None
+    start_at_s: float | None = 0.0
+
+
+class Supervisor:
+    def __init__(
+        self, config: ServeConfig, environment: Mapping[str, str], listener: socket.socket, run: RunDirectory, parts: Parts
+    ) -> None:
+        self.config = config
+        self.environment = environment
+        self.listener = listener
+        self.run_dir = run
+        self.parts = parts
+        self.engine = Part("engine", Restarts(parts.most_deaths))
+        self.http = Part("http", Restarts(parts.most_deaths))
+        self.signals: list[int] = []
+        self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.report_read = -1
+        self.report = b""
+        self.was_ready = False
+        self.began_at_s = time.monotonic()
+
+    def run(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, self._on_signal)
+        signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
+        try:
+            while not self.signals:
+                self._start_what_is_due()
+                self._wait()
+                self._read_report()
+                self._bury_the_dead()
+            return self._stop()
+        except ServeError:
+            self._signal(self.engine, signal.SIGTERM)
+            self._await([self.engine], time.monotonic() + self.config.settings.shutdown_timeout_ms / 1000)
+            raise
+        finally:
+            self._kill_all()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number != signal.SIGCHLD:
+            self.signals.append(number)
+
+    # ------------------------------------------------------------------------------------------------ watching
+
+    def _start_what_is_due(self) -> None:
+        now = time.monotonic()
+        for part, start in ((self.http, self._start_http), (self.engine, self._start_engine)):
+            if part.start_at_s is not None and part.start_at_s <= now:
+                part.start_at_s = None
+                part.child = start()
+
+    def _start_http(self) -> Child:
+        return Child.start(
+            "http",
+            http_command(self.config, self.run_dir, self.listener.fileno(), self.parts.http_app),
+            http_environment(self.environment),
+            on_our_death=signal.SIGQUIT,  # at once: the port has to be free for our successor
+            pass_fds=(self.listener.fileno(),),
+        )
+
+    def _start_engine(self) -> Child:
+        self.run_dir.engine_socket.unlink(missing_ok=True)
+        self.report_read, report_write = os.pipe2(os.O_CLOEXEC)
+        self.report = b""
+        try:
+            return Child.start(
+                "engine",
+                self.parts.engine_command,
+                self.environment,
+                on_our_death=signal.SIGTERM,
+                pass_fds=(report_write,),
+                input_data=json.dumps(self._engine_orders(report_write)).encode() + b"\n",
+            )
+        finally:
+            os.close(report_write)
+
+    def _engine_orders(self, report_fd: int) -> dict[str, object]:
+        """All the engine needs to know; through a pipe, because secrets in arguments or variables can be read by others."""
+        config = self.config
+        return {
+            "settings": asdict(config.settings),
+            "store": dict(config.store),
+            "socket": str(self.run_dir.engine_socket),
+            "handover_dir": str(self.run_dir.handover),
+            "flight_bind": config.flight_bind,
+            "tls": None if config.tls is None else asdict(config.tls),
+            "logs": asdict(config.logs),
+            "report_fd": report_fd,
+            "drain_ms": int(min(1500, drain_s(config) * 500)),
+        }
+
+    def _wait(self) -> None:
+        """Until something happens, or the next start is due."""
+        due = [part.start_at_s for part in (self.engine, self.http) if part.start_at_s is not None]
+        timeout_s = max(0.0, min(due) - time.monotonic()) if due else None
+        self._select(timeout_s)
+
+    def _select(self, timeout_s: float | None) -> None:
+        watched = [self.wake_read] + ([self.report_read] if self.report_read >= 0 else [])
+        readable, _, _ = select.select(watched, [], [], timeout_s)
+        if self.wake_read in readable:
+            os.read(self.wake_read, 4096)
+        if self.report_read in readable:
+            chunk = os.read(self.report_read, 65536)
+            self.report += chunk
+            if not chunk or self.report.endswith(b"\n"):
+                os.close(self.report_read)
+                self.report_read = -1
+
+    def _read_report(self) -> None:
+        """The engine's one line: it is ready, or why it cannot be. A dead engine has said all it had to say."""
+        while self.report_read >= 0 and self.engine.child is not None and self.engine.child.ended:
+            self._select(None)
+        if not self.report.endswith(b"\n"):
+            return
+        report, self.report = json.loads(self.report), b""
+        if "error" in report:
+            if not self.was_ready:
+                raise ServeError(report["error"])
+            log.error("the engine cannot start again: %s", report["error"])
+        elif self.was_ready:
+            log.info("the engine is ready again")
+        else:
+            self.was_ready = True
+            self._announce(report)
+
+    def _announce(self, report: Mapping[str, str]) -> None:
+        host, port = self.listener.getsockname()[:2]
+        scheme = "http" if self.config.tls is None else "https"
+        url = f"{scheme}://{_written((host, port))}"
+        if self.config.listener_file is not None:
+            _write_whole(self.config.listener_file, _written((host, port)))
+        seconds = time.monotonic() - self.began_at_s
+        details = {"url": url, "store": report["store"], "node": self.config.settings.node_id}
+        details |= {"flight": report["flight"]} if report.get("flight") else {}
+        log.info("ready after %.2f s", seconds, extra=details)
+        if sys.stdout.isatty() and not self.config.logs.json:
+            print(_hint(f"{scheme}://{'localhost' if host in ('0.0.0.0', '::') else _written((host, 0))[:-2]}:{port}"))
+
+    def _bury_the_dead(self) -> None:
+        for part in (self.engine, self.http):
+            child = part.child
+            if child is None or not child.ended:
+                continue
+            part.child = None
+            if part is self.engine and not self.was_ready and not self.signals:
+                raise ServeError(f"the engine {child.how_it_ended()} before it was ready")
+            delay_s = part.restarts.delay_s(time.monotonic())
+            if delay_s is None:
+                raise ServeError(f"the {part.name} process keeps dying; it {child.how_it_ended()}")
+            log.error("the %s process %s, starting it again in %.1f s", part.name, child.how_it_ended(), delay_s)
+            part.start_at_s = time.monotonic() + delay_s
+
+    # ------------------------------------------------------------------------------------------------ stopping
+
+    def _stop(self) -> int:
+        """B3. The engine is asked a little after HTTP, and then lets what HTTP still waits for come to an end."""
+        began_s = time.monotonic()
+        deadline_s = began_s + self.config.settings.shutdown_timeout_ms / 1000
+        log.info("stopping")
+        self.listener.close()
+        self._signal(self.http, signal.SIGTERM)
+        self._await([self.http], min(began_s + HTTP_HEAD_START_S, deadline_s))
+        self._signal(self.engine, signal.SIGTERM)
+        in_time = self._await([self.engine, self.http], deadline_s)
+        if len(self.signals) > 1:
+            log.warning("stopped at once: what was not flushed is lost")
+            return 130
+        if not in_time:
+            raise ServeError("the server did not stop within --shutdown-timeout and was ended")
+        engine = self.engine.child
+        if engine is not None and engine.process.returncode not in (0, -signal.SIGTERM):
+            raise ServeError(f"while stopping, the engine {engine.how_it_ended()}")
+        log.info("stopped after %.2f s", time.monotonic() - began_s)
+        return 0
+
+    def _signal(self, part: Part, number: signal.Signals) -> None:
+        if part.child is not None:
+            part.child.signal(number)
+
+    def _await(self, parts: Sequence[Part], deadline_s: float) -> bool:
+        """Whether all of them ended in time; a second signal ends the patience."""
+        while len(self.signals) < 2:
+            if all(part.child is None or part.child.ended for part in parts):
+                return True
+            remaining_s = deadline_s - time.monotonic()
+            if remaining_s <= 0:
+                return False
+            self._select(remaining_s)
+        return False
+
+    def _kill_all(self) -> None:
+        for part in (self.http, self.engine):
+            if part.child is not None:
+                part.child.kill_group()
+                part.child.process.wait()
+
+
+def _write_whole(path: str, text: str) -> None:
+    """So that a reader who polls for the file never sees half of it."""
+    with open(f"{path}.tmp", "w") as file:
+        file.write(text)
+    os.replace(f"{path}.tmp", path)
+
+
+def _hint(url: str) -> str:
+    return (
+        f"\n  write   curl '{url}/api/v3/write_lp?db=mydb' --data-raw 'cpu,host=a usage=0.5'\n"
+        f"  query   curl '{url}/api/v3/query_sql?db=mydb&format=pretty' --data-urlencode 'q=SELECT * FROM cpu' -G\n"
+    )

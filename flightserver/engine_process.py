@@ -1,0 +1,118 @@
+"""The engine process: storage, catalog, log, queries and the Flight server, behind a private socket.
+
+E1  It reads its orders from standard input and answers through one pipe: ready, or one sentence about why not.
+E2  It stops on SIGTERM: calls that run get a moment, then everything acknowledged is stored and the exit code is 0.
+E3  Until it is ready, SIGTERM ends it where it stands; opening a store can be cut off at any point.
+
+Held by tests/integration/test_engine_process.py (E1-E3).
+Elsewhere: who starts it and what is in the orders (boot.py), what it opens (engine.node, flightserver.server).
+"""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from engine.clock import SystemClock
+from engine.node import Node
+from engine.storage.open import StoreOptions, open_store
+
+from catalog.errors import ServiceError
+from flightserver.config import settings_from
+from flightserver.logs import LogOptions, set_up_logging
+from flightserver.server import EngineServer
+
+log = logging.getLogger("flightserver.engine_process")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An open node and the servers in front of it."""
+
+    node: Node
+    servers: tuple[EngineServer, ...]
+    report: Mapping[str, str]
+
+    def stop(self, drain_s: float) -> None:
+        """E2. Flight's own shutdown waits for running calls without end, so it gets a thread and a deadline."""
+        closing = [threading.Thread(target=server.shutdown, daemon=True) for server in self.servers]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join(drain_s)
+        self.node.close()
+
+
+def open_engine(orders: Mapping[str, Any]) -> Running:
+    store = open_store(StoreOptions(**orders["store"]))
+    node = Node.open(settings_from(orders["settings"]), store, SystemClock(), _end)
+    inner = EngineServer(node, location=f"grpc+unix://{orders['socket']}", handover_dir=orders["handover_dir"])
+    os.chmod(orders["socket"], 0o600)
+    if orders["flight_bind"] is None:
+        return Running(node, (inner,), {"store": store.url})
+    outer = _open_outer(node, orders)
+    return Running(node, (inner, outer), {"store": store.url, "flight": f"{orders['flight_bind'][0]}:{outer.port}"})
+
+
+def _open_outer(node: Node, orders: Mapping[str, Any]) -> EngineServer:
+    host, port = orders["flight_bind"]
+    written = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if orders["tls"] is None:
+        return EngineServer(node, location=f"grpc://{written}")
+    with open(orders["tls"]["cert_file"], "rb") as cert, open(orders["tls"]["key_file"], "rb") as key:
+        pair = (cert.read(), key.read())
+    return EngineServer(node, location=f"grpc+tls://{written}", tls_certificates=[pair])
+
+
+def main() -> int:
+    orders = json.loads(sys.stdin.readline())
+    set_up_logging(LogOptions(**orders["logs"]))
+    stop = threading.Event()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop_opening)
+    try:
+        running = open_engine(orders)
+    except Exception as error:
+        _report(orders["report_fd"], {"error": _sentence(error)})
+        return 1
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    _report(orders["report_fd"], running.report)
+    stop.wait()
+    running.stop(orders["drain_ms"] / 1000)
+    log.debug("engine stopped")
+    logging.shutdown()
+    os._exit(0)  # a call that outlived its moment must not hold up the end
+
+
+def _end(_error: BaseException) -> None:
+    """The log has stopped for good. The supervisor starts another process, which reads it again."""
+    logging.shutdown()
+    os._exit(70)
+
+
+def _stop_opening(_number: int, _frame: FrameType | None) -> None:
+    os._exit(0)  # E3
+
+
+def _report(fd: int, content: Mapping[str, str]) -> None:
+    with contextlib.suppress(BrokenPipeError), os.fdopen(fd, "wb") as pipe:
+        pipe.write(json.dumps(dict(content)).encode() + b"\n")
+
+
+def _sentence(error: Exception) -> str:
+    """What the supervisor prints; the whole story of an unplanned error goes to the log."""
+    if isinstance(error, ServiceError):
+        return error.message if error.hint is None else f"{error.message} ({error.hint})"
+    log.error("the engine cannot start", exc_info=error)
+    return f"the engine cannot start: {type(error).__name__}: {error}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

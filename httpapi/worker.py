@@ -1,0 +1,409 @@
+"""The gunicorn worker: HTTP/1.1 to the application, HTTP/2 to the engine, on one port and over TLS alike.
+
+P1  What a connection speaks is decided by what it sends (or by ALPN), whatever the pieces it comes in.
+P2  A thread is given to a request that has arrived, not to a connection: waiting, slow and idle clients cost no thread.
+P3  A client has REQUEST_S for a request, and the transfer of a long body or response must keep up SLOWEST_BYTES_PER_S.
+P4  The loop that accepts never waits for a client: neither in a handshake nor in a close.
+P5  A stopping worker answers what it has accepted, what still stands in the queue of the socket included.
+
+Held by tests/integration/test_single_port.py (P1-P4), test_tls.py (P1) and test_serve.py (P5).
+Elsewhere: when a request has arrived (sniff.py), HTTP/2 connections (relay.py), gunicorn's flags (flightserver.sidecar).
+
+Written against gunicorn 27's gthread worker. The seams: `accept`, `enqueue_req`, `finish_request` and the three that end
+connections (`murder_keepalived`, `murder_pending`, `_cap_keepalive`) are ours; its main loop, its `handle` (one request in
+one thread, through TConn.init) and its threads are used as they are, with its own lists of connections left empty.
+"""
+
+import contextlib
+import errno
+import logging
+import resource
+import selectors
+import socket
+import ssl
+import sys
+import time
+from concurrent.futures import Future
+from enum import Enum, auto
+from functools import partial
+from typing import Any
+
+from gunicorn import http
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from httpapi.relay import Relay
+from httpapi.sniff import Sniffer, Verdict
+
+log = logging.getLogger("httpapi.worker")
+
+REQUEST_S = 30.0  # for a request to arrive, counted from its first byte
+HANDSHAKE_S = 10.0
+IO_TIMEOUT_S = 15.0  # without a single byte moving
+SLOWEST_BYTES_PER_S = 16 * 1024
+LINGER_S = 2.0  # for a client to read a last response before its unread bytes turn into a reset
+STOP_IDLE_S = 0.3  # idle connections of a stopping worker: for a request that is on its way
+STOP_REQUEST_S = 1.0  # requests that have begun to arrive
+READ_BYTES = 64 * 1024
+BUFFERED_BYTES = 128 * 1024 * 1024  # of all requests on their way in
+ACCEPTS_PER_EVENT = 8
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def refusal(status: str, message: str) -> bytes:
+    body = f'{{"error": "{message}"}}'
+    return (
+        f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+class _Patient:
+    """A socket whose blocking calls end: after a time without progress, and when the whole is too slow (P3).
+
+    gunicorn makes a socket blocking before a thread reads from it; here that means "with a time limit".
+    """
+
+    waited_s = 0.0
+    moved_bytes = 0
+
+    def start_request(self) -> None:
+        self.waited_s, self.moved_bytes = 0.0, 0
+
+    def setblocking(self, flag: bool) -> None:
+        self.settimeout(IO_TIMEOUT_S if flag else 0.0)  # type: ignore[attr-defined]  # mixed into a socket
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        began_s = time.monotonic()
+        try:
+            data: bytes = super().recv(size, flags)  # type: ignore[misc]
+        except TimeoutError:
+            raise ConnectionResetError(errno.ECONNRESET, "the client stopped sending") from None
+        self._count(began_s, len(data))
+        return data
+
+    def sendall(self, data: bytes, flags: int = 0) -> None:
+        view = memoryview(data).cast("B")
+        while len(view):
+            began_s = time.monotonic()
+            try:
+                sent: int = super().send(view, flags)  # type: ignore[misc]
+            except TimeoutError:
+                raise BrokenPipeError(errno.EPIPE, "the client stopped reading") from None
+            self._count(began_s, sent)
+            view = view[sent:]
+
+    def _count(self, began_s: float, count: int) -> None:
+        self.waited_s += time.monotonic() - began_s
+        self.moved_bytes += count
+        if self.waited_s > IO_TIMEOUT_S + self.moved_bytes / SLOWEST_BYTES_PER_S:
+            raise ConnectionResetError(errno.ECONNRESET, "the client is too slow")
+
+
+class ClientSocket(_Patient, socket.socket):  # type: ignore[misc]  # narrower arguments, as gunicorn calls it
+    pass
+
+
+class ClientTlsSocket(_Patient, ssl.SSLSocket):  # type: ignore[misc]  # narrower arguments, as gunicorn calls it
+    pass
+
+
+class Phase(Enum):
+    SHAKING = auto()  # TLS handshake
+    IDLE = auto()  # nothing of a request yet
+    READING = auto()  # a request is on its way in
+    BUSY = auto()  # a thread has it
+    LINGERING = auto()  # answered and closed on our side
+    GONE = auto()
+
+
+class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
+    """gunicorn's connection, fed by the loop instead of by its own reads."""
+
+    initialized: bool
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.data_ready = True
+        self.buffer = bytearray()
+        self.sniffer = Sniffer()
+        self.phase = Phase.IDLE
+
+    def init(self) -> None:
+        """Before every request, in its thread: hand the parser what has been read."""
+        self.sock.start_request()
+        if not self.initialized:
+            self.initialized = True
+            self.parser = http.get_parser(self.cfg, self.sock, self.client)
+        self.parser.unreader.unread(bytes(self.buffer))
+        self.buffer.clear()
+
+
+class Waiting:
+    """Connections in the order of their deadlines, which is the order in which they came: all get the same time."""
+
+    def __init__(self, patience_s: float) -> None:
+        self.patience_s = patience_s
+        self._deadlines: dict[Connection, float] = {}
+
+    def add(self, conn: Connection) -> None:
+        self._deadlines[conn] = time.monotonic() + self.patience_s
+
+    def remove(self, conn: Connection) -> None:
+        self._deadlines.pop(conn, None)
+
+    def expired(self, now_s: float) -> list[Connection]:
+        found = []
+        for conn, deadline_s in self._deadlines.items():
+            if deadline_s > now_s:
+                break
+            found.append(conn)
+        return found
+
+    def cap(self, deadline_s: float) -> None:
+        self._deadlines = {conn: min(old_s, deadline_s) for conn, old_s in self._deadlines.items()}
+        self.patience_s = max(0.0, deadline_s - time.monotonic())
+
+    def all(self) -> list[Connection]:
+        return list(self._deadlines)
+
+
+class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
+    alive: bool
+    worker_connections: int
+
+    def init_process(self) -> None:
+        soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.worker_connections = max(1, min(self.worker_connections, (soft - 200) // 2))  # a relayed one needs two
+        self.waiting = {
+            Phase.SHAKING: Waiting(HANDSHAKE_S),
+            Phase.IDLE: Waiting(self.cfg.keepalive),
+            Phase.READING: Waiting(REQUEST_S),
+            Phase.LINGERING: Waiting(LINGER_S),
+        }
+        self.buffered_bytes = 0
+        self.tls = self._tls_context() if self.cfg.is_ssl else None
+        engine_path = self.cfg.env["FLIGHTLINE_ENGINE"].removeprefix("grpc+unix://")
+        self.relay = Relay(engine_path, partial(self.method_queue.defer, self._forget_relayed))
+        self.relay.start()
+        sys.setswitchinterval(0.001)  # the loop and the relay have to get their turn while threads compute
+        super().init_process()
+
+    def _tls_context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.cfg.certfile, self.cfg.keyfile)
+        oldest = self.cfg.env.get("FLIGHTLINE_TLS_MINIMUM_VERSION")
+        context.minimum_version = ssl.TLSVersion.TLSv1_3 if oldest == "tls-1.3" else ssl.TLSVersion.TLSv1_2
+        # In this order HTTP clients that offer both speak HTTP/1.1; gRPC clients offer h2 alone.
+        context.set_alpn_protocols(["http/1.1", "h2"])
+        context.sslsocket_class = ClientTlsSocket
+        return context
+
+    # ---------------------------------------------------------------------------------------------- a connection's way
+
+    def accept(self, listener: Any) -> None:
+        for _ in range(ACCEPTS_PER_EVENT):
+            if not self._accept_one(listener):
+                return
+
+    def _accept_one(self, listener: Any) -> bool:
+        try:
+            accepted, client = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                log.error("cannot accept a connection: %s", error)
+                time.sleep(0.01)
+            return error.errno == errno.ECONNABORTED
+        self.nr_conns += 1
+        sock: socket.socket = ClientSocket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+        try:
+            sock.setblocking(False)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.tls is not None:
+                sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            conn = Connection(self.cfg, sock, client, listener.getsockname())
+        except OSError:
+            sock.close()  # gone before it was accepted
+            self.nr_conns -= 1
+            return True
+        self.poller.register(sock, selectors.EVENT_READ, partial(self._on_ready, conn))
+        self._enter(conn, Phase.IDLE if self.tls is None else Phase.SHAKING)
+        return True
+
+    def _enter(self, conn: Connection, phase: Phase) -> None:
+        if conn.phase in self.waiting:
+            self.waiting[conn.phase].remove(conn)
+        conn.phase = phase
+        if phase in self.waiting:
+            self.waiting[phase].add(conn)
+
+    def _on_ready(self, conn: Connection, _sock: object) -> None:
+        """The poller's callback: a step that never waits (P4)."""
+        try:
+            if conn.phase is Phase.SHAKING:
+                self._shake_hands(conn)
+            elif conn.phase is Phase.LINGERING:
+                if not conn.sock.recv(READ_BYTES):
+                    self._drop(conn)
+            elif conn.phase in (Phase.IDLE, Phase.READING):
+                self._read(conn)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError as error:
+            log.debug("connection lost: %s", error)
+            self._drop(conn)
+
+    def _shake_hands(self, conn: Connection) -> None:
+        try:
+            conn.sock.do_handshake()
+        except ssl.SSLWantWriteError:
+            self.poller.modify(conn.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, partial(self._on_ready, conn))
+            return
+        self.poller.modify(conn.sock, selectors.EVENT_READ, partial(self._on_ready, conn))
+        if conn.sock.selected_alpn_protocol() == "h2":
+            self._hand_over(conn)
+        else:
+            self._enter(conn, Phase.IDLE)
+            self._read(conn)
+
+    def _read(self, conn: Connection) -> None:
+        """Everything there is, up to what a thread should begin with."""
+        while True:
+            try:
+                data = conn.sock.recv(READ_BYTES)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return
+            if not data:
+                self._drop(conn)
+                return
+            conn.buffer += data
+            self.buffered_bytes += len(data)
+            if not self._judge(conn) or (self.tls is None and len(data) < READ_BYTES):
+                return
+
+    def _judge(self, conn: Connection) -> bool:
+        """Act on what has arrived. True: more of it has to come."""
+        verdict = conn.sniffer.look(conn.buffer)
+        if verdict is Verdict.EXPECTS:
+            conn.sock.sendall(CONTINUE)
+            self.buffered_bytes -= len(conn.buffer)
+            conn.sniffer.drop_expectation(conn.buffer)
+            self.buffered_bytes += len(conn.buffer)
+            verdict = conn.sniffer.look(conn.buffer)
+        if verdict is Verdict.READY:
+            self._dispatch(conn)
+        elif verdict is Verdict.HTTP2:
+            self._hand_over(conn)
+        elif verdict is Verdict.TOO_LONG:
+            self._refuse(conn, "431 Request Header Fields Too Large", "the header of the request is too long")
+        elif self.buffered_bytes > BUFFERED_BYTES:
+            self._refuse(conn, "503 Service Unavailable", "too many requests are on their way in")
+        else:
+            if conn.phase is Phase.IDLE:
+                self._enter(conn, Phase.READING)
+            return True
+        return False
+
+    def _dispatch(self, conn: Connection) -> None:
+        self._unwatch(conn)
+        self._enter(conn, Phase.BUSY)
+        self.enqueue_req(conn)
+
+    def _unwatch(self, conn: Connection) -> None:
+        self.poller.unregister(conn.sock)
+        self.buffered_bytes -= len(conn.buffer)
+
+    def _hand_over(self, conn: Connection) -> None:
+        self._unwatch(conn)
+        self._enter(conn, Phase.GONE)
+        self.relay.add(conn.sock, bytes(conn.buffer))
+
+    def _forget_relayed(self) -> None:
+        self.nr_conns -= 1
+
+    def finish_request(self, conn: Connection, fs: "Future[bool]") -> None:
+        """The thread is done with the request; gunicorn's own version would wait for the client in here."""
+        try:
+            keep = not fs.cancelled() and fs.result()
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_ready, conn))
+            if keep:
+                self._await_next(conn)
+            else:
+                self._linger(conn)
+        except Exception as error:  # whatever one connection ran into must not end the worker
+            log.debug("connection lost: %s", error)
+            self._drop(conn)
+
+    def _await_next(self, conn: Connection) -> None:
+        conn.sniffer.restart()
+        conn.buffer += conn.parser.unreader.take_buffered()  # a client that did not wait for the response
+        self.buffered_bytes += len(conn.buffer)
+        self._enter(conn, Phase.IDLE)
+        if (not conn.buffer or self._judge(conn)) and self.tls is not None:
+            self._read(conn)  # decrypted bytes do not make the socket readable
+
+    # ------------------------------------------------------------------------------------------------- its end
+
+    def _refuse(self, conn: Connection, status: str, message: str) -> None:
+        with contextlib.suppress(OSError):
+            conn.sock.send(refusal(status, message))
+        self._linger(conn)
+
+    def _linger(self, conn: Connection) -> None:
+        """Close our side and read on until the client closes, or the kernel would turn its unread bytes into a reset."""
+        self.buffered_bytes -= len(conn.buffer)
+        conn.buffer.clear()
+        self._enter(conn, Phase.LINGERING)
+        if isinstance(conn.sock, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):
+                conn.sock.unwrap()
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(conn)
+
+    def _drop(self, conn: Connection) -> None:
+        if conn.phase is Phase.GONE:
+            return
+        with contextlib.suppress(KeyError, ValueError):
+            self.poller.unregister(conn.sock)
+            self.buffered_bytes -= len(conn.buffer)
+        self._enter(conn, Phase.GONE)
+        self.nr_conns -= 1
+        conn.sock.close()
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        now_s = time.monotonic()
+        for phase in (Phase.IDLE, Phase.SHAKING, Phase.LINGERING):
+            for conn in self.waiting[phase].all() if force else self.waiting[phase].expired(now_s):
+                self._drop(conn)
+
+    def murder_pending(self) -> None:
+        for conn in self.waiting[Phase.READING].expired(time.monotonic()):
+            self._refuse(conn, "408 Request Timeout", "the request did not arrive in time")
+
+    # ---------------------------------------------------------------------------------------------- stopping
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            listener.setblocking(False)
+            while self._accept_one(listener):  # P5
+                pass
+            listener.close()
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        now_s = time.monotonic()
+        for phase, waiting in self.waiting.items():
+            patience_s = STOP_REQUEST_S if phase in (Phase.READING, Phase.SHAKING) else STOP_IDLE_S
+            waiting.cap(min(deadline, now_s + patience_s))
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, 0.05))
+
+    def is_parent_alive(self) -> bool:
+        self.alive = self.alive and super().is_parent_alive()
+        return bool(self.alive)

@@ -1,0 +1,19 @@
+"""What gunicorn loads. The only place of this package that reads the environment.
+
+Elsewhere: who sets these variables (flightserver.sidecar), the application itself (app.py).
+"""
+
+import os
+from pathlib import Path
+
+from flightserver.client import EngineClient
+from httpapi.app import HttpSettings, create_app
+from httpapi.gateway import Gateway
+
+app = create_app(
+    Gateway(EngineClient(os.environ["FLIGHTLINE_ENGINE"], handover_dir=Path(os.environ["FLIGHTLINE_HANDOVER_DIR"]))),
+    HttpSettings(
+        counters_dir=Path(os.environ["FLIGHTLINE_COUNTERS_DIR"]),
+        max_request_bytes=int(os.environ["FLIGHTLINE_MAX_HTTP_REQUEST_BYTES"]),
+    ),
+)

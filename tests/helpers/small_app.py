@@ -1,0 +1,31 @@
+"""A WSGI application for tests of the server around it: no engine, no framework."""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from urllib.parse import parse_qs
+
+StartResponse = Callable[[str, list[tuple[str, str]]], object]
+
+
+def app(environ: dict[str, object], start_response: StartResponse) -> Iterable[bytes]:
+    """`/echo` returns the body, `/pid` the worker's process id, `/sleep?s=` waits, `/large?n=` sends n MiB."""
+    path = str(environ["PATH_INFO"])
+    query = parse_qs(str(environ["QUERY_STRING"]))
+    reader = environ["wsgi.input"]
+    body = reader.read()  # type: ignore[attr-defined]
+    if path == "/pid":
+        body = str(os.getpid()).encode()
+    elif path == "/scheme":
+        body = str(environ["wsgi.url_scheme"]).encode()
+    elif path == "/sleep":
+        time.sleep(float(query["s"][0]))
+        body = b"slept"
+    elif path == "/large":
+        chunks = int(query["n"][0])
+        start_response("200 OK", [("Content-Length", str(chunks << 20))])
+        return (b"x" * (1 << 20) for _ in range(chunks))
+    elif path == "/fail":
+        raise RuntimeError("asked to fail")
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
