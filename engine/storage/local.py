@@ -43,6 +43,7 @@ from engine.storage.base import (
     StoreUnfit,
     check_path,
     check_prefix,
+    octets,
 )
 
 TEMPORARY = ".tmp-"
@@ -239,7 +240,7 @@ CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 
 
 def write_all(descriptor: int, data: Data) -> None:
-    left = memoryview(data).cast("B")
+    left = octets(data)
     while left:
         left = left[os.write(descriptor, left) :]
 
