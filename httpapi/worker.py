@@ -2,7 +2,7 @@
 
 P1  What a connection speaks is decided by what it sends (or by ALPN), whatever the pieces it comes in.
 P2  A thread is given to a request that has arrived, not to a connection: waiting, slow and idle clients cost no thread.
-P3  A client has REQUEST_S for a request, and the transfer of a long body or response must keep up SLOWEST_BYTES_PER_S.
+P3  A client has `request_s` for a request, and the transfer of a long body or response must keep up SLOWEST_BYTES_PER_S.
 P4  The loop that accepts never waits for a client: neither in a handshake nor in a close.
 P5  A stopping worker answers what it has accepted, what still stands in the queue of the socket included.
 
@@ -36,11 +36,10 @@ from httpapi.sniff import Sniffer, Verdict
 
 log = logging.getLogger("httpapi.worker")
 
-REQUEST_S = 30.0  # for a request to arrive, counted from its first byte
-HANDSHAKE_S = 10.0
 IO_TIMEOUT_S = 15.0  # without a single byte moving
 SLOWEST_BYTES_PER_S = 16 * 1024
 LINGER_S = 2.0  # for a client to read a last response before its unread bytes turn into a reset
+LINGER_BYTES = 1024 * 1024  # that are read to that end
 STOP_IDLE_S = 0.3  # idle connections of a stopping worker: for a request that is on its way
 STOP_REQUEST_S = 1.0  # requests that have begun to arrive
 READ_BYTES = 64 * 1024
@@ -63,6 +62,7 @@ class _Patient:
     gunicorn makes a socket blocking before a thread reads from it; here that means "with a time limit".
     """
 
+    io_timeout_s = IO_TIMEOUT_S
     waited_s = 0.0
     moved_bytes = 0
 
@@ -70,7 +70,7 @@ class _Patient:
         self.waited_s, self.moved_bytes = 0.0, 0
 
     def setblocking(self, flag: bool) -> None:
-        self.settimeout(IO_TIMEOUT_S if flag else 0.0)  # type: ignore[attr-defined]  # mixed into a socket
+        self.settimeout(self.io_timeout_s if flag else 0.0)  # type: ignore[attr-defined]  # mixed into a socket
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         began_s = time.monotonic()
@@ -95,7 +95,7 @@ class _Patient:
     def _count(self, began_s: float, count: int) -> None:
         self.waited_s += time.monotonic() - began_s
         self.moved_bytes += count
-        if self.waited_s > IO_TIMEOUT_S + self.moved_bytes / SLOWEST_BYTES_PER_S:
+        if self.waited_s > self.io_timeout_s + self.moved_bytes / SLOWEST_BYTES_PER_S:
             raise ConnectionResetError(errno.ECONNRESET, "the client is too slow")
 
 
@@ -127,6 +127,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
         self.buffer = bytearray()
         self.sniffer = Sniffer()
         self.phase = Phase.IDLE
+        self.drained_bytes = 0
 
     def init(self) -> None:
         """Before every request, in its thread: hand the parser what has been read."""
@@ -170,14 +171,17 @@ class Waiting:
 class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     alive: bool
     worker_connections: int
+    request_s = 30.0  # for a request to arrive, counted from its first byte
+    handshake_s = 10.0
+    io_timeout_s = IO_TIMEOUT_S
 
     def init_process(self) -> None:
         soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.worker_connections = max(1, min(self.worker_connections, (soft - 200) // 2))  # a relayed one needs two
         self.waiting = {
-            Phase.SHAKING: Waiting(HANDSHAKE_S),
+            Phase.SHAKING: Waiting(self.handshake_s),
             Phase.IDLE: Waiting(self.cfg.keepalive),
-            Phase.READING: Waiting(REQUEST_S),
+            Phase.READING: Waiting(self.request_s),
             Phase.LINGERING: Waiting(LINGER_S),
         }
         self.buffered_bytes = 0
@@ -221,6 +225,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls is not None:
                 sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            sock.io_timeout_s = self.io_timeout_s  # type: ignore[attr-defined]  # one of the two above
             conn = Connection(self.cfg, sock, client, listener.getsockname())
         except OSError:
             sock.close()  # gone before it was accepted
@@ -243,7 +248,8 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
             if conn.phase is Phase.SHAKING:
                 self._shake_hands(conn)
             elif conn.phase is Phase.LINGERING:
-                if not conn.sock.recv(READ_BYTES):
+                conn.drained_bytes += READ_BYTES
+                if not conn.sock.recv(READ_BYTES) or conn.drained_bytes > LINGER_BYTES:
                     self._drop(conn)
             elif conn.phase in (Phase.IDLE, Phase.READING):
                 self._read(conn)
