@@ -1,20 +1,22 @@
 """What goes wrong, for whom, and what it is called.
 
     ServiceError                     code for machines, sentence for people, hint where there is a way out
-      InvalidRequest   invalid       the caller's mistake                                  HTTP 400  gRPC INVALID_ARGUMENT
+      InvalidRequest   invalid       the caller's mistake                          HTTP 400  gRPC INVALID_ARGUMENT
         LinesRejected                lines of line protocol that were refused
-        UnsupportedFeature           something this version does not do                    HTTP 400
-      Unauthenticated, Forbidden     who are you; you may not                              401, 403  UNAUTHENTICATED, PERMISSION_DENIED
-      NotFound         not_found     a name that does not exist                            404       NOT_FOUND
-      Conflict         conflict      a name that exists already                            409       ALREADY_EXISTS (sent as INVALID_ARGUMENT)
-      TooLarge         too_large     a body or message beyond a limit                      413       INVALID_ARGUMENT
-      LimitReached     limit         an option's limit (databases, tables, columns)        422       INVALID_ARGUMENT
-      Unavailable      unavailable   not now; the same request may work later              503       UNAVAILABLE
-      Damaged          damaged       stored bytes that are not what was written            500       INTERNAL
-      (anything else)  internal      ours; the details are in the log                      500       INTERNAL
+        UnsupportedFeature           something this version does not do            HTTP 400
+      Unauthenticated, Forbidden     who are you; you may not                      401, 403  UNAUTHENTICATED, PERMISSION_DENIED
+      NotFound         not_found     a name that does not exist                    404       NOT_FOUND
+      Conflict         conflict      a name that exists already                    409       INVALID_ARGUMENT
+        AlreadyExists, AlreadyDeleted
+      TooLarge         too_large     a body or message beyond a limit              413       INVALID_ARGUMENT
+      LimitReached     limit         a limit on databases, tables, columns         422       INVALID_ARGUMENT
+      Unavailable      unavailable   not now; the same request may work later      503       UNAVAILABLE
+      Damaged          damaged       stored bytes that are not what was put         500       INTERNAL
+      (anything else)  internal      ours; the details are in the log              500       INTERNAL
 
 E1  Every class has a `code` of its own, and a code never changes its meaning.
-E2  An error that crosses a process boundary comes out as it went in: decode_error(encode_error(e)) equals e.
+E2  An error that crosses a process boundary comes out as it went in: decode_error(encode_error(e)) equals e. Where the class
+    is not known on the other side, the class of its kind stands in: same words, same status.
 
 Held by tests/unit/catalog/test_errors.py (E1, E2).
 """
@@ -101,6 +103,20 @@ class Conflict(ServiceError):
     kind = "conflict"
 
 
+class AlreadyExists(Conflict):
+    code = "already_exists"
+
+    def __init__(self, name: str) -> None:
+        super().__init__("attempted to create a resource that already exists", name=name)
+
+
+class AlreadyDeleted(Conflict):
+    code = "already_deleted"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"attempted to modify resource that was already deleted: {name}", name=name)
+
+
 class TooLarge(ServiceError):
     code = "too_large"
     kind = "too_large"
@@ -128,6 +144,10 @@ def _classes(base: type[ServiceError]) -> dict[str, type[ServiceError]]:
     return found
 
 
+def _class_of_kind(kind: str) -> type[ServiceError]:
+    return next((child for child in ServiceError.__subclasses__() if vars(child).get("kind") == kind), ServiceError)
+
+
 def encode_error(error: ServiceError) -> bytes:
     """The error as JSON, for a place beside the message (Flight's extra_info)."""
     return json.dumps(
@@ -136,9 +156,9 @@ def encode_error(error: ServiceError) -> bytes:
 
 
 def decode_error(data: bytes) -> ServiceError:
-    """The error that `encode_error` wrote; an unknown code becomes a plain ServiceError of the same words."""
+    """The error that `encode_error` wrote."""
     fields = json.loads(data)
-    found = _classes(ServiceError).get(fields["code"], ServiceError)
+    found = _classes(ServiceError).get(fields["code"]) or _class_of_kind(fields["kind"])
     error = found.__new__(found)
     ServiceError.__init__(error, fields["message"], hint=fields["hint"], **fields["details"])
     return error

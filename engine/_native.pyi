@@ -6,8 +6,10 @@ Field types are catalog.schema.FieldType: 1 float, 2 integer, 3 uinteger, 4 stri
 Precisions are engine.lineprotocol.precision.Precision: 0 auto, 1 second, 2 millisecond, 3 microsecond, 4 nanosecond.
 """
 
-from collections.abc import Buffer, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple, final
+
+from typing_extensions import Buffer  # in collections.abc from 3.12 on; needed by type checkers only
 
 class SeriesIndex:
     """One table's series: a number (dense, from 0) for each combination of tag values, null being a value.
@@ -50,29 +52,44 @@ class LineSchema:
     @property
     def memory_bytes(self) -> int: ...
 
+@final
 class ParsedTable:
     """The rows of one table in one body. Columns a line lacks are null in its row."""
 
-    name: str
-    is_new: bool
-    rows: int
-    new_tags: list[str]
-    new_fields: list[tuple[str, int]]
-    time_min_ns: int
-    time_max_ns: int
+    @property
+    def name(self) -> str: ...
+    @property
+    def is_new(self) -> bool: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def tags(self) -> list[str]:
+        """All tags of the table as this body sees them, new ones at the end. If the catalog came to another order meanwhile
+        (another writer won), parse again instead of settling."""
+    @property
+    def new_tags(self) -> list[str]: ...
+    @property
+    def new_fields(self) -> list[tuple[str, int]]: ...
+    @property
+    def time_min_ns(self) -> int: ...
+    @property
+    def time_max_ns(self) -> int: ...
     @property
     def new_series(self) -> int:
         """Combinations of tags that the index did not know when the body was parsed."""
     def settle(self, index: SeriesIndex) -> None:
-        """Give the unknown series their numbers. Call once, as the index's writer; before __arrow_c_array__.
-        The index must have all of the table's tags, new ones included."""
+        """Give the unknown series their numbers, and let the index remember how series were spelled. Call once, as the index's
+        writer, even without new series; before __arrow_c_array__. The index must have all of `tags`."""
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
         """A struct of `series` (int32), `time` (timestamp ns) and the fields that any row has, in table order."""
 
-class Parsed:
+class Parsed(NamedTuple):
     lines: int
+    """Lines that were rows or errors; blank lines and comments are neither."""
     rows: int
     tables: list[ParsedTable]
+    """A table occurs again only when its rows do not fit into one batch (more than 2 GiB of strings in a column, or so few values
+    per column that the nulls would outweigh the body). Take them in order: later entries build on the columns of earlier ones."""
     errors: list[tuple[int, str, str]]
     """(physical line number, message, the line up to 1024 bytes)"""
 
@@ -91,13 +108,17 @@ def parse(
 def sort_rows(series: Buffer, times: Buffer, rank: Buffer | None = None) -> tuple[memoryview | None, memoryview | None]:
     """Stable order by (series, time), or by (rank[series], time): (indices int32, starts int32).
     indices is None when the rows are in order already; starts is None when no key occurs twice, else the sorted
-    positions at which a new key begins."""
+    positions at which a new key begins. ValueError for a negative series or rank, and for a series without a rank."""
 
 def last_valid(count: int, indices: Buffer | None, starts: Buffer, validity: Buffer | None, offset: int) -> memoryview:
-    """For each run of equal keys the row (int32, unsorted numbering) whose value stands: the last valid one, or the last."""
+    """For each run of equal keys the row (int32, unsorted numbering) whose value stands: the last valid one, or the last.
+    `count` rows in all; `validity` is an Arrow bitmap in which bit `offset` is row 0, None when all rows are valid."""
 
 def remap(numbers: Buffer, mapping: Buffer) -> memoryview:
-    """mapping[n] for each n (int32)."""
+    """mapping[n] for each n (int32); ValueError for a number outside the mapping."""
+
+def assign(mapping: bytearray, numbers: Buffer, values: Buffer) -> None:
+    """mapping[numbers[i]] = values[i] (int32)."""
 
 def series_runs(series: Buffer) -> tuple[memoryview, memoryview]:
-    """Of sorted series numbers: (each number once, the position where its rows begin)."""
+    """Of rows grouped by series: (the number of each run, the position where it begins), both int32."""

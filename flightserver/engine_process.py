@@ -52,7 +52,7 @@ class Running:
 
 def open_engine(orders: Mapping[str, Any]) -> Running:
     store = open_store(StoreOptions(**orders["store"]))
-    node = Node.open(settings_from(orders["settings"]), store, SystemClock())
+    node = Node.open(settings_from(orders["settings"]), store, SystemClock(), _end)
     inner = EngineServer(node, location=f"grpc+unix://{orders['socket']}", handover_dir=orders["handover_dir"])
     os.chmod(orders["socket"], 0o600)
     if orders["flight_bind"] is None:
@@ -89,6 +89,12 @@ def main() -> int:
     log.debug("engine stopped")
     logging.shutdown()
     os._exit(0)  # a call that outlived its moment must not hold up the end
+
+
+def _end(_error: BaseException) -> None:
+    """The log has stopped for good. The supervisor starts another process, which reads it again."""
+    logging.shutdown()
+    os._exit(70)
 
 
 def _stop_opening(_number: int, _frame: FrameType | None) -> None:

@@ -33,6 +33,11 @@ class RunDirectory:
         return self.path / "handover"
 
     @property
+    def counters(self) -> Path:
+        """What the HTTP workers have counted, those that are gone included."""
+        return self.path / "counters"
+
+    @property
     def log_config(self) -> Path:
         return self.path / "logging.json"
 
@@ -54,6 +59,7 @@ def run_directory(candidates: tuple[Path, ...] | None = None) -> Iterator[RunDir
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made.handover.mkdir(0o700)
+        made.counters.mkdir(0o700)
         yield made
     finally:
         shutil.rmtree(made.path, ignore_errors=True)

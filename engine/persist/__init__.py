@@ -1,0 +1,1 @@
+"""SETTLE PATH: snapshot.py (read this first), schedule.py (when)."""

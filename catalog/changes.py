@@ -1,0 +1,146 @@
+"""From what somebody asks for to the ops that do it: databases, tables, retention, nodes.
+
+H1  Pure: each function reads one state and returns ops for `Catalog.commit`.
+H2  What people can get wrong is refused here with the text they know; apply.py then refuses nothing.
+H3  A deletion frees the name: the thing is called NAME-YYYYMMDDTHHMMSS (UTC) from then on, with `-ID` behind it when that
+    is taken. Deleting it again under that name changes the time of its removal and nothing else.
+
+Held by tests/unit/catalog/test_changes.py (H1-H3).
+Elsewhere: what a write needs (growth.py), removing the files of a deleted thing before its entry (engine).
+"""
+
+from collections.abc import Container, Sequence
+from datetime import UTC, datetime
+
+from catalog.apply import SoftDeleted
+from catalog.errors import AlreadyDeleted, AlreadyExists, InvalidRequest
+from catalog.ids import INTERNAL_DATABASE_ID
+from catalog.limits import NO_LIMITS, Limits
+from catalog.names import check_database_name, check_table_name
+from catalog.ops import (
+    CreateDatabase,
+    CreateTable,
+    DropDatabase,
+    DropTable,
+    Op,
+    RegisterNode,
+    RemoveDatabase,
+    RemoveTable,
+    SetRetention,
+    StopNode,
+)
+from catalog.schema import Database, Fields, Table
+from catalog.state import NODE_STOPPED, CatalogState
+
+
+def create_database(state: CatalogState, name: str, *, retention_ns: int | None = None, limits: Limits = NO_LIMITS) -> list[Op]:
+    check_database_name(name)
+    if name in state.database_ids:
+        raise AlreadyExists(name)
+    limits.check_new_database(state)
+    return [CreateDatabase(state.next_database_id, name, retention_ns)]
+
+
+def create_table(
+    state: CatalogState,
+    database_name: str,
+    name: str,
+    tags: Sequence[str],
+    fields: Fields,
+    *,
+    retention_ns: int | None = None,
+    limits: Limits = NO_LIMITS,
+) -> list[Op]:
+    """In a database that is made with it when it does not exist."""
+    database = state.find_database(database_name)
+    if database is not None and database.deleted:
+        raise SoftDeleted("database", database_name)
+    if database is not None and name in database.table_ids:
+        raise AlreadyExists(name)
+    check_table_name(name)
+    limits.check_new_tables(state, 1)
+    limits.check_columns(None, len(tags), len(fields))
+    ops: list[Op] = []
+    if database is None:
+        ops += create_database(state, database_name, limits=limits)
+        database = Database(state.next_database_id, database_name)
+    table = Table.create(database.next_table_id, name, tags, fields)  # refuses a column twice and reserved ones
+    return [*ops, CreateTable(database.id, table.id, name, tuple(tags), tuple(fields), retention_ns)]
+
+
+def drop_database(state: CatalogState, name: str, *, now_ns: int, hard_delete_at_ns: int | None) -> list[Op]:
+    database = state.database(name)
+    if database.id == INTERNAL_DATABASE_ID:
+        raise InvalidRequest("cannot delete internal db")
+    if database.deleted:
+        _refuse_same_deletion(database, hard_delete_at_ns)
+    deleted_name = name if database.deleted else _deleted_name(name, now_ns, database.id, state.database_ids)
+    return [DropDatabase(database.id, deleted_name, now_ns, hard_delete_at_ns)]
+
+
+def drop_table(state: CatalogState, database_name: str, name: str, *, now_ns: int, hard_delete_at_ns: int | None) -> list[Op]:
+    database = state.database(database_name)
+    table = database.table(name)
+    if table.deleted:
+        _refuse_same_deletion(table, hard_delete_at_ns)
+    deleted_name = name if table.deleted else _deleted_name(name, now_ns, table.id, database.table_ids)
+    return [DropTable(database.id, table.id, deleted_name, now_ns, hard_delete_at_ns)]
+
+
+def set_retention(state: CatalogState, name: str, retention_ns: int | None) -> list[Op]:
+    """None keeps rows for ever. Always an op: that it is so already may be what another writer has just changed."""
+    database = state.database(name)
+    if database.id == INTERNAL_DATABASE_ID:
+        raise InvalidRequest("cannot modify internal db")
+    if database.deleted:
+        raise AlreadyDeleted(name)
+    return [SetRetention(database.id, retention_ns)]
+
+
+def removals_due(state: CatalogState, now_ns: int) -> list[Op]:
+    """Ops that remove what was to be removed by now. The caller has seen to the files, of all tables for a database."""
+    ops: list[Op] = []
+    for database in state.databases:
+        if _due(database, now_ns):
+            ops.append(RemoveDatabase(database.id))
+        else:
+            ops += [RemoveTable(database.id, table.id) for table in database.tables if _due(table, now_ns)]
+    return ops
+
+
+def register_node(
+    state: CatalogState,
+    node_id: str,
+    *,
+    instance_id: str,
+    modes: Sequence[str],
+    core_count: int,
+    now_ns: int,
+    cli_params: str | None = None,
+) -> list[Op]:
+    return [RegisterNode(node_id, instance_id, tuple(modes), core_count, now_ns, cli_params)]
+
+
+def stop_node(state: CatalogState, node_id: str, *, instance_id: str, now_ns: int) -> list[Op]:
+    """Nothing when another instance has taken the node over: it is that one's to stop."""
+    node = state.node(node_id)
+    if node.instance_id != instance_id or node.state == NODE_STOPPED:
+        return []
+    return [StopNode(node_id, now_ns)]
+
+
+def _refuse_same_deletion(thing: Database | Table, hard_delete_at_ns: int | None) -> None:
+    if thing.hard_delete_at_ns == hard_delete_at_ns:
+        raise AlreadyDeleted(thing.name)
+
+
+def _deleted_name(name: str, now_ns: int, id: int, taken: Container[str]) -> str:
+    second = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC)
+    candidate = f"{name}-{second:%Y%m%dT%H%M%S}"
+    while candidate in taken:
+        candidate += f"-{id}"
+    return candidate
+
+
+def _due(thing: Database | Table, now_ns: int) -> bool:
+    return thing.deleted and thing.hard_delete_at_ns is not None and thing.hard_delete_at_ns <= now_ns

@@ -1,0 +1,197 @@
+"""One table's rows as values: what has arrived, what is sorted, what lies in files.
+
+    open   batches in order of arrival, as the log stored them
+    runs   sorted by (series, time); made from open batches, not yet in a file
+    files  stored; the rows of recent ones are kept in memory too, sorted, until the budget wants them back
+
+B3  Rows of runs and files never share a key (series, time). Only open batches may repeat a key, their own or an older one,
+    and then the batch says in which range of time (`late`).
+B4  Every durable row is in exactly one of open, runs and files.
+B5  Values are replaced, never changed: a reader keeps what it holds.
+
+Held by tests/unit/engine/test_table_rows.py (B3-B5), tests/property/test_rows_model.py.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.batch import concatenated
+from engine.files.manifest import DataFile
+from engine.merge import FIRST_FIELD, merged_parts
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """Both ends belong to it."""
+
+    start_ns: int
+    end_ns: int
+
+    def overlaps(self, other: "TimeRange") -> bool:
+        return self.start_ns <= other.end_ns and other.start_ns <= self.end_ns
+
+    def union(self, other: "TimeRange | None") -> "TimeRange":
+        if other is None:
+            return self
+        return TimeRange(min(self.start_ns, other.start_ns), max(self.end_ns, other.end_ns))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBatch:
+    rows: pa.RecordBatch
+    times: TimeRange
+    late: TimeRange | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Sorted rows, each key once. `absorbed`: earlier runs that went into it; `replaces`: files that did."""
+
+    rows: pa.RecordBatch
+    times: TimeRange
+    absorbed: frozenset[int] = frozenset()
+    replaces: frozenset[str] = frozenset()
+    number: int = field(default_factory=lambda: next(_numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A stored file, and its rows while they are kept in memory (sorted by series rank and time)."""
+
+    file: DataFile
+    rows: pa.RecordBatch | None = None
+
+    @property
+    def times(self) -> TimeRange:
+        return TimeRange(self.file.time_min_ns, self.file.time_max_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class TableData:
+    """All rows of one table that a reader may see."""
+
+    open: tuple[OpenBatch, ...] = ()
+    runs: tuple[Run, ...] = ()
+    files: tuple[HeldFile, ...] = ()
+    #: so many of the open batches are being sealed and must stay as they are
+    fenced: int = 0
+
+    @property
+    def unsettled_rows(self) -> int:
+        return int(sum(batch.rows.num_rows for batch in self.open) + sum(run.rows.num_rows for run in self.runs))
+
+    @property
+    def unsettled_bytes(self) -> int:
+        return int(sum(batch.rows.nbytes for batch in self.open) + sum(run.rows.nbytes for run in self.runs))
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(held.rows.nbytes for held in self.files if held.rows is not None)
+
+    @property
+    def late(self) -> TimeRange | None:
+        """The range in which open batches may repeat a key."""
+        found: TimeRange | None = None
+        for batch in self.open:
+            if batch.late is not None:
+                found = batch.late.union(found)
+        return found
+
+    def with_batch(self, batch: OpenBatch) -> "TableData":
+        """One more batch; small neighbours of like size become one, so that many small writes stay few batches."""
+        batches = [*self.open, batch]
+        while len(batches) - self.fenced > 1 and batches[-2].rows.num_rows <= 2 * batches[-1].rows.num_rows < _JOIN_ROWS:
+            newer, older = batches.pop(), batches.pop()
+            rows = concatenated([older.rows, newer.rows])
+            late = newer.late.union(older.late) if newer.late else older.late
+            batches.append(OpenBatch(rows, older.times.union(newer.times), late))
+        return replace(self, open=tuple(batches))
+
+    def settled(self, written: Sequence[tuple[Iterable[Run], HeldFile]], removed: frozenset[str]) -> "TableData":
+        """Runs have become files. A run that went into another meanwhile leaves its file hidden behind that one."""
+        runs, files = list(self.runs), [held for held in self.files if held.file.path not in removed]
+        for sources, held in written:
+            heirs = {at for source in sources for at, run in enumerate(runs) if source.number in run.absorbed}
+            for at in heirs:
+                runs[at] = replace(runs[at], replaces=runs[at].replaces | {held.file.path})
+            files.append(held)
+        gone = {source.number for sources, _ in written for source in sources}
+        hidden = frozenset().union(*(run.replaces for run in runs))
+        return replace(
+            self,
+            runs=tuple(run for run in runs if run.number not in gone),
+            files=tuple(held for held in files if held.file.path not in hidden),
+        )
+
+
+_JOIN_ROWS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """What a seal takes from a table and what it gives back."""
+
+    batches: int
+    taken_runs: frozenset[int]
+    taken_files: frozenset[str]
+    runs: tuple[Run, ...]
+
+
+#: puts rows together that came in this order: batches that share no key, each sorted and with each key once
+Arrange = Callable[[Sequence[pa.RecordBatch]], Sequence[pa.RecordBatch]]
+
+
+def as_one(parts: Sequence[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
+    """One run, by series number and time."""
+    return merged_parts(parts, fields_of(parts))
+
+
+def fenced(data: TableData) -> TableData:
+    """The same rows, with today's open batches kept apart from those to come."""
+    return replace(data, fenced=len(data.open))
+
+
+def seal(data: TableData, load: Callable[[DataFile], pa.RecordBatch], arrange: Arrange = as_one) -> Sealing:
+    """Sort what is open into runs, together with every run and file that its late rows may repeat (B3)."""
+    if not data.open:
+        return Sealing(0, frozenset(), frozenset(), ())
+    late = data.late
+    runs = [run for run in data.runs if late is not None and run.times.overlaps(late)]
+    files = [held for held in data.files if late is not None and held.times.overlaps(late)]
+    older = [held.rows if held.rows is not None else load(held.file) for held in files]
+    arranged = arrange([*older, *(run.rows for run in runs), *(batch.rows for batch in data.open)])
+    absorbed = frozenset(run.number for run in runs).union(*(run.absorbed for run in runs))
+    taken_files = frozenset(held.file.path for held in files)
+    replaces = taken_files.union(*(run.replaces for run in runs))
+    made = tuple(Run(rows, times_of(rows), absorbed, replaces) for rows in arranged)
+    return Sealing(len(data.open), frozenset(run.number for run in runs), taken_files, made)
+
+
+def sealed(data: TableData, sealing: Sealing) -> TableData:
+    """The table after a seal; batches that arrived meanwhile stay open."""
+    if not sealing.runs:
+        return data
+    return TableData(
+        open=data.open[sealing.batches :],
+        runs=(*(run for run in data.runs if run.number not in sealing.taken_runs), *sealing.runs),
+        files=tuple(held for held in data.files if held.file.path not in sealing.taken_files),
+    )
+
+
+def times_of(rows: pa.RecordBatch) -> TimeRange:
+    ends = pc.min_max(rows.column(1).cast(pa.int64()))
+    return TimeRange(ends["min"].as_py(), ends["max"].as_py())
+
+
+def fields_of(batches: Sequence[pa.RecordBatch]) -> pa.Schema:
+    """Every field that any of the batches has."""
+    first = batches[0].schema
+    if all(batch.schema.equals(first) for batch in batches[1:]):
+        return pa.schema(list(first)[FIRST_FIELD:])
+    return pa.unify_schemas([pa.schema(list(batch.schema)[FIRST_FIELD:]) for batch in batches])

@@ -1,0 +1,122 @@
+"""What each table's series are called: one SeriesIndex a table, one LineSchema a database, kept in step with the catalog.
+
+S1  A table's index lives as long as the process knows the table: a series number never changes its meaning.
+S2  What the parser knows is in the catalog already: tables and columns reach a LineSchema after their commit.
+
+Held by tests/unit/engine/test_series_registry.py (S1, S2).
+"""
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from catalog.ops import Op
+from catalog.schema import Database, Table
+from catalog.state import CatalogState
+from engine._native import LineSchema, SeriesIndex
+
+
+@dataclass(slots=True)
+class DatabaseSeries:
+    """The series of one database's tables. `lock` is held by whoever adds series or tells the parser of columns."""
+
+    database_id: int
+    lines: LineSchema
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    indexes: dict[int, SeriesIndex] = field(default_factory=dict)
+    known: dict[str, Table] = field(default_factory=dict)
+    #: how many tables were dropped so far: rows parsed before a drop may carry numbers of an index that is gone
+    drops: int = 0
+
+
+class SeriesRegistry:
+    def __init__(self, *, extend_tags: bool, column_limit: int | None, floors_ns: Mapping[tuple[int, int], int]) -> None:
+        """`floors_ns`: for tables with files, the newest time in them."""
+        self._extend_tags = extend_tags
+        self._column_limit = column_limit or 0
+        self._floors_ns = dict(floors_ns)
+        self._databases: dict[int, DatabaseSeries] = {}
+        self._lock = threading.Lock()
+        self._stranger = DatabaseSeries(-1, self._line_schema())
+
+    def stranger(self) -> DatabaseSeries:
+        """The series of a database that does not exist yet."""
+        return self._stranger
+
+    def database(self, database: Database) -> DatabaseSeries:
+        """The database's series, its tables made known at first use."""
+        found = self._databases.get(database.id)
+        if found is not None:
+            return found
+        with self._lock:
+            found = self._databases.get(database.id)
+            if found is None:
+                found = DatabaseSeries(database.id, self._line_schema())
+                for table in database.tables:
+                    self._learn(found, table)
+                self._databases[database.id] = found
+        return found
+
+    def index(self, database: Database, table: Table) -> SeriesIndex:
+        series = self.database(database)
+        found = series.indexes.get(table.id)
+        if found is None:
+            with series.lock:
+                self._learn(series, table)
+                found = series.indexes[table.id]
+        return found
+
+    def learn(self, database: Database, tables: Iterable[Table]) -> DatabaseSeries:
+        """Tell the parser of tables as the catalog now has them."""
+        series = self.database(database)
+        with series.lock:
+            for table in tables:
+                self._learn(series, table)
+        return series
+
+    def catalog_changed(self, _old: CatalogState, new: CatalogState, _ops: Sequence[Op]) -> None:
+        """Forget what was dropped. What was added is learned by whoever needs it."""
+        with self._lock:
+            for database_id, series in list(self._databases.items()):
+                database = new.find_database_by_id(database_id)
+                if database is None:
+                    del self._databases[database_id]
+                    continue
+                with series.lock:
+                    for name, table in list(series.known.items()):
+                        now = database.find_table(name)
+                        if now is None or now.id != table.id:
+                            series.lines.drop_table(name)
+                            del series.known[name]
+                            series.drops += 1
+                        if database.find_table_by_id(table.id) is None:
+                            series.indexes.pop(table.id, None)
+
+    @property
+    def series_count(self) -> int:
+        return sum(len(index) for series in list(self._databases.values()) for index in list(series.indexes.values()))
+
+    @property
+    def memory_bytes(self) -> int:
+        return sum(
+            series.lines.memory_bytes + sum(index.memory_bytes for index in list(series.indexes.values()))
+            for series in list(self._databases.values())
+        )
+
+    def _line_schema(self) -> LineSchema:
+        return LineSchema(extend_tags=self._extend_tags, column_limit=self._column_limit)
+
+    def _learn(self, series: DatabaseSeries, table: Table) -> None:
+        known = series.known.get(table.name)
+        if known is not None and known == table:
+            return
+        index = series.indexes.get(table.id)
+        if index is None:
+            index = series.indexes[table.id] = SeriesIndex(len(table.tags))
+            floor_ns = self._floors_ns.get((series.database_id, table.id))
+            if floor_ns is not None:
+                index.set_floor(floor_ns)
+        elif index.tag_count < len(table.tags):
+            index.add_tags(len(table.tags) - index.tag_count)
+        series.lines.put_table(table.name, table.tags, [(name, int(kind)) for name, kind in table.fields.items()], index)
+        series.known[table.name] = table

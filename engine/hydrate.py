@@ -1,0 +1,92 @@
+"""Rows as people know them: tags made from series numbers, every column of the table, in the order of the alphabet.
+
+H1  A hydrated row has every column of its table, null where nothing was written, `time` in its alphabetical place.
+H2  series_rank orders series as files do: by their tags in the order of the series key, null first.
+
+Held by tests/unit/engine/test_hydrate.py (H1, H2).
+"""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catalog.names import TIME_COLUMN
+from catalog.schema import FieldType, Table
+from engine._native import SeriesIndex
+from engine.batch import int32_array, tag_column
+
+FIELD_ARROW = {
+    FieldType.FLOAT: pa.float64(),
+    FieldType.INTEGER: pa.int64(),
+    FieldType.UINTEGER: pa.uint64(),
+    FieldType.STRING: pa.utf8(),
+    FieldType.BOOLEAN: pa.bool_(),
+}
+TAG_ARROW = pa.dictionary(pa.int32(), pa.utf8())
+
+
+def table_schema(table: Table, tag_type: pa.DataType = TAG_ARROW) -> pa.Schema:
+    """A table's schema as queries and files have it, with the marks by which clients tell tags from fields."""
+    tags = set(table.tags)
+    fields = []
+    for name in table.column_names_sorted:
+        mark = {b"iox::column::type": table.iox_type(name).encode()}
+        if name == TIME_COLUMN:
+            fields.append(pa.field(name, pa.timestamp("ns"), nullable=False, metadata=mark))
+        elif name in tags:
+            fields.append(pa.field(name, tag_type, metadata=mark))
+        else:
+            fields.append(pa.field(name, FIELD_ARROW[table.fields[name]], metadata=mark))
+    return pa.schema(fields)
+
+
+def hydrated(rows: pa.RecordBatch, table: Table, index: SeriesIndex, columns: Sequence[str] | None = None) -> pa.RecordBatch:
+    """The rows with all of a table's columns, or with those asked for, in that order."""
+    schema = table_schema(table)
+    wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+    tags = {name: number for number, name in enumerate(table.tags)}
+    present = {name: number for number, name in enumerate(rows.schema.names[2:], start=2)}
+    series = rows.column(0)
+    arrays: list[pa.Array] = []
+    for field in wanted:
+        if field.name == TIME_COLUMN:
+            arrays.append(rows.column(1))
+        elif field.name in tags:
+            arrays.append(tag_column(index, tags[field.name], series))
+        elif field.name in present:
+            arrays.append(rows.column(present[field.name]))
+        else:
+            arrays.append(pa.nulls(rows.num_rows, field.type))
+    if not arrays:
+        return pa.RecordBatch.from_struct_array(pa.array([{}] * rows.num_rows, pa.struct([])))
+    return pa.record_batch(arrays, schema=wanted)
+
+
+def series_rank(index: SeriesIndex, used: Sequence[pa.Buffer]) -> pa.Int32Array:
+    """The place of each series number in the order of files; only numbers in `used` get a meaningful one."""
+    count = len(index)
+    numbers = pc.unique(
+        pa.chunked_array([pa.Array.from_buffers(pa.int32(), buffer.size // 4, [None, buffer]) for buffer in used])
+    )
+    if index.tag_count == 0:
+        return pa.array([0] * count, pa.int32())
+    keys = [_ranked_codes(index, tag, numbers) for tag in range(index.tag_count)]
+    names = [str(tag) for tag in range(index.tag_count)]
+    order = pc.sort_indices(pa.table(keys, names), sort_keys=[(name, "ascending") for name in names])
+    return _inverse(numbers.take(order), count)
+
+
+def _ranked_codes(index: SeriesIndex, tag: int, numbers: pa.Int32Array) -> pa.Int32Array:
+    """For each series the place of its tag value among the tag's values; -1 where it has none, which sorts first."""
+    codes = int32_array(index.codes(tag, numbers.buffers()[1]))
+    values = pa.array(index.values(tag))
+    if len(values) == 0:
+        return codes
+    rank = _inverse(pc.sort_indices(values).cast(pa.int32()), len(values))
+    return pc.if_else(pc.less(codes, 0), codes, rank.take(pc.max_element_wise(codes, 0)))
+
+
+def _inverse(order: pa.Int32Array, count: int) -> pa.Int32Array:
+    """inverse[order[i]] = i; 0 for numbers that `order` lacks."""
+    return pc.inverse_permutation(order, max_index=count - 1, output_type=pa.int32()).fill_null(0)

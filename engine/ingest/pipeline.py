@@ -1,0 +1,152 @@
+"""WRITE PATH: read this first. From a body or an Arrow batch to rows that are durable and visible.
+
+    parse ─▶ admit against one catalog state (new columns: one commit) ─▶ number the new series ─▶ append to the log ─▶ wait
+    Arrow rows join at "admit": there is nothing to parse
+
+I1  A body or batch that is refused changes nothing: no row, no column, no series, no database.
+I2  A line that is refused leaves no trace; the other lines of its body are stored unless the caller wants all or nothing.
+I3  Columns are in the catalog, durably, before any row that has them is in the log.
+I4  A write that comes too fast is refused before it costs anything, and says when to try again.
+
+Held by tests/unit/engine/test_ingest.py (I1-I4).
+Elsewhere: grammar and error texts of lines (native), types of Arrow columns (arrow.py), durability (wal).
+"""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from catalog.catalog import Catalog
+from catalog.errors import InvalidRequest, LinesRejected
+from catalog.growth import SchemaMoved, WantedTable
+from catalog.schema import FieldType
+from engine._native import Parsed, parse
+from engine.batch import TableRows, WriteBatch
+from engine.buffer.series import DatabaseSeries, SeriesRegistry
+from engine.clock import Clock
+from engine.ingest.admission import Admission
+from engine.ingest.session import ArrowSession, DropTable
+from engine.metrics import Metrics
+from engine.requests import IngestOptions, RejectedLine, WriteReport, WriteRequest
+from engine.settings import Settings
+from engine.wal.writer import WalWriter
+
+
+class Ingest:
+    def __init__(
+        self,
+        catalog: Catalog,
+        series: SeriesRegistry,
+        admission: Admission,
+        wal: WalWriter,
+        settings: Settings,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._catalog = catalog
+        self._series = series
+        self._admission = admission
+        self._wal = wal
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+
+    def write_lp(self, request: WriteRequest) -> WriteReport:
+        """Make a body durable and visible, or raise. A refused body changes nothing.
+
+        Up to `admit` a failure is the client's; from `append` on it is ours.
+        """
+        self._admission.refuse_if_full()
+        self._admission.check_name(request.database, request.door)
+        now_ns = self._clock.now_ns()
+        while True:
+            series, drops, parsed = self._parse(request, now_ns)
+            rejected = _rejected(parsed)
+            if rejected and not request.accept_partial:
+                raise LinesRejected(
+                    "parsing failed for write_lp endpoint", rejected=rejected_details(rejected[:1]), stored=False
+                )
+            if parsed.rows == 0:
+                return self._nothing_written(request, rejected)
+            try:
+                batch = self._admit(request.database, series, drops, parsed)
+            except SchemaMoved:
+                continue  # another writer changed the same tables: read the lines again in that light
+            break
+        pending = self._wal.append(batch, waits=not request.no_sync)
+        if not request.no_sync:
+            pending.wait()
+        self._metrics.received(len(memoryview(request.body)), len(rejected))
+        return WriteReport(parsed.rows, rejected)
+
+    def session(
+        self, database: str, table: str, schema: pa.Schema, options: IngestOptions, drop_table: DropTable
+    ) -> ArrowSession:
+        """A stream of Arrow batches into one table."""
+        return ArrowSession(
+            database,
+            table,
+            schema,
+            options,
+            catalog=self._catalog,
+            series=self._series,
+            admission=self._admission,
+            wal=self._wal,
+            settings=self._settings,
+            clock=self._clock,
+            metrics=self._metrics,
+            drop_table=drop_table,
+        )
+
+    def _parse(self, request: WriteRequest, now_ns: int) -> tuple[DatabaseSeries, int, Parsed]:
+        state = self._catalog.state()
+        database = state.find_database(request.database)
+        series = self._series.stranger() if database is None else self._series.database(database)
+        limit, drops = self._settings.table_limit, series.drops
+        parsed = parse(
+            series.lines,
+            request.body,
+            int(request.precision),
+            now_ns,
+            stop_at_first_error=not request.accept_partial,
+            tables_left=-1 if limit is None else max(0, limit - state.live_table_count),
+            table_count=0 if limit is None else state.live_table_count,
+        )
+        return series, drops, parsed
+
+    def _admit(self, database_name: str, series: DatabaseSeries, drops: int, parsed: Parsed) -> WriteBatch:
+        """The rows with their table ids and series numbers; SchemaMoved when what the parser knew is no longer so."""
+        wanted = [
+            WantedTable(
+                table.name,
+                None if table.is_new else series.known[table.name].id,
+                tuple(table.new_tags),
+                tuple((name, FieldType(kind)) for name, kind in table.new_fields),
+            )
+            for table in parsed.tables
+        ]
+        homes = self._admission.admit(database_name, series, drops, wanted)
+        rows: list[TableRows] = []
+        for table, home in zip(parsed.tables, homes.tables, strict=True):
+            with homes.series.lock:
+                table.settle(home.index)
+            rows.append(TableRows(homes.database_id, home.id, home.tags, home.index, pa.record_batch(table)))
+        return WriteBatch(tuple(rows))
+
+    def _nothing_written(self, request: WriteRequest, rejected: Sequence[RejectedLine]) -> WriteReport:
+        self._metrics.received(len(memoryview(request.body)), len(rejected))
+        if not rejected:
+            raise InvalidRequest("incoming write was empty")
+        return WriteReport(0, tuple(rejected))
+
+
+def _rejected(parsed: Parsed) -> tuple[RejectedLine, ...]:
+    return tuple(RejectedLine(number, message, line) for number, message, line in parsed.errors)
+
+
+def rejected_details(lines: Sequence[RejectedLine]) -> list[dict[str, str | int]]:
+    """The lines as clients are told of them."""
+    return [
+        {"error_message": line.error_message, "line_number": line.line_number, "original_line": line.original_line}
+        for line in lines
+    ]

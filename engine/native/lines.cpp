@@ -1,0 +1,1000 @@
+#include "lines.h"
+
+#include <algorithm>
+#include <charconv>
+#include <stdexcept>
+
+#include "lines_grammar.h"
+
+namespace flightline {
+
+// ---- rows of one table -------------------------------------------------------------------------------------------------------------
+
+int32_t TableRows::pend(std::string_view key) {
+    const uint64_t hash = hash_bytes(key);
+    const int32_t known = pending_numbers_.find(key, hash);
+    if (known != NameMap::NONE) return -1 - known;
+    const auto number = static_cast<int32_t>(pending_.size());
+    pending_.push_back(arena_.keep(key));
+    pending_numbers_.insert(pending_.back(), hash, number);
+    return -1 - number;
+}
+
+std::string_view TableRows::note_alias(std::string_view text, uint64_t hash, int32_t of) {
+    const std::string_view kept = arena_.keep(text);
+    spellings_.push_back({kept, hash, of});
+    return kept;
+}
+
+void TableRows::settle(SeriesIndex& index) {
+    if (settled_) throw std::invalid_argument("settled already");
+    if (index_ != nullptr && index_.get() != &index) throw std::invalid_argument("the index is not the one that table '" + name + "' had when it was parsed");
+    if (index.tag_count() < static_cast<int>(tags.size())) throw std::invalid_argument("the index has fewer tags than table '" + name + "'");
+    std::vector<int32_t> numbers, codes;
+    numbers.reserve(pending_.size());
+    for (const std::string_view key : pending_) {
+        codes.clear();
+        for (const char* p = key.data(); p < key.data() + key.size();) {
+            const uint32_t size = load32(p);
+            p += 4;
+            codes.push_back(size == 0 ? NULL_CODE : index.intern(static_cast<int>(codes.size()), {p, size - 1}));
+            p += size == 0 ? 0 : size - 1;
+        }
+        numbers.push_back(index.get_or_add(codes.data(), static_cast<int>(codes.size())));
+    }
+    for (const Spelling& each : spellings_) {
+        index.add_alias(each.hash, each.text, each.series < 0 ? numbers[static_cast<size_t>(-1 - each.series)] : each.series);
+    }
+    if (!numbers.empty()) {
+        auto* at = reinterpret_cast<int32_t*>(series.data());
+        for (int64_t i = 0; i < rows; ++i) {
+            if (at[i] < 0) at[i] = numbers[static_cast<size_t>(-1 - at[i])];
+        }
+    }
+    settled_ = true;
+}
+
+namespace {
+
+constexpr char RESERVED_TIME[] = "time";
+constexpr char RESERVED_ORDER[] = "__chunk_order";
+constexpr size_t ORIGINAL_LIMIT = 1024;
+
+// How far the fast reader may look ahead of a field without asking: a name and a number. Lines that reach closer to the end of the
+// body go through the grammar.
+constexpr ptrdiff_t AHEAD = 96;
+constexpr size_t NAME_AHEAD = 32;
+constexpr ptrdiff_t STAMP_AHEAD = 32;
+
+// A part of a table may spend this many bytes on cells per byte of its lines, and all of a body's tables together some more.
+constexpr int64_t SPARSE_RATIO = 64;
+constexpr int64_t SPARSE_BYTES = int64_t{32} << 20;
+
+constexpr int64_t FIRST_ROWS = 4;
+
+bool is_reserved(std::string_view name) { return name == RESERVED_TIME || name == RESERVED_ORDER; }
+
+std::string shown(std::string_view name) {
+    const size_t cut = utf8_cut(name.data(), name.size(), 256);
+    return std::string(name.substr(0, cut)) + (cut < name.size() ? "..." : "");
+}
+
+const char* type_name(bool is_tag, FieldType type) {
+    if (is_tag) return "iox::column_type::tag";
+    switch (type) {
+        case FieldType::FLOAT:
+            return "iox::column_type::field::float";
+        case FieldType::INTEGER:
+            return "iox::column_type::field::integer";
+        case FieldType::UINTEGER:
+            return "iox::column_type::field::uinteger";
+        case FieldType::STRING:
+            return "iox::column_type::field::string";
+        case FieldType::BOOLEAN:
+            return "iox::column_type::field::boolean";
+    }
+    return "";
+}
+
+std::string conflict(std::string_view name, const char* expected, const char* got) {
+    return "invalid column type for column '" + shown(name) + "', expected " + expected + ", got " + got;
+}
+
+int64_t unit_ns(Precision precision) {
+    switch (precision) {
+        case Precision::SECOND:
+            return 1000000000;
+        case Precision::MILLISECOND:
+            return 1000000;
+        case Precision::MICROSECOND:
+            return 1000;
+        default:
+            return 1;
+    }
+}
+
+const char* precision_name(Precision precision) {
+    static constexpr const char* NAMES[] = {"Auto", "Second", "Millisecond", "Microsecond", "Nanosecond"};
+    return NAMES[static_cast<int>(precision)];
+}
+
+Precision guess_precision(int64_t timestamp) {
+    const uint64_t magnitude = timestamp < 0 ? uint64_t{0} - static_cast<uint64_t>(timestamp) : static_cast<uint64_t>(timestamp);
+    const uint64_t billions = magnitude / 1000000000u;
+    if (billions < 5) return Precision::SECOND;
+    if (billions < 5000) return Precision::MILLISECOND;
+    if (billions < 5000000) return Precision::MICROSECOND;
+    return Precision::NANOSECOND;
+}
+
+// ---- what the parser knows of a table while it reads one body
+
+struct BodyColumn {
+    std::string name;
+    bool is_tag;
+    FieldType type;     // of a field
+    int32_t position;   // among the tags or among the fields
+    Column* column;     // of a field, in the current part; null before its first value there
+    int64_t seen_line;  // the last line that was checked and had it
+};
+
+// The field that came at this place in the previous line: its name as written, with the equals sign.
+struct Expected {
+    alignas(16) char text[NAME_AHEAD];
+    uint32_t mask;
+    uint32_t size;
+    Column* column;
+};
+
+struct BodyTable {
+    explicit BodyTable(std::string name, std::shared_ptr<const Table> known)
+        : name(std::move(name)), table(std::move(known)), index(table ? table->index : nullptr), id(table ? table->id : 0) {
+        if (!table) return;
+        tags = table->tags;
+        field_count = static_cast<int32_t>(table->fields.size());
+    }
+
+    const std::string name;
+    const std::shared_ptr<const Table> table;  // null for a new one
+    const Reading index;
+    const uint32_t id;
+    std::vector<std::string> tags;  // new ones included
+    int32_t field_count = 0;        // new ones included
+    std::vector<std::unique_ptr<BodyColumn>> columns;
+    NameMap names;
+
+    // ---- the current part
+    std::shared_ptr<TableRows> part;
+    int64_t part_number = 0;
+    int64_t capacity = 0;
+    int64_t bytes = 0;  // of the lines in it
+    std::vector<Expected> expected;
+    size_t expected_count = 0;
+
+    BodyColumn* find(std::string_view column_name) {
+        const uint64_t hash = hash_bytes(column_name);
+        const int32_t here = names.find(column_name, hash);
+        if (here != NameMap::NONE) return columns[static_cast<size_t>(here)].get();
+        const int32_t known = table ? table->columns.find(column_name, hash) : NameMap::NONE;
+        if (known == NameMap::NONE) return nullptr;
+        const auto tag_count = static_cast<int32_t>(table->tags.size());
+        if (known < tag_count) return add({std::string(column_name), true, FieldType::STRING, known, nullptr, -1}, hash);
+        const Field& field = table->fields[static_cast<size_t>(known - tag_count)];
+        return add({field.name, false, field.type, known - tag_count, nullptr, -1}, hash);
+    }
+    BodyColumn* add(BodyColumn column, uint64_t hash) {
+        columns.push_back(std::make_unique<BodyColumn>(std::move(column)));
+        BodyColumn* added = columns.back().get();
+        names.insert(added->name, hash, static_cast<int32_t>(columns.size()) - 1);
+        return added;
+    }
+    Column* column(BodyColumn& of) {
+        if (of.column == nullptr) {
+            part->columns.push_back(std::make_unique<Column>(of.name, of.type, of.position, capacity));
+            of.column = part->columns.back().get();
+        }
+        return of.column;
+    }
+};
+
+// ---- the parser
+
+class Parser {
+  public:
+    Parser(const LineSchema& schema, const char* body, size_t size, const ParseOptions& options)
+        : schema_(schema), options_(options), begin_(body), end_(body + size), counted_to_(body) {
+        const int64_t unit = unit_ns(options.precision);
+        now_ns_ = options.now_ns - (options.now_ns % unit + unit) % unit;
+    }
+
+    ParseResult run();
+
+  private:
+    // A line's series as far as it is known before the row is written.
+    struct Place {
+        BodyTable* table = nullptr;
+        int32_t series = UNKNOWN;  // UNKNOWN: not known yet, its key is in key_
+        bool pending = false;      // the key must be given a number
+        Alias* alias = nullptr;
+        uint32_t handle = SlotTable::NONE;
+        std::string_view spelling;  // to be noted when the row is written
+        uint64_t spelling_hash = 0;
+    };
+    struct LocalAlias {
+        BodyTable* table;
+        int64_t part_number;
+        int32_t series;
+    };
+
+    const char* skip_blank(const char* p) const;
+    const char* prefix_end(const char* p, const char*& measurement_end, bool& escaped) const;
+    bool find_series(const char* p, Place& place, const char*& fields);
+    bool resolve(BodyTable& table, const LineParts& parts, Place& place);
+    const char* read_row(Place& place, const char* p, int64_t& time);
+    Column* expect(BodyTable& table, size_t nth, const char*& p);
+    const char* undo(BodyTable& table, size_t count, Column* last);
+    void commit(Place& place, int64_t time, size_t bytes);
+    void follow(const Place& place, bool guessed);
+
+    const char* check_line(const char* p);
+    bool apply(LineParts& parts, const char* line, size_t bytes, std::string& error);
+    void fail(const char* line, const char* line_end, std::string message);
+
+    BodyTable* open_table(std::string_view name);
+    BodyTable* known_id(uint32_t id) const {
+        BodyTable* candidate = by_id_[id % BY_ID];
+        return candidate != nullptr && candidate->id == id ? candidate : nullptr;
+    }
+    void make_room(BodyTable& table, const char* at);
+    void new_part(BodyTable& table);
+    void close_part(BodyTable& table);
+    bool to_ns(int64_t timestamp, int64_t& time) const;
+
+    static constexpr size_t BY_ID = 64;
+
+    const LineSchema& schema_;
+    const ParseOptions& options_;
+    const char* const begin_;
+    const char* const end_;
+    int64_t now_ns_;
+    ParseResult result_;
+    bool stopped_ = false;
+
+    std::vector<std::unique_ptr<BodyTable>> tables_;
+    NameMap names_;      // by name
+    NameMap spellings_;  // by a spelling with backslashes
+    TextArena arena_;
+    BodyTable* by_id_[BY_ID] = {};
+    BodyTable* last_ = nullptr;
+    int64_t new_tables_ = 0;
+    int64_t sparse_left_ = SPARSE_BYTES;
+
+    NameMap local_numbers_;
+    std::vector<LocalAlias> locals_;
+
+    Alias* previous_ = nullptr;
+    Alias* guess_ = nullptr;
+    BodyTable* guess_table_ = nullptr;
+
+    const char* counted_to_;
+    int64_t line_number_ = 1;
+
+    // scratch
+    LineParts parts_;
+    std::string error_;
+    std::string key_, text_;
+    std::vector<std::string_view> values_;
+    std::vector<int32_t> codes_;
+    std::vector<BodyColumn*> columns_;
+};
+
+bool Parser::to_ns(int64_t timestamp, int64_t& time) const {
+    const Precision precision = options_.precision == Precision::AUTO ? guess_precision(timestamp) : options_.precision;
+    return !__builtin_mul_overflow(timestamp, unit_ns(precision), &time);
+}
+
+// ---- tables and parts
+
+BodyTable* Parser::open_table(std::string_view name) {
+    const int32_t at = names_.find(name);
+    if (at != NameMap::NONE) return tables_[static_cast<size_t>(at)].get();
+    std::shared_ptr<const Table> known = schema_.find(name);
+    if (known == nullptr) return nullptr;
+    tables_.push_back(std::make_unique<BodyTable>(std::string(name), std::move(known)));
+    BodyTable* table = tables_.back().get();
+    names_.insert(table->name, static_cast<int32_t>(tables_.size()) - 1);
+    by_id_[table->id % BY_ID] = table;
+    new_part(*table);
+    return table;
+}
+
+void Parser::new_part(BodyTable& table) {
+    table.part = std::make_shared<TableRows>();
+    table.part->name = table.name;
+    table.part->is_new = table.table == nullptr && table.part_number == 0;
+    if (table.table != nullptr) table.part->set_index(table.table->index);
+    ++table.part_number;
+    table.capacity = FIRST_ROWS;
+    table.bytes = 0;
+    table.part->series.grow(FIRST_ROWS * 4);
+    table.part->times.grow(FIRST_ROWS * 8);
+    table.expected_count = 0;
+    for (auto& column : table.columns) column->column = nullptr;
+}
+
+// Hands the part to the result, unless it has no rows.
+void Parser::close_part(BodyTable& table) {
+    TableRows& part = *table.part;
+    if (part.rows == 0) return;
+    part.tags = table.tags;
+    for (auto& column : part.columns) column->pad(part.rows);
+    part.columns.erase(
+        std::remove_if(part.columns.begin(), part.columns.end(), [](const auto& column) { return column->nulls == column->filled; }), part.columns.end());
+    std::sort(part.columns.begin(), part.columns.end(), [](const auto& a, const auto& b) { return a->position < b->position; });
+    const auto* times = reinterpret_cast<const int64_t*>(part.times.data());
+    int64_t earliest = INT64_MAX, latest = INT64_MIN;
+    for (int64_t i = 0; i < part.rows; ++i) {
+        earliest = times[i] < earliest ? times[i] : earliest;
+        latest = times[i] > latest ? times[i] : latest;
+    }
+    part.time_min_ns = earliest;
+    part.time_max_ns = latest;
+    result_.tables.push_back(table.part);
+}
+
+// Room for one more row; begins a new part where P5 asks for it.
+void Parser::make_room(BodyTable& table, const char* at) {
+    TableRows& part = *table.part;
+    if (FL_LIKELY(part.rows < table.capacity)) return;
+    const auto width = static_cast<int64_t>(part.columns.size()) * 8 + 12;
+    const int64_t sparse = part.rows * width - SPARSE_RATIO * table.bytes;
+    if (sparse > sparse_left_) {
+        sparse_left_ -= std::max<int64_t>(0, (part.rows / 2) * width - SPARSE_RATIO * table.bytes);
+        close_part(table);
+        new_part(table);
+        return;
+    }
+    int64_t capacity = table.capacity * 4;
+    if (part.rows >= 64) {
+        // as many again as the rest of the body would have if it went on like this, but not more than that rest justifies
+        const int64_t rest = end_ - at, read = std::max<int64_t>(1, at - begin_);
+        const int64_t more = static_cast<int64_t>(static_cast<double>(part.rows) / static_cast<double>(read) * static_cast<double>(rest) * 1.05) + 16;
+        capacity = std::max(part.rows * 2, part.rows + std::min(more, rest * 4 / width));
+    }
+    part.series.grow(static_cast<size_t>(capacity) * 4);
+    part.times.grow(static_cast<size_t>(capacity) * 8);
+    for (auto& column : part.columns) column->reserve(capacity);
+    table.capacity = capacity;
+}
+
+// ---- the fast reader
+
+const char* Parser::skip_blank(const char* p) const {
+    while (p < end_) {
+        if (*p == '\n' || *p == ' ' || *p == '\t') {
+            ++p;
+        } else if (*p == '\r' && p + 1 < end_ && p[1] == '\n') {
+            p += 2;
+        } else if (*p == '#') {
+            const void* newline = std::memchr(p, '\n', static_cast<size_t>(end_ - p));
+            p = newline == nullptr ? end_ : static_cast<const char*>(newline) + 1;
+        } else {
+            return p;
+        }
+    }
+    return end_;
+}
+
+// The unescaped space that ends the measurement and tags at `p`, or null.
+const char* Parser::prefix_end(const char* p, const char*& measurement_end, bool& escaped) const {
+    escaped = false;
+    measurement_end = nullptr;
+    for (; p < end_; ++p) {
+        switch (*p) {
+            case ' ':
+                if (measurement_end == nullptr) measurement_end = p;
+                return p;
+            case ',':
+                if (measurement_end == nullptr) measurement_end = p;
+                break;
+            case '\n':
+                return nullptr;
+            case '\\':
+                escaped = true;
+                if (p + 1 == end_) return nullptr;
+                ++p;
+                break;
+            default:
+                break;
+        }
+    }
+    return nullptr;
+}
+
+// The series of the line at `p` and where its fields begin; false when only the grammar can tell.
+bool Parser::find_series(const char* p, Place& place, const char*& fields) {
+    const char* measurement_end;
+    bool escaped;
+    const char* space = prefix_end(p, measurement_end, escaped);
+    if (space == nullptr) return false;
+    const std::string_view measurement(p, static_cast<size_t>(measurement_end - p));
+    BodyTable* table = last_;
+    if (table == nullptr || escaped || table->name != measurement) {
+        if (escaped && measurement.find('\\') != std::string_view::npos) {
+            const int32_t at = spellings_.find(measurement);
+            table = at == NameMap::NONE ? nullptr : tables_[static_cast<size_t>(at)].get();
+        } else {
+            table = open_table(measurement);
+        }
+        if (table == nullptr) return false;
+    }
+    make_room(*table, p);
+    place.table = table;
+    fields = space + 1;
+
+    const std::string_view text(p, static_cast<size_t>(fields - p));
+    const uint64_t hash = hash_bytes(text);
+    if (!locals_.empty()) {
+        const int32_t at = local_numbers_.find(text, hash);
+        if (at != NameMap::NONE) {
+            const LocalAlias& local = locals_[static_cast<size_t>(at)];
+            if (local.series >= 0 || local.part_number == table->part_number) {
+                place.series = local.series;
+                return true;
+            }
+        }
+    }
+    if (table->table != nullptr) {
+        place.handle = table->index->find_alias(hash, text);
+        if (place.handle != SlotTable::NONE) {
+            place.alias = table->index->alias(place.handle);
+            place.series = place.alias->series;
+            return true;
+        }
+    }
+    if (escaped || !is_utf8(p, text.size())) return false;
+    parts_.tags.clear();
+    if (read_series(p, space, parts_, error_) != space) return false;
+    if (!resolve(*table, parts_, place)) return false;
+    place.spelling = text;
+    place.spelling_hash = hash;
+    return true;
+}
+
+// The series that the tags name: its number, or its key in key_. False when a tag is none of the table's or occurs twice.
+bool Parser::resolve(BodyTable& table, const LineParts& parts, Place& place) {
+    values_.assign(table.tags.size(), std::string_view());
+    size_t used = 0;
+    for (const auto& [name, value] : parts.tags) {
+        const BodyColumn* column = table.find(name);
+        if (column == nullptr || !column->is_tag) return false;
+        const auto position = static_cast<size_t>(column->position);
+        if (values_[position].data() != nullptr) return false;
+        values_[position] = value;
+        used = std::max(used, position + 1);
+    }
+    if (table.table != nullptr && used <= table.table->tags.size()) {
+        codes_.clear();
+        for (size_t i = 0; i < used; ++i) {
+            codes_.push_back(values_[i].data() == nullptr ? NULL_CODE : table.index->find_code(static_cast<int>(i), values_[i]));
+            if (codes_.back() == UNKNOWN) break;
+        }
+        if (codes_.empty() || codes_.back() != UNKNOWN) {
+            place.series = table.index->find(codes_.data(), static_cast<int>(codes_.size()));
+            if (place.series != UNKNOWN) return true;
+        }
+    }
+    key_.clear();
+    for (size_t i = 0; i < used; ++i) {
+        const uint32_t size = values_[i].data() == nullptr ? 0 : static_cast<uint32_t>(values_[i].size()) + 1;
+        key_.append(reinterpret_cast<const char*>(&size), 4);
+        key_.append(values_[i]);
+    }
+    place.pending = true;
+    return true;
+}
+
+// The column of the field at `p`, which is moved behind the equals sign; null when only the grammar can tell.
+Column* Parser::expect(BodyTable& table, size_t nth, const char*& p) {
+    const char* at = p;
+    while (at < end_ && *at != '=' && *at != '\\' && *at != ',' && *at != ' ' && *at != '\t' && *at != '\n') ++at;
+    if (at == end_ || *at != '=' || at == p) return nullptr;
+    BodyColumn* found = table.find({p, static_cast<size_t>(at - p)});
+    if (found == nullptr || found->is_tag) return nullptr;
+    Column* column = table.column(*found);
+    const auto size = static_cast<size_t>(at + 1 - p);
+    if (table.expected.size() == nth) table.expected.emplace_back();
+    Expected& expected = table.expected[nth];
+    expected.column = column;
+    expected.size = static_cast<uint32_t>(size);
+    expected.mask = size > NAME_AHEAD ? 0 : static_cast<uint32_t>((uint64_t{1} << size) - 1);
+    std::memcpy(expected.text, p, std::min(size, NAME_AHEAD));
+    table.expected_count = std::max(table.expected_count, nth + 1);
+    p = at + 1;
+    return column;
+}
+
+// Does the name at `p` match? Reads NAME_AHEAD bytes.
+inline bool matches(const Expected& expected, const char* p) {
+#if defined(__SSE2__)
+    const __m128i low = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), _mm_load_si128(reinterpret_cast<const __m128i*>(expected.text)));
+    const __m128i high =
+        _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16)), _mm_load_si128(reinterpret_cast<const __m128i*>(expected.text + 16)));
+    const uint32_t equal = static_cast<uint32_t>(_mm_movemask_epi8(low)) | static_cast<uint32_t>(_mm_movemask_epi8(high)) << 16;
+    return expected.mask != 0 && (equal & expected.mask) == expected.mask;
+#else
+    return expected.mask != 0 && std::memcmp(p, expected.text, expected.size) == 0;
+#endif
+}
+
+// The first quote or backslash in [p, end), or `end`; `high` tells of bytes that are not ASCII.
+inline const char* string_stop(const char* p, const char* end, bool& high) {
+#if defined(__SSE2__)
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
+    while (end - p >= 16) {
+        const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+        const int stops = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(block, quote), _mm_cmpeq_epi8(block, backslash)));
+        const int highs = _mm_movemask_epi8(block);
+        if (stops != 0) {
+            const int at = __builtin_ctz(static_cast<unsigned>(stops));
+            high = high || (highs & ((1 << at) - 1)) != 0;
+            return p + at;
+        }
+        high = high || highs != 0;
+        p += 16;
+    }
+#endif
+    for (; p < end && *p != '"' && *p != '\\'; ++p) high = high || (*p & 0x80) != 0;
+    return p;
+}
+
+// A string value at `p` (behind its quote) into the column; returns the place behind the closing quote, or null.
+const char* put_string(Column& column, int64_t row, const char* p, const char* end) {
+    bool high = false;
+    const char* stop = string_stop(p, end, high);
+    if (stop == end) return nullptr;
+    if (FL_LIKELY(*stop == '"')) {
+        const auto size = static_cast<size_t>(stop - p);
+        if (size > NAME_LIMIT || (high && !is_utf8(p, size))) return nullptr;
+        char* room = column.text_room(size);
+        if (room == nullptr) return nullptr;
+        std::memcpy(room, p, size);
+        column.put_text(row, size);
+        return stop + 1;
+    }
+    size_t size = 0;
+    for (;;) {
+        const auto piece = static_cast<size_t>(stop - p);
+        if (size + piece + 2 > NAME_LIMIT) return nullptr;
+        char* room = column.text_room(size + piece + 2);
+        if (room == nullptr) return nullptr;
+        std::memcpy(room + size, p, piece);
+        size += piece;
+        if (*stop == '"') {
+            if (high && !is_utf8(room, size)) return nullptr;
+            column.put_text(row, size);
+            return stop + 1;
+        }
+        if (stop + 1 == end) return nullptr;
+        const bool resolved = stop[1] == '"' || stop[1] == '\\';
+        room[size++] = resolved ? stop[1] : '\\';
+        p = stop + (resolved ? 2 : 1);
+        stop = string_stop(p, end, high);
+        if (stop == end) return nullptr;
+    }
+}
+
+// A float at `p`, which AHEAD allows to be read freely; returns where it ends, or null when it needs the exact way.
+inline const char* short_float(const char* p, double& value) {
+    static constexpr double POWERS[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19};
+    const bool negative = *p == '-';
+    p += negative;
+    uint64_t whole;
+    const unsigned before = read_digits(p, whole);
+    if (before == 0 || before > 15) return nullptr;
+    p += before;
+    double magnitude = static_cast<double>(whole);
+    if (*p == '.') {
+        uint64_t fraction;
+        const unsigned after = read_digits(p + 1, fraction);
+        if (after == 0 || before + after > 19) return nullptr;
+        const uint64_t all = whole * powers_of_ten[after] + fraction;
+        if (all > (uint64_t{1} << 53)) return nullptr;
+        p += 1 + after;
+        magnitude = static_cast<double>(all) / POWERS[after];  // both exact, so the quotient is correctly rounded
+    }
+    if (*p == 'e' || *p == 'E') return nullptr;
+    value = negative ? -magnitude : magnitude;
+    return p;
+}
+
+const char* float_end(const char* p, const char* end) {
+    while (p < end && (is_digit(*p) || *p == '.' || *p == '-' || *p == '+' || *p == 'e' || *p == 'E')) ++p;
+    return p;
+}
+
+// A float the exact way, or null when it is none that stands alone.
+const char* long_float(const char* p, const char* end, double& value) {
+    const char* stop = float_end(p, end);
+    const char* digits = p < stop && *p == '-' ? p + 1 : p;
+    if (digits == stop || !is_digit(*digits)) return nullptr;
+    const auto result = std::from_chars(p, stop, value);
+    if (result.ec != std::errc() || result.ptr != stop || !is_digit(stop[-1])) return nullptr;
+    for (const char* dot = digits; dot < stop; ++dot) {
+        if (*dot == '.' && !is_digit(dot[1])) return nullptr;
+    }
+    return stop;
+}
+
+const char* Parser::undo(BodyTable& table, size_t count, Column* last) {
+    const int64_t row = table.part->rows;
+    for (size_t i = 0; i < count; ++i) table.expected[i].column->filled = row;
+    if (last != nullptr && last->filled > row) last->filled = row;
+    return nullptr;
+}
+
+// The fields and the timestamp from `p` into row `rows` of the part; returns the next line, or null with nothing written.
+const char* Parser::read_row(Place& place, const char* p, int64_t& time) {
+    BodyTable& table = *place.table;
+    const int64_t row = table.part->rows;
+    for (size_t nth = 0;; ++nth) {
+        if (FL_UNLIKELY(end_ - p < AHEAD)) return undo(table, nth, nullptr);
+        Column* column;
+        if (FL_LIKELY(nth < table.expected_count && matches(table.expected[nth], p))) {
+            column = table.expected[nth].column;
+            p += table.expected[nth].size;
+        } else {
+            // the fields written so far stay listed in `expected`, where undo finds them
+            column = expect(table, nth, p);
+            if (column == nullptr || end_ - p < AHEAD) return undo(table, nth, nullptr);
+        }
+        if (FL_UNLIKELY(column->filled != row)) {
+            if (column->filled > row) return undo(table, nth, nullptr);
+            column->pad(row);
+        }
+        switch (column->type) {
+            case FieldType::INTEGER: {
+                const bool negative = *p == '-';
+                p += negative;
+                uint64_t magnitude;
+                const unsigned digits = read_digits(p, magnitude);
+                if (digits == 0 || digits > 18 || p[digits] != 'i') return undo(table, nth, column);
+                p += digits + 1;
+                column->put(row, negative ? -static_cast<int64_t>(magnitude) : static_cast<int64_t>(magnitude));
+                break;
+            }
+            case FieldType::FLOAT: {
+                double value;
+                const char* stop = short_float(p, value);
+                if (stop == nullptr) stop = long_float(p, end_, value);
+                if (stop == nullptr) return undo(table, nth, column);
+                p = stop;
+                column->put(row, value);
+                break;
+            }
+            case FieldType::STRING: {
+                if (*p != '"') return undo(table, nth, column);
+                p = put_string(*column, row, p + 1, end_);
+                if (p == nullptr) return undo(table, nth, column);
+                break;
+            }
+            case FieldType::BOOLEAN: {
+                const bool truth = *p == 't' || *p == 'T';
+                if (!truth && *p != 'f' && *p != 'F') return undo(table, nth, column);
+                size_t size = 1;
+                if (p[1] != ',' && p[1] != ' ' && p[1] != '\n') {
+                    const uint32_t rest = load32(p);
+                    const bool whole = truth ? rest == load32("true") || rest == load32("True") || rest == load32("TRUE")
+                                             : (rest == load32("fals") && p[4] == 'e') || (rest == load32("Fals") && p[4] == 'e') ||
+                                                   (rest == load32("FALS") && p[4] == 'E');
+                    if (!whole) return undo(table, nth, column);
+                    size = truth ? 4 : 5;
+                }
+                p += size;
+                column->put_boolean(row, truth);
+                break;
+            }
+            case FieldType::UINTEGER: {
+                uint64_t magnitude;
+                const unsigned digits = read_digits(p, magnitude);
+                if (digits == 0 || digits > 18 || p[digits] != 'u') return undo(table, nth, column);
+                p += digits + 1;
+                column->put(row, magnitude);
+                break;
+            }
+        }
+        if (FL_UNLIKELY(end_ - p < STAMP_AHEAD)) return undo(table, nth + 1, nullptr);
+        if (FL_LIKELY(*p == ',')) {
+            ++p;
+            continue;
+        }
+        if (FL_LIKELY(*p == ' ')) {
+            ++p;
+            const bool negative = *p == '-';
+            p += negative;
+            uint64_t magnitude;
+            const unsigned digits = read_digits(p, magnitude);
+            if (digits == 0 || digits > 18) {
+                if (digits != 19 || magnitude > static_cast<uint64_t>(INT64_MAX)) return undo(table, nth + 1, nullptr);
+            }
+            p += digits;
+            const auto timestamp = static_cast<int64_t>(magnitude);
+            if (!to_ns(negative ? -timestamp : timestamp, time)) return undo(table, nth + 1, nullptr);
+        } else {
+            time = now_ns_;
+        }
+        if (FL_LIKELY(*p == '\n')) return p + 1;
+        if (*p == '\r' && p[1] == '\n') return p + 2;
+        return undo(table, nth + 1, nullptr);
+    }
+}
+
+void Parser::commit(Place& place, int64_t time, size_t bytes) {
+    BodyTable& table = *place.table;
+    TableRows& part = *table.part;
+    if (FL_UNLIKELY(place.pending)) place.series = part.pend(key_);
+    if (FL_UNLIKELY(!place.spelling.empty())) {
+        const bool wanted = place.series < 0 ? place.spelling.size() <= SeriesIndex::ALIAS_LIMIT : table.index->wants_alias(place.series, place.spelling.size());
+        const std::string_view kept =
+            wanted ? part.note_alias(place.spelling, place.spelling_hash, place.series) : arena_.keep(place.spelling);
+        const int32_t at = local_numbers_.find(kept, place.spelling_hash);
+        const LocalAlias local{&table, table.part_number, place.series};
+        if (at != NameMap::NONE) {
+            locals_[static_cast<size_t>(at)] = local;
+        } else {
+            local_numbers_.insert(kept, place.spelling_hash, static_cast<int32_t>(locals_.size()));
+            locals_.push_back(local);
+        }
+    }
+    reinterpret_cast<int32_t*>(part.series.data())[part.rows] = place.series;
+    reinterpret_cast<int64_t*>(part.times.data())[part.rows] = time;
+    ++part.rows;
+    table.bytes += static_cast<int64_t>(bytes);
+    last_ = &table;
+}
+
+// Remembers what followed the previous line, and guesses what follows this one.
+inline void Parser::follow(const Place& place, bool guessed) {
+    Alias* here = place.alias;
+    if (!guessed && here != nullptr && previous_ != nullptr) {
+        previous_->next.store(static_cast<uint64_t>(place.table->id) << 32 | place.handle, std::memory_order_release);
+    }
+    previous_ = here;
+    guess_ = nullptr;
+    if (here == nullptr) return;
+    const uint64_t next = here->next.load(std::memory_order_acquire);
+    if (next == 0) return;
+    const auto id = static_cast<uint32_t>(next >> 32);
+    guess_table_ = id == place.table->id ? place.table : known_id(id);
+    if (guess_table_ == nullptr) return;
+    guess_ = guess_table_->index->alias(static_cast<uint32_t>(next));
+    __builtin_prefetch(guess_);
+    __builtin_prefetch(reinterpret_cast<const char*>(guess_) + 64);
+    __builtin_prefetch(reinterpret_cast<const char*>(guess_) + 128);
+    __builtin_prefetch(reinterpret_cast<const char*>(guess_) + 192);
+}
+
+ParseResult Parser::run() {
+    const char* p = begin_;
+    while (p < end_ && !stopped_) {
+        Place place;
+        const char* fields = nullptr;
+        const bool guessed = guess_ != nullptr && end_ - p >= static_cast<ptrdiff_t>(guess_->size) && std::memcmp(p, guess_->text(), guess_->size) == 0;
+        if (FL_LIKELY(guessed)) {
+            make_room(*guess_table_, p);
+            place.table = guess_table_;
+            place.series = guess_->series;
+            place.alias = guess_;
+            fields = p + guess_->size;
+        } else {
+            p = skip_blank(p);
+            if (p == end_) break;
+        }
+        int64_t time = 0;
+        const bool found = guessed || find_series(p, place, fields);
+        const char* next = found ? read_row(place, fields, time) : nullptr;
+        if (FL_LIKELY(next != nullptr)) {
+            commit(place, time, static_cast<size_t>(next - p));
+            follow(place, guessed);
+            ++result_.lines;
+            p = next;
+        } else {
+            p = check_line(p);
+            previous_ = guess_ = nullptr;
+        }
+    }
+    for (auto& table : tables_) {
+        result_.rows += table->part->rows;
+        close_part(*table);
+    }
+    for (auto& part : result_.tables) part->tags.shrink_to_fit();
+    return std::move(result_);
+}
+
+// ---- the exact reader: one line through the grammar
+
+void Parser::fail(const char* line, const char* line_end, std::string message) {
+    const char* start = line;
+    while (start > begin_ && (start[-1] == ' ' || start[-1] == '\t')) --start;
+    line_number_ += static_cast<int64_t>(count_newlines(counted_to_, start));
+    counted_to_ = start;
+    const auto size = static_cast<size_t>(line_end - start);
+    result_.errors.push_back({line_number_, std::move(message), std::string(start, utf8_cut(start, size, ORIGINAL_LIMIT))});
+    if (options_.stop_at_first_error) stopped_ = true;
+}
+
+const char* Parser::check_line(const char* p) {
+    const char* const newline = line_end(p, end_);
+    const char* const next = newline < end_ ? newline + 1 : end_;
+    const char* const stop = newline < end_ && newline > p && newline[-1] == '\r' ? newline - 1 : newline;
+    ++result_.lines;
+    const auto size = static_cast<size_t>(stop - p);
+    const size_t valid = is_ascii(p, size) ? size : utf8_valid_prefix(p, size);
+    error_.clear();
+    if (valid < size) {
+        const char* start = p;
+        while (start > begin_ && (start[-1] == ' ' || start[-1] == '\t')) --start;
+        fail(p, stop, "invalid UTF-8 at byte offset " + std::to_string(p - start + static_cast<ptrdiff_t>(valid)) + " of the line");
+    } else if (!read_line(p, stop, parts_, error_) || !apply(parts_, p, static_cast<size_t>(next - p), error_)) {
+        fail(p, stop, error_);
+    }
+    return next;
+}
+
+// Checks everything first, then writes: a refused line has changed nothing.
+bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string& error) {
+    BodyTable* table = open_table(parts.measurement);
+    NameMap fresh;  // names of this line that the table lacks, by their place in it
+    std::vector<std::string_view> new_tags;
+    std::vector<size_t> new_fields;
+    const int64_t line_mark = result_.lines;
+
+    const auto tag_count = static_cast<int32_t>(parts.tags.size());
+    for (int32_t i = 0; i < tag_count; ++i) {
+        const std::string_view name = parts.tags[static_cast<size_t>(i)].first;
+        BodyColumn* column = table == nullptr ? nullptr : table->find(name);
+        if (column != nullptr ? column->seen_line == line_mark : fresh.find(name) != NameMap::NONE) {
+            error = "Must not contain duplicate tags, but `" + shown(name) + "` was repeated";
+            return false;
+        }
+        if (column != nullptr) {
+            column->seen_line = line_mark;
+        } else {
+            fresh.insert(name, i);
+            new_tags.push_back(name);
+        }
+    }
+    for (const auto& [name, value] : parts.tags) {
+        if (is_reserved(name)) {
+            error = "'" + std::string(name) + "' is a reserved column";
+            return false;
+        }
+        const BodyColumn* column = table == nullptr ? nullptr : table->find(name);
+        if (column != nullptr && !column->is_tag) {
+            error = conflict(name, type_name(false, column->type), type_name(true, FieldType::STRING));
+            return false;
+        }
+        if (column == nullptr && table != nullptr && !schema_.extend_tags) {
+            error = "unknown tag '" + shown(name) + "' for table '" + shown(table->name) + "': the tag set of a table is fixed by its first write";
+            return false;
+        }
+    }
+    columns_.clear();
+    for (size_t i = 0; i < parts.fields.size(); ++i) {
+        const FieldPart& field = parts.fields[i];
+        if (is_reserved(field.name)) {
+            error = "'" + std::string(field.name) + "' is a reserved column";
+            return false;
+        }
+        BodyColumn* column = table == nullptr ? nullptr : table->find(field.name);
+        const int32_t other = column != nullptr ? NameMap::NONE : fresh.find(field.name);
+        const bool is_tag = column != nullptr ? column->is_tag : other != NameMap::NONE && other < tag_count;
+        if (!is_tag && (column != nullptr ? column->seen_line == line_mark : other != NameMap::NONE)) {
+            error = "invalid line protocol - multiple instances of '" + shown(field.name) + "' field found";
+            return false;
+        }
+        if (is_tag || (column != nullptr && column->type != field.type)) {
+            error = conflict(field.name, type_name(is_tag, is_tag ? FieldType::STRING : column->type), type_name(false, field.type));
+            return false;
+        }
+        if (column != nullptr) {
+            column->seen_line = line_mark;
+        } else {
+            fresh.insert(field.name, tag_count + static_cast<int32_t>(i));
+            new_fields.push_back(i);
+        }
+        columns_.push_back(column);
+    }
+    int64_t time = now_ns_;
+    if (parts.has_timestamp && !to_ns(parts.timestamp, time)) {
+        error = "timestamp, " + std::to_string(parts.timestamp) + ", out of range for precision: " + precision_name(options_.precision);
+        return false;
+    }
+    if (table == nullptr && options_.tables_left >= 0 && new_tables_ >= options_.tables_left) {
+        error = "Update to schema would exceed number of tables limit: attempted to create table but already have " +
+                std::to_string(options_.table_count + new_tables_) + " table(s) (limit: " + std::to_string(options_.table_count + options_.tables_left) + ")";
+        return false;
+    }
+    const int64_t added = static_cast<int64_t>(new_tags.size() + new_fields.size());
+    const int64_t columns = added + (table == nullptr ? 0 : static_cast<int64_t>(table->tags.size()) + table->field_count);
+    if (schema_.column_limit > 0 && added > 0 && columns > schema_.column_limit) {
+        error = "Update to schema would exceed number of columns per table limit of " + std::to_string(schema_.column_limit) + " columns";
+        return false;
+    }
+
+    // nothing is refused from here on
+    if (table == nullptr) {
+        tables_.push_back(std::make_unique<BodyTable>(std::string(parts.measurement), nullptr));
+        table = tables_.back().get();
+        names_.insert(table->name, static_cast<int32_t>(tables_.size()) - 1);
+        ++new_tables_;
+        new_part(*table);
+    }
+    make_room(*table, line);
+    for (const FieldPart& field : parts.fields) {
+        const BodyColumn* column = field.type == FieldType::STRING ? columns_[static_cast<size_t>(&field - parts.fields.data())] : nullptr;
+        if (column == nullptr || column->column == nullptr) continue;
+        if (column->column->text_size() + static_cast<int64_t>(field.text.size()) <= Column::TEXT_LIMIT) continue;
+        close_part(*table);
+        new_part(*table);
+        break;
+    }
+    for (const std::string_view name : new_tags) {
+        const BodyColumn* column =
+            table->add({std::string(name), true, FieldType::STRING, static_cast<int32_t>(table->tags.size()), nullptr, line_mark}, hash_bytes(name));
+        table->tags.push_back(column->name);
+        table->part->new_tags.push_back(column->name);
+    }
+    for (const size_t i : new_fields) {
+        const FieldPart& field = parts.fields[i];
+        columns_[i] = table->add({std::string(field.name), false, field.type, table->field_count++, nullptr, line_mark}, hash_bytes(field.name));
+        table->part->new_fields.push_back({columns_[i]->name, field.type});
+    }
+    Place place;
+    place.table = table;
+    resolve(*table, parts, place);
+
+    const int64_t row = table->part->rows;
+    for (size_t i = 0; i < parts.fields.size(); ++i) {
+        const FieldPart& field = parts.fields[i];
+        Column& column = *table->column(*columns_[i]);
+        column.pad(row);
+        switch (field.type) {
+            case FieldType::FLOAT:
+                column.put(row, field.number);
+                break;
+            case FieldType::INTEGER:
+                column.put(row, field.integer);
+                break;
+            case FieldType::UINTEGER:
+                column.put(row, field.uinteger);
+                break;
+            case FieldType::BOOLEAN:
+                column.put_boolean(row, field.boolean);
+                break;
+            case FieldType::STRING:
+                std::memcpy(column.text_room(field.text.size()), field.text.data(), field.text.size());
+                column.put_text(row, field.text.size());
+                break;
+        }
+    }
+    const char* measurement_end;
+    bool escaped;
+    const char* space = prefix_end(line, measurement_end, escaped);
+    place.spelling = {line, static_cast<size_t>(space + 1 - line)};
+    place.spelling_hash = hash_bytes(place.spelling);
+    const std::string_view measurement(line, static_cast<size_t>(measurement_end - line));
+    if (measurement.find('\\') != std::string_view::npos && spellings_.find(measurement) == NameMap::NONE) {
+        spellings_.insert(arena_.keep(measurement), names_.find(table->name));
+    }
+    commit(place, time, bytes);
+    return true;
+}
+
+}  // namespace
+
+ParseResult parse_lines(const LineSchema& schema, const char* body, size_t size, const ParseOptions& options) {
+    return Parser(schema, body, size, options).run();
+}
+
+}  // namespace flightline

@@ -1,0 +1,10 @@
+// What module.cpp collects: each source file adds its part of the Python interface (engine/_native.pyi).
+#pragma once
+
+#ifndef PY_SSIZE_T_CLEAN
+#define PY_SSIZE_T_CLEAN
+#endif
+#include <Python.h>
+
+bool add_lines(PyObject* module);  // SeriesIndex, LineSchema, ParsedTable, Parsed, parse
+bool add_rows(PyObject* module);   // sort_rows, last_valid, remap, series_runs

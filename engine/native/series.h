@@ -1,0 +1,121 @@
+// One table's series: a dense number for each combination of tag values.
+//
+// S1  A number, once given, means the same values for ever. Null is a value; it is stored as code -1.
+// S2  Adding tags at the end changes no number: a series hashes and compares by its non-null (tag, code) pairs.
+// S3  Readers never lock and never wait. The caller keeps writers apart; every function says which it is.
+// S4  An alias is the raw text of a line up to and including its first unescaped space. Equal text means equal series, so it is
+//     registered only for text that parsed. At most ALIASES_PER_SERIES are kept for a series, and none longer than ALIAS_LIMIT.
+//
+// Held by tests/unit/engine/test_series_index.py (S1, S2, S4) and tests/native/race_series.cpp (S3).
+// Elsewhere: Arrow columns in and out (series_arrow.h), who decides what is new (lines.cpp).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "series_store.h"
+
+namespace flightline {
+
+constexpr int32_t NULL_CODE = -1;
+constexpr int32_t UNKNOWN = -2;
+
+struct Alias {
+    std::atomic<uint64_t> next;  // which alias followed last time: table id << 32 | handle; 0 when unknown
+    int32_t series;
+    uint32_t size;
+
+    const char* text() const { return reinterpret_cast<const char*>(this + 1); }
+};
+static_assert(sizeof(Alias) == 16, "aliases are laid out in units of 16 bytes");
+
+class SeriesIndex {
+  public:
+    static constexpr int64_t ALIAS_LIMIT = 4096;
+    static constexpr int ALIASES_PER_SERIES = 2;
+
+    explicit SeriesIndex(int tag_count);
+    ~SeriesIndex();
+    SeriesIndex(const SeriesIndex&) = delete;
+    SeriesIndex& operator=(const SeriesIndex&) = delete;
+
+    // ---- readers
+    int tag_count() const { return tag_count_.load(std::memory_order_acquire); }
+    int64_t size() const { return size_.load(std::memory_order_acquire); }
+    size_t memory_bytes() const;
+    // The code of a value, or UNKNOWN.
+    int32_t find_code(int tag, std::string_view value) const;
+    int32_t code_count(int tag) const;
+    std::string_view value(int tag, int32_t code) const;
+    // The series with these codes (tags beyond `count` are null), or UNKNOWN.
+    int32_t find(const int32_t* codes, int count) const;
+    int32_t code(int tag, int64_t series) const;
+    int64_t newest(int64_t series) const { return newest_[static_cast<uint64_t>(series)].load(std::memory_order_relaxed); }
+    // The handle of an alias, or SlotTable::NONE.
+    uint32_t find_alias(uint64_t hash, std::string_view text) const;
+    Alias* alias(uint32_t handle) const { return reinterpret_cast<Alias*>(aliases_.at(handle)); }
+    bool wants_alias(int64_t series, size_t size) const;
+
+    // ---- the writer
+    void add_tags(int count);
+    int32_t intern(int tag, std::string_view value);
+    int32_t get_or_add(const int32_t* codes, int count);
+    void add_alias(uint64_t hash, std::string_view text, int32_t series);
+    void set_floor(int64_t time_ns) { floor_ns_ = time_ns; }
+    struct Late {
+        int64_t rows = 0, earliest_ns = INT64_MAX, latest_ns = INT64_MIN;
+    };
+    Late arrive(const int32_t* series, const int64_t* times, int64_t rows);
+    void define(const int32_t* series, int64_t rows, uint32_t epoch, std::vector<int32_t>& fresh);
+
+    ReaderCount& readers() const { return readers_; }
+
+  private:
+    struct Unit {
+        alignas(16) char bytes[16];
+    };
+    struct Tag {
+        SlotTable slots;
+        Buckets<const char*, 3> values;  // by code: a length (uint32), then the bytes
+        std::atomic<int32_t> count{0};
+        Arena<char, 6> text;
+        Buckets<int32_t, 4> codes;  // by series: the code plus one, so that what was never written is null
+    };
+
+    Tag& tag(int number) const { return *tags_[static_cast<uint64_t>(number)]; }
+    bool equals(int64_t series, const int32_t* codes, int count) const;
+
+    std::atomic<int32_t> tag_count_{0};
+    std::atomic<int64_t> size_{0};
+    Buckets<Tag*, 3> tags_;
+    SlotTable slots_;
+    Buckets<std::atomic<int64_t>, 4> newest_;
+    Buckets<uint32_t, 4> defined_;
+    Buckets<std::atomic<uint8_t>, 4> alias_counts_;
+    SlotTable alias_slots_;
+    Arena<Unit, 6> aliases_;
+    int64_t floor_ns_ = INT64_MIN;
+    mutable ReaderCount readers_;
+};
+
+// Keeps slot tables alive while it lives (T3).
+class Reading {
+  public:
+    explicit Reading(std::shared_ptr<const SeriesIndex> index) : index_(std::move(index)) {
+        if (index_) index_->readers().enter();
+    }
+    ~Reading() {
+        if (index_) index_->readers().leave();
+    }
+    Reading(const Reading&) = delete;
+    Reading& operator=(const Reading&) = delete;
+    const SeriesIndex* operator->() const { return index_.get(); }
+
+  private:
+    std::shared_ptr<const SeriesIndex> index_;
+};
+
+}  // namespace flightline

@@ -1,0 +1,246 @@
+#include "series_arrow.h"
+
+#include <stdexcept>
+#include <string_view>
+
+namespace flightline {
+
+namespace {
+
+constexpr int32_t NOT_ASKED = -3;
+
+bool is_valid(const void* bitmap, int64_t i) {
+    return bitmap == nullptr || (static_cast<const uint8_t*>(bitmap)[i >> 3] >> (i & 7) & 1) != 0;
+}
+
+// Strings of any layout, by position.
+class Strings {
+  public:
+    Strings(const ArrowSchema& schema, const ArrowArray& array) : array_(array), format_(schema.format) {
+        const bool known = format_ == "u" || format_ == "U" || format_ == "vu" || format_ == "n";
+        if (!known) throw std::invalid_argument("a tag column must hold strings, not Arrow type '" + format_ + "'");
+        kind_ = format_ == "u" ? Kind::SMALL : format_ == "U" ? Kind::LARGE : format_ == "vu" ? Kind::VIEW : Kind::NOTHING;
+    }
+
+    int64_t size() const { return array_.length; }
+
+    // An empty view without data is null; so is the empty string, which no tag can hold.
+    std::string_view at(int64_t i) const {
+        if (kind_ == Kind::NOTHING) return {};
+        i += array_.offset;
+        if (!is_valid(array_.buffers[0], i)) return {};
+        const char* data = static_cast<const char*>(array_.buffers[kind_ == Kind::VIEW ? 1 : 2]);
+        if (kind_ == Kind::SMALL) {
+            const auto* offsets = static_cast<const int32_t*>(array_.buffers[1]);
+            return view(data + offsets[i], offsets[i + 1] - offsets[i]);
+        }
+        if (kind_ == Kind::LARGE) {
+            const auto* offsets = static_cast<const int64_t*>(array_.buffers[1]);
+            return view(data + offsets[i], offsets[i + 1] - offsets[i]);
+        }
+        const char* entry = data + i * 16;
+        int32_t parts[4];
+        std::memcpy(parts, entry, 16);
+        if (parts[0] <= 12) return view(entry + 4, parts[0]);
+        return view(static_cast<const char*>(array_.buffers[2 + parts[2]]) + parts[3], parts[0]);
+    }
+
+  private:
+    enum class Kind { SMALL, LARGE, VIEW, NOTHING };
+
+    static std::string_view view(const char* data, int64_t size) {
+        return size == 0 ? std::string_view() : std::string_view(data, static_cast<size_t>(size));
+    }
+
+    const ArrowArray& array_;
+    const std::string format_;
+    Kind kind_;
+};
+
+int64_t index_at(const ArrowArray& array, char format, int64_t i) {
+    const void* data = array.buffers[1];
+    switch (format) {
+        case 'c':
+            return static_cast<const int8_t*>(data)[i];
+        case 'C':
+            return static_cast<const uint8_t*>(data)[i];
+        case 's':
+            return static_cast<const int16_t*>(data)[i];
+        case 'S':
+            return static_cast<const uint16_t*>(data)[i];
+        case 'i':
+            return static_cast<const int32_t*>(data)[i];
+        case 'I':
+            return static_cast<const uint32_t*>(data)[i];
+        case 'l':
+            return static_cast<const int64_t*>(data)[i];
+        default:
+            return static_cast<int64_t>(static_cast<const uint64_t*>(data)[i]);
+    }
+}
+
+int32_t intern(SeriesIndex& index, int tag, std::string_view value) { return value.data() == nullptr ? NULL_CODE : index.intern(tag, value); }
+
+void plain_codes(SeriesIndex& index, int tag, const ArrowColumn& column, int64_t rows, int32_t* codes, int64_t step) {
+    const Strings strings(*column.schema, *column.array);
+    std::string_view last;
+    int32_t code = NULL_CODE;
+    for (int64_t i = 0; i < rows; ++i) {
+        const std::string_view value = strings.at(i);
+        if (value.data() == nullptr) {
+            codes[i * step] = NULL_CODE;
+            continue;
+        }
+        if (last.data() == nullptr || value != last) {
+            code = index.intern(tag, value);
+            last = value;
+        }
+        codes[i * step] = code;
+    }
+}
+
+void dictionary_codes(SeriesIndex& index, int tag, const ArrowColumn& column, int64_t rows, int32_t* codes, int64_t step) {
+    const ArrowArray& array = *column.array;
+    const Strings strings(*column.schema->dictionary, *array.dictionary);
+    const std::string_view format = column.schema->format;
+    if (format.size() != 1 || std::string_view("cCsSiIlL").find(format) == std::string_view::npos) {
+        throw std::invalid_argument("a dictionary must be indexed by integers, not Arrow type '" + std::string(format) + "'");
+    }
+    std::vector<int32_t> known(static_cast<size_t>(strings.size()), NOT_ASKED);
+    for (int64_t i = 0; i < rows; ++i) {
+        int32_t& code = codes[i * step];
+        code = NULL_CODE;
+        if (!is_valid(array.buffers[0], array.offset + i)) continue;
+        const int64_t at = index_at(array, format[0], array.offset + i);
+        if (at < 0 || at >= strings.size()) throw std::invalid_argument("a dictionary index is out of bounds");
+        int32_t& asked = known[static_cast<size_t>(at)];
+        if (asked == NOT_ASKED) asked = intern(index, tag, strings.at(at));
+        code = asked;
+    }
+}
+
+void release_schema(ArrowSchema* schema);
+void release_array(ArrowArray* array);
+
+struct SchemaHolder {
+    std::string format, name;
+    std::vector<ArrowSchema> children;
+    std::vector<ArrowSchema*> pointers;
+};
+
+struct ArrayHolder {
+    std::shared_ptr<void> owner;
+    std::vector<const void*> buffers;
+    std::vector<ArrowArray> children;
+    std::vector<ArrowArray*> pointers;
+};
+
+void release_schema(ArrowSchema* schema) {
+    auto* holder = static_cast<SchemaHolder*>(schema->private_data);
+    for (ArrowSchema& child : holder->children) {
+        if (child.release != nullptr) child.release(&child);
+    }
+    schema->release = nullptr;
+    delete holder;
+}
+
+void release_array(ArrowArray* array) {
+    auto* holder = static_cast<ArrayHolder*>(array->private_data);
+    for (ArrowArray& child : holder->children) {
+        if (child.release != nullptr) child.release(&child);
+    }
+    array->release = nullptr;
+    delete holder;
+}
+
+}  // namespace
+
+void resolve_series(SeriesIndex& index, const std::vector<ArrowColumn>& columns, int64_t rows, int32_t* numbers) {
+    const auto count = static_cast<int64_t>(columns.size());
+    std::vector<int32_t> codes(static_cast<size_t>(rows * count), NULL_CODE);
+    for (int64_t tag = 0; tag < count; ++tag) {
+        const ArrowColumn& column = columns[static_cast<size_t>(tag)];
+        if (column.schema == nullptr) continue;
+        if (column.array->length != rows) throw std::invalid_argument("a tag column has another length than the rows");
+        if (column.schema->dictionary != nullptr) {
+            dictionary_codes(index, static_cast<int>(tag), column, rows, codes.data() + tag, count);
+        } else {
+            plain_codes(index, static_cast<int>(tag), column, rows, codes.data() + tag, count);
+        }
+    }
+    const size_t width = static_cast<size_t>(count) * sizeof(int32_t);
+    for (int64_t i = 0; i < rows; ++i) {
+        const int32_t* key = codes.data() + i * count;
+        const bool repeated = i > 0 && (width == 0 || std::memcmp(key, key - count, width) == 0);
+        numbers[i] = repeated ? numbers[i - 1] : index.get_or_add(key, static_cast<int>(count));
+    }
+}
+
+void export_schema(const ArrowNode& node, ArrowSchema& schema) {
+    auto holder = std::make_unique<SchemaHolder>();
+    holder->format = node.format;
+    holder->name = node.name;
+    holder->children.resize(node.children.size());
+    for (size_t i = 0; i < node.children.size(); ++i) {
+        export_schema(node.children[i], holder->children[i]);
+        holder->pointers.push_back(&holder->children[i]);
+    }
+    schema = {};
+    schema.format = holder->format.c_str();
+    schema.name = holder->name.c_str();
+    schema.flags = node.flags;
+    schema.n_children = static_cast<int64_t>(node.children.size());
+    schema.children = holder->pointers.data();
+    schema.release = release_schema;
+    schema.private_data = holder.release();
+}
+
+void export_array(const ArrowNode& node, const std::shared_ptr<void>& owner, ArrowArray& array) {
+    auto holder = std::make_unique<ArrayHolder>();
+    holder->owner = owner;
+    holder->buffers = node.buffers;
+    holder->children.resize(node.children.size());
+    for (size_t i = 0; i < node.children.size(); ++i) {
+        export_array(node.children[i], owner, holder->children[i]);
+        holder->pointers.push_back(&holder->children[i]);
+    }
+    array = {};
+    array.length = node.length;
+    array.null_count = node.null_count;
+    array.n_buffers = static_cast<int64_t>(node.buffers.size());
+    array.n_children = static_cast<int64_t>(node.children.size());
+    array.buffers = holder->buffers.data();
+    array.children = holder->pointers.data();
+    array.release = release_array;
+    array.private_data = holder.release();
+}
+
+void export_values(const SeriesIndex& index, int tag, ArrowSchema& schema, ArrowArray& array) {
+    struct Copy {
+        std::vector<int32_t> offsets;
+        std::vector<char> text;
+    };
+    auto copy = std::make_shared<Copy>();
+    const int32_t count = index.code_count(tag);
+    copy->offsets.reserve(static_cast<size_t>(count) + 1);
+    copy->offsets.push_back(0);
+    int64_t total = 0;
+    for (int32_t code = 0; code < count; ++code) {
+        total += static_cast<int64_t>(index.value(tag, code).size());
+        if (total > INT32_MAX) throw std::length_error("the values of a tag take more than 2 GiB");
+        copy->offsets.push_back(static_cast<int32_t>(total));
+    }
+    copy->text.resize(static_cast<size_t>(total) + 1);
+    for (int32_t code = 0; code < count; ++code) {
+        const std::string_view value = index.value(tag, code);
+        std::memcpy(copy->text.data() + copy->offsets[static_cast<size_t>(code)], value.data(), value.size());
+    }
+    ArrowNode node;
+    node.format = "u";
+    node.length = count;
+    node.buffers = {nullptr, copy->offsets.data(), copy->text.data()};
+    export_schema(node, schema);
+    export_array(node, copy, array);
+}
+
+}  // namespace flightline

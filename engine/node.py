@@ -1,0 +1,286 @@
+"""A node: opens, wires and closes everything in the engine, and is all that a server calls.
+
+    open    store ─▶ lock ─▶ catalog ─▶ live files ─▶ views ─▶ replay the log ─▶ accept writes ─▶ settle in the background
+    close   refuse writes ─▶ flush the log ─▶ finish the snapshot in progress ─▶ release the lock
+
+N1  One process at a time owns a node's objects: a second one is told so (local store) or stopped at its first group (any store).
+N2  Between open and close every acknowledged write is visible; after close every acknowledged write is durable.
+N3  What is damaged is named: by the error that stops the start, or by `health`, which serves what is intact.
+
+Held by tests/unit/engine/test_node.py (N1-N3), tests/crash.
+"""
+
+import fcntl
+import logging
+import os
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from catalog import changes
+from catalog.catalog import Catalog
+from catalog.errors import Conflict, Damaged
+from catalog.schema import FieldType
+from engine.buffer.series import SeriesRegistry
+from engine.catalog_log import StoredCatalogLog
+from engine.clock import Clock
+from engine.files.index import FileIndex
+from engine.files.manifest import DataFile
+from engine.files.parquet import open_rows
+from engine.hydrate import table_schema
+from engine.ingest.admission import Admission
+from engine.ingest.pipeline import Ingest
+from engine.metrics import Metrics
+from engine.paths import CatalogPaths, NodePaths
+from engine.persist.schedule import Schedule
+from engine.persist.snapshot import SnapshotReport, Snapshots
+from engine.query.executor import Executor
+from engine.replay import Replay
+from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
+from engine.settings import Settings
+from engine.storage.base import ObjectExists, ObjectStore
+from engine.view import Views
+from engine.wal.log import open_log
+from engine.wal.reader import read_groups
+from engine.wal.writer import WalLimits, WalWriter
+
+log = logging.getLogger(__name__)
+
+_WAITING_BYTES = 256 << 20
+_WAIT_TIMEOUT_S = 30.0
+
+
+class NodeTaken(Conflict):
+    """Another process owns the node."""
+
+    code = "node_taken"
+
+
+class Node:
+    """Built by `open`; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: ObjectStore,
+        clock: Clock,
+        metrics: Metrics,
+        lock: int | None,
+        on_fatal: Callable[[BaseException], None],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._lock = lock
+        self.node_id = settings.node_id
+        self.instance_id = str(uuid.uuid4())
+        self._problems: list[str] = []
+
+        paths = NodePaths(settings.node_id)
+        self._catalog = Catalog.open(StoredCatalogLog(store, CatalogPaths(settings.node_id)), clock=clock)
+        self._files = FileIndex.open(store, paths)
+        self._series = SeriesRegistry(
+            extend_tags=settings.extend_tags, column_limit=settings.column_limit, floors_ns=_floors_ns(self._files.files)
+        )
+        self._catalog.subscribe(self._series.catalog_changed)
+        self._views = Views(self._catalog, self._files.files, self._load)
+        groups = open_log(store, paths)
+        replay = Replay(self._catalog.state(), self._series, self._views, clock, self._damaged)
+        behind = self._files.wal_sequence
+        replayed = replay.run(read_groups(groups, behind, self._damaged), behind)
+        if replayed.rows:
+            log.info("replayed %d rows in %.2f s", replayed.rows, replayed.seconds)
+        limits = WalLimits(
+            settings.wal_flush_interval_ms / 1000, _WAITING_BYTES, settings.wal_max_buffered_writes, _WAIT_TIMEOUT_S
+        )
+        self._wal = WalWriter(
+            groups,
+            (self._views,),
+            limits,
+            clock,
+            metrics,
+            next_sequence=replayed.sequence + 1,
+            epoch=replayed.epoch + 1,
+            on_fatal=on_fatal,
+        )
+        admission = Admission(self._catalog, self._series, self._views, self._wal, settings)
+        self._limits = admission.limits
+        self._ingest = Ingest(self._catalog, self._series, admission, self._wal, settings, clock, metrics)
+        self._executor = Executor(self._series, self._views, self._open_file, metrics)
+        self._snapshots = Snapshots(
+            store, paths, self._catalog, self._series, self._views, self._wal, self._files, settings, clock, metrics
+        )
+        self._schedule = Schedule(self._snapshots, self._views, settings, clock, metrics)
+        self._register()
+        self._schedule.start()
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        store: ObjectStore,
+        clock: Clock,
+        on_fatal: Callable[[BaseException], None] = lambda _: None,
+    ) -> "Node":
+        """`on_fatal` is called when the log has stopped for good: the process should end and be started anew."""
+        lock = _take_lock(store.durable_appends, settings.node_id)
+        try:
+            return cls(settings, store, clock, Metrics(), lock, on_fatal)
+        except BaseException:
+            if lock is not None:
+                os.close(lock)
+            raise
+
+    def close(self) -> None:
+        self._schedule.close()
+        self._wal.close()
+        self._catalog.commit(
+            lambda state: changes.stop_node(state, self.node_id, instance_id=self.instance_id, now_ns=self._clock.now_ns())
+        )
+        if self._lock is not None:
+            os.close(self._lock)
+
+    # rows
+
+    def write_lp(self, request: WriteRequest) -> WriteReport:
+        return self._ingest.write_lp(request)
+
+    def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
+        return self._ingest.session(database, table, schema, options, self.drop_table)
+
+    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+        return self._executor.run(database, sql, params)
+
+    def snapshot_now(self) -> SnapshotReport | None:
+        return self._snapshots.take()
+
+    # names
+
+    def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]:
+        return [
+            DatabaseListing(database.name, database.retention_ns, database.deleted)
+            for database in self._catalog.state().databases
+            if show_deleted or not database.deleted
+        ]
+
+    def list_tables(self, database: str) -> Sequence[TableListing]:
+        return [
+            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()))
+            for table in self._catalog.state().database(database).tables
+        ]
+
+    def create_database(self, name: str, retention_ns: int | None = None) -> None:
+        self._catalog.commit(lambda state: changes.create_database(state, name, retention_ns=retention_ns, limits=self._limits))
+
+    def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None:
+        self._catalog.commit(
+            lambda state: changes.drop_database(state, name, now_ns=self._clock.now_ns(), hard_delete_at_ns=hard_delete_at_ns)
+        )
+
+    def set_retention(self, name: str, retention_ns: int | None) -> None:
+        self._catalog.commit(lambda state: changes.set_retention(state, name, retention_ns))
+
+    def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None:
+        typed = [(field, FieldType.from_api_name(kind)) for field, kind in fields.items()]
+        self._catalog.commit(lambda state: changes.create_table(state, database, name, tags, typed, limits=self._limits))
+
+    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None:
+        self._catalog.commit(
+            lambda state: changes.drop_table(
+                state, database, name, now_ns=self._clock.now_ns(), hard_delete_at_ns=hard_delete_at_ns
+            )
+        )
+
+    # itself
+
+    @property
+    def cluster_uuid(self) -> str:
+        return self._catalog.state().uuid
+
+    def health(self) -> dict[str, object]:
+        return {"status": "degraded" if self._problems else "pass", "problems": list(self._problems)}
+
+    def metrics_text(self) -> bytes:
+        return self._metrics.text()
+
+    def _register(self) -> None:
+        self._catalog.commit(
+            lambda state: changes.register_node(
+                state,
+                self.node_id,
+                instance_id=self.instance_id,
+                modes=("all",),
+                core_count=os.cpu_count() or 1,
+                now_ns=self._clock.now_ns(),
+            )
+        )
+        metrics = self._metrics
+        metrics.gauge("flightline_buffer_bytes", "Bytes of rows that no file holds yet", lambda: self._views.unsettled_bytes)
+        metrics.gauge("flightline_files", "Live Parquet files", lambda: len(self._files.files))
+        metrics.gauge(
+            "flightline_file_bytes", "Bytes of live Parquet files", lambda: sum(f.size_bytes for f in self._files.files)
+        )
+        metrics.gauge("flightline_series", "Series known in memory", lambda: self._series.series_count)
+        metrics.gauge("flightline_series_bytes", "Memory of the series indexes", lambda: self._series.memory_bytes)
+
+    def _damaged(self, error: Damaged) -> None:
+        """Damage in the log: the end of the start, or known to everyone who asks for health. The bytes are kept aside."""
+        if self._settings.wal_replay_fail_on_error:
+            raise error
+        log.error("%s; serving what is intact", error)
+        self._problems.append(str(error))
+        damaged = error.details.get("object")
+        if damaged is not None:
+            with suppress(ObjectExists):
+                self._store.put_new(f"{self.node_id}/damaged/{damaged.rpartition('/')[2]}", self._store.get(damaged))
+
+    def _open_file(self, file: DataFile) -> Any:
+        path = self._store.local_path(file.path)
+        return path if path is not None else pa.py_buffer(self._store.get(file.path))
+
+    def _load(self, file: DataFile) -> pa.RecordBatch:
+        """A file's rows as they were in memory, under this process's series numbers."""
+        state = self._catalog.state()
+        database = state.database_by_id(file.database_id)
+        table = database.table_by_id(file.table_id)
+        index = self._series.index(database, table)
+        return _numbered(open_rows(self._open_file(file), name=file.path).combine_chunks(), table.tags, index)
+
+
+def _numbered(rows: pa.Table, tags: Sequence[str], index: Any) -> pa.RecordBatch:
+    names = set(rows.schema.names)
+    columns = [rows.column(tag).combine_chunks() if tag in names else None for tag in tags]
+    series = pa.Array.from_buffers(pa.int32(), rows.num_rows, [None, pa.py_buffer(index.resolve(columns, rows.num_rows))])
+    fields = [name for name in rows.schema.names if name != "time" and name not in tags]
+    arrays = [series, rows.column("time").combine_chunks(), *(rows.column(name).combine_chunks() for name in fields)]
+    return pa.record_batch(arrays, names=["series", "time", *fields])
+
+
+def _floors_ns(files: Sequence[DataFile]) -> dict[tuple[int, int], int]:
+    floors: dict[tuple[int, int], int] = {}
+    for file in files:
+        key = file.database_id, file.table_id
+        floors[key] = max(floors.get(key, file.time_max_ns), file.time_max_ns)
+    return floors
+
+
+def _take_lock(root: Path | None, node_id: str) -> int | None:
+    """Held until the process ends, however it ends."""
+    if root is None:
+        return None
+    path = root / node_id / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise NodeTaken(
+            f"another server runs node {node_id} on {root}", hint="stop it first, or give this one another --node-id"
+        ) from None
+    return descriptor

@@ -1,0 +1,118 @@
+"""When to snapshot: by size, by age, by memory. And the housekeeping that goes with it.
+
+A snapshot is due when the rows that are in no file yet take `SNAPSHOT_BYTES`, or have waited `gen1_duration`, or the log
+has grown `wal_files_per_snapshot` flush intervals old while rows wait, or the process passes its memory threshold.
+
+D1  `due` is pure: the same figures give the same answer.
+D2  A snapshot that fails is tried again, after a pause that grows to a minute; writes go on meanwhile, up to the budget.
+
+Held by tests/unit/engine/test_schedule.py (D1, D2).
+"""
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from catalog.errors import ServiceError
+from engine.clock import Clock
+from engine.metrics import Metrics, resident_bytes
+from engine.persist.snapshot import Snapshots
+from engine.settings import Settings
+from engine.view import Views
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT_BYTES = 256 << 20
+_WORTH_WHILE_BYTES = 16 << 20
+_LOOK_EVERY_S = 1.0
+_LONGEST_PAUSE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    unsettled_bytes: int
+    age_s: float
+    resident_bytes: int
+
+
+def due(figures: Figures, settings: Settings) -> str | None:
+    """Why a snapshot should be taken now, if it should."""
+    if figures.unsettled_bytes == 0:
+        return None
+    if figures.unsettled_bytes >= min(SNAPSHOT_BYTES, settings.buffer_mem_limit_bytes // 4):
+        return "size"
+    if figures.age_s >= min(
+        settings.gen1_duration_ns / 1e9, settings.wal_files_per_snapshot * settings.wal_flush_interval_ms / 1000
+    ):
+        return "age"
+    if figures.resident_bytes >= settings.force_snapshot_mem_bytes and figures.unsettled_bytes >= _WORTH_WHILE_BYTES:
+        return "memory"
+    return None
+
+
+class Schedule:
+    """One thread that looks once a second, or when it is told that much has come."""
+
+    def __init__(self, snapshots: Snapshots, views: Views, settings: Settings, clock: Clock, metrics: Metrics) -> None:
+        self._snapshots = snapshots
+        self._views = views
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+        self._stop = threading.Event()
+        self._first_unsettled_s: float | None = None
+        self._pause_s = 0.0
+        self._thread = threading.Thread(target=self._run, name="settle-schedule", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends after the snapshot in progress."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            swept = self._snapshots.sweep()
+            if swept:
+                log.info("removed %d files that an unfinished snapshot had left", swept)
+        except ServiceError as error:
+            log.warning("could not look for leftovers of unfinished snapshots: %s", error)
+        while not self._stop.wait(self._pause_s or _LOOK_EVERY_S):
+            self._look()
+
+    def _look(self) -> None:
+        reason = due(self._figures(), self._settings)
+        try:
+            if reason is not None:
+                report = self._snapshots.take()
+                self._first_unsettled_s = None
+                if report is not None:
+                    log.info(
+                        "snapshot %d: %d rows in %d files, %.1f s (%s)",
+                        report.number,
+                        report.rows,
+                        report.files,
+                        report.seconds,
+                        reason,
+                    )
+            self._snapshots.delete_replaced()
+            self._pause_s = 0.0
+        except ServiceError as error:
+            self._pause_s = min(_LONGEST_PAUSE_S, max(1.0, self._pause_s * 2))
+            self._metrics.snapshot_failed()
+            log.error("snapshot failed, trying again in %.0f s: %s", self._pause_s, error)
+        except Exception:
+            self._pause_s = _LONGEST_PAUSE_S
+            self._metrics.snapshot_failed()
+            log.exception("snapshot failed for a reason that nobody planned, trying again in %.0f s", self._pause_s)
+
+    def _figures(self) -> Figures:
+        now_s, unsettled = self._clock.monotonic_s(), self._views.unsettled_bytes
+        if unsettled == 0:
+            self._first_unsettled_s = None
+        elif self._first_unsettled_s is None:
+            self._first_unsettled_s = now_s
+        age_s = 0.0 if self._first_unsettled_s is None else now_s - self._first_unsettled_s
+        return Figures(unsettled, age_s, int(resident_bytes()))

@@ -1,0 +1,109 @@
+"""READ PATH: read this first. One statement over one ReadView.
+
+    take one ReadView ─▶ tables by name, as the plan asks for them ─▶ DataFusion ─▶ batches
+
+Q1  A statement sees one state of catalog and rows from start to end.
+Q2  A statement only reads: whatever would change something is refused by kind.
+
+Held by tests/integration/engine/test_query.py (Q1, Q2).
+Elsewhere: how a table of a view is scanned (tables.py).
+"""
+
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+from datafusion import SessionConfig, SessionContext, SQLOptions
+from datafusion.catalog import Catalog as PlanCatalog
+from datafusion.catalog import SchemaProvider
+from datafusion.catalog import Table as PlanTable
+
+from catalog.errors import InvalidRequest
+from catalog.schema import Database
+from engine.buffer.series import SeriesRegistry
+from engine.metrics import Metrics
+from engine.query.tables import OpenFile, TableDataset
+from engine.requests import QueryResult
+from engine.view import ReadView, Views
+
+_READ_ONLY = SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
+
+
+class QueryRefused(InvalidRequest):
+    """The statement is wrong, or asks for what a query may not do."""
+
+    code = "query_refused"
+
+
+class Executor:
+    def __init__(self, series: SeriesRegistry, views: Views, open_file: OpenFile, metrics: Metrics) -> None:
+        self._series = series
+        self._views = views
+        self._open_file = open_file
+        self._metrics = metrics
+
+    def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+        view = self._views.now()
+        database = view.state.database(database_name)
+        context = self._context(view, database)
+        try:
+            frame = context.sql(sql, _READ_ONLY, param_values=dict(params) if params else None)
+            schema: pa.Schema = frame.schema()
+            stream = frame.execute_stream()
+        except Exception as error:  # the bindings raise plain Exception for every mistake of a statement
+            self._metrics.queried("refused")
+            raise QueryRefused(planner_message(error)) from None
+        return QueryResult(schema, self._batches(stream))
+
+    def _batches(self, stream: object) -> Iterator[pa.RecordBatch]:
+        outcome = "failed"
+        try:
+            for batch in stream:  # type: ignore[attr-defined]
+                yield batch.to_pyarrow()
+            outcome = "done"
+        except GeneratorExit:
+            outcome = "left"
+            raise
+        except Exception as error:
+            raise QueryRefused(planner_message(error)) from None
+        finally:
+            self._metrics.queried(outcome)
+
+    def _context(self, view: ReadView, database: Database) -> SessionContext:
+        config = SessionConfig().with_default_catalog_and_schema("public", "iox").with_information_schema(True)
+        context = SessionContext(config)
+        catalog = PlanCatalog.memory_catalog(context)
+        catalog.register_schema("iox", _Tables(self, view, database))
+        context.register_catalog_provider("public", catalog)
+        return context
+
+    def dataset(self, view: ReadView, database: Database, name: str) -> TableDataset | None:
+        table = database.find_table(name)
+        if table is None:
+            return None
+        index = self._series.index(database, table)
+        return TableDataset(table, index, self._views.distinct(view, database.id, table.id), self._open_file)
+
+
+class _Tables(SchemaProvider):  # type: ignore[misc]
+    """The tables of one database, made for the plan as it asks for them."""
+
+    def __init__(self, executor: Executor, view: ReadView, database: Database) -> None:
+        self._executor = executor
+        self._view = view
+        self._database = database
+
+    @property
+    def table_names(self) -> set[str]:
+        return {table.name for table in self._database.tables}
+
+    def table(self, name: str) -> PlanTable | None:
+        dataset = self._executor.dataset(self._view, self._database, name)
+        return None if dataset is None else PlanTable(dataset)
+
+    def table_exist(self, name: str) -> bool:
+        return self._database.find_table(name) is not None
+
+
+def planner_message(error: Exception) -> str:
+    """DataFusion's sentence without the words that its bindings put around it."""
+    return str(error).removeprefix("DataFusion error: ").strip() or type(error).__name__

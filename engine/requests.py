@@ -1,0 +1,134 @@
+"""What a server asks of a node and what it is told: plain values, shared by both sides.
+
+R1  A body is borrowed: it may be changed as soon as the call that was given it has returned, so nothing may point into it.
+R2  A report counts rows that are stored (or accepted, with no_sync); what was refused is listed line by line.
+
+Held by tests/integration/flight/test_engine_client.py (R1), tests/unit/engine/test_ingest.py (R2).
+Elsewhere: how a write is carried out (engine.ingest), how it travels (flightserver.wire).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRequest:
+    """A body of line protocol. `precision` is a value of engine.lineprotocol.precision.Precision.
+
+    `door` is the API the body came through (v1, v2, v3): it decides which names a database created by the write may have.
+    """
+
+    database: str
+    body: "ReadableBuffer"
+    precision: int
+    accept_partial: bool = True
+    no_sync: bool = False
+    door: str = "v3"
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedLine:
+    line_number: int
+    error_message: str
+    original_line: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReport:
+    rows: int
+    rejected: tuple[RejectedLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """How Arrow rows enter a table. `tags`: the columns that are tags if the table has to be created and neither the
+    catalog nor the columns' metadata say so; None leaves it to the column types."""
+
+    tags: tuple[str, ...] | None = None
+    if_not_exists: Literal["create", "fail"] = "create"
+    if_exists: Literal["append", "fail", "replace"] = "append"
+    no_sync: bool = False
+
+
+class PendingWrite(Protocol):
+    """Rows on their way to the log."""
+
+    def wait(self) -> None:
+        """Return when the rows are durable and visible; raise what kept them from it."""
+
+
+class IngestSession(Protocol):
+    """One table being written to by one stream, batch after batch."""
+
+    def write(self, batch: pa.RecordBatch) -> PendingWrite:
+        """Accept a batch of the session's schema. Raises for rows that can not be stored; then none of the batch is."""
+
+    def close(self) -> None: ...
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """A schema and the batches that have it. `close` ends the work behind them, read to the end or not."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    close: Callable[[], None] = field(default=_nothing)
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self.batches
+
+
+@dataclass(frozen=True, slots=True)
+class TableListing:
+    """A table as metadata calls show it: its place, its kind (BASE TABLE or VIEW) and the schema a SELECT * would have."""
+
+    db_schema: str
+    name: str
+    kind: str
+    schema: pa.Schema
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseListing:
+    name: str
+    retention_ns: int | None = None
+    deleted: bool = False
+
+
+class NodeLike(Protocol):
+    """What a server needs of a node. Every failure a caller may be told of is a ServiceError."""
+
+    @property
+    def cluster_uuid(self) -> str: ...
+    @property
+    def node_id(self) -> str: ...
+    @property
+    def instance_id(self) -> str: ...
+
+    def write_lp(self, request: WriteRequest) -> WriteReport: ...
+    def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
+        """Afterwards the table exists with the columns of the schema, or the options refused it; `replace` has emptied it."""
+
+    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+        """Plan, and run as the batches are asked for: many callers want the schema only."""
+
+    def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]: ...
+    def list_tables(self, database: str) -> Sequence[TableListing]: ...
+    def create_database(self, name: str, retention_ns: int | None = None) -> None: ...
+    def set_retention(self, name: str, retention_ns: int | None) -> None: ...
+    def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None: ...
+    def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None: ...
+    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None: ...
+
+    def health(self) -> dict[str, object]: ...
+    def metrics_text(self) -> bytes: ...

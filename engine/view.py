@@ -1,0 +1,181 @@
+"""What one query may see, and the stage that adds to it.
+
+    ReadView        the catalog and every table's rows at one moment: a value, held without locks
+    Views.apply     a durable group becomes visible (stage of the log)
+    Views.seal      open batches become a sorted run, duplicates folded
+    Views.settled   runs have become files
+    Views.evict     rows of files leave memory, the oldest first
+
+V1  A durable row is in `open`, `runs` or `files` of its table: in exactly one of them, at every moment.
+V2  A ReadView shows whole groups, and all of each.
+V3  The catalog of a ReadView knows every column of its rows.
+V4  A reader of `distinct` rows sees each key once, with the last acknowledged value of each field.
+
+Held by tests/unit/engine/test_views.py (V1-V4), tests/property/test_rows_model.py (V4).
+"""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import pyarrow as pa
+
+from catalog.catalog import Catalog
+from catalog.state import CatalogState
+from engine.batch import Group, TableRows, series_buffer, time_buffer
+from engine.buffer.rows import Arrange, HeldFile, OpenBatch, Run, TableData, TimeRange, as_one, fenced, seal, sealed, times_of
+from engine.files.manifest import DataFile
+
+#: open rows of a table at which they are worth sorting
+SEAL_ROWS = 262_144
+
+_NOTHING = TableData()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadView:
+    """The catalog and the rows at one moment."""
+
+    state: CatalogState
+    databases: Mapping[int, Mapping[int, TableData]]
+
+    def table(self, database_id: int, table_id: int) -> TableData:
+        return self.databases.get(database_id, {}).get(table_id, _NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a snapshot did to one table."""
+
+    database_id: int
+    table_id: int
+    written: Sequence[tuple[Sequence[Run], HeldFile]]
+    removed: frozenset[str]
+
+
+LoadRows = Callable[[DataFile], pa.RecordBatch]
+
+
+class Views:
+    """The only mutable picture of the rows. Whoever changes it replaces it under the lock, in one assignment."""
+
+    def __init__(self, catalog: Catalog, files: Iterable[DataFile], load: LoadRows) -> None:
+        self._catalog = catalog
+        self._load = load
+        self._lock = threading.Lock()
+        self._seal_locks: defaultdict[tuple[int, int], threading.Lock] = defaultdict(threading.Lock)
+        self._unsettled_bytes = 0
+        self._databases: dict[int, dict[int, TableData]] = {}
+        by_table: dict[tuple[int, int], list[HeldFile]] = defaultdict(list)
+        for file in files:
+            by_table[file.database_id, file.table_id].append(HeldFile(file))
+        for (database_id, table_id), held in by_table.items():
+            self._databases.setdefault(database_id, {})[table_id] = TableData(files=tuple(held))
+
+    # readers
+
+    def now(self) -> ReadView:
+        with self._lock:
+            return ReadView(self._catalog.state(), dict(self._databases))
+
+    def distinct(self, view: ReadView, database_id: int, table_id: int) -> TableData:
+        """The rows of a table in a view, in which no key occurs twice."""
+        data = view.table(database_id, table_id)
+        return data if data.late is None else sealed(data, seal(data, self._load))
+
+    @property
+    def unsettled_bytes(self) -> int:
+        """Bytes of rows that are in memory and not yet in a file."""
+        return self._unsettled_bytes
+
+    # the log's thread
+
+    def apply(self, group: Group) -> None:
+        arrived = [(rows, _arrived(rows)) for rows in group.tables]
+        with self._lock:
+            touched = {rows.database_id for rows, _ in arrived}
+            changed = {database_id: dict(self._databases.get(database_id, {})) for database_id in touched}
+            for rows, batch in arrived:
+                tables = changed[rows.database_id]
+                tables[rows.table_id] = tables.get(rows.table_id, _NOTHING).with_batch(batch)
+                self._unsettled_bytes += batch.rows.nbytes
+            self._databases = self._databases | changed
+
+    # the settling thread
+
+    def unsettled(self) -> list[tuple[int, int, TableData]]:
+        """(database, table, rows) wherever rows are not yet in files."""
+        with self._lock:
+            return [
+                (database_id, table_id, data)
+                for database_id, tables in self._databases.items()
+                for table_id, data in tables.items()
+                if data.open or data.runs
+            ]
+
+    def seal(self, database_id: int, table_id: int, arrange: Arrange = as_one) -> TableData:
+        """Sort what is open now; what arrives meanwhile stays open."""
+        with self._seal_locks[database_id, table_id]:
+            before = self._replace(database_id, table_id, fenced)
+            sealing = seal(before, self._load, arrange)
+            return self._replace(database_id, table_id, lambda data: sealed(data, sealing))
+
+    def settled(self, tables: Iterable[Settled]) -> None:
+        for table in tables:
+            with self._seal_locks[table.database_id, table.table_id]:
+                self._replace(table.database_id, table.table_id, partial(_settled, table))
+
+    def evict(self, budget_bytes: int) -> None:
+        """Let go of rows that files hold too, oldest first, until the rest fits the budget."""
+        with self._lock:
+            held = sorted(
+                (
+                    (file.times.end_ns, file.rows.nbytes, database_id, table_id, file.file.path)
+                    for database_id, tables in self._databases.items()
+                    for table_id, data in tables.items()
+                    for file in data.files
+                    if file.rows is not None
+                ),
+            )
+        excess = sum(size for _, size, *_ in held) - budget_bytes
+        for _, size, database_id, table_id, path in held:
+            if excess <= 0:
+                return
+            excess -= size
+            self._replace(database_id, table_id, partial(_without_rows, path))
+
+    def forget(self, database_id: int, table_id: int | None) -> None:
+        """A table, or a whole database, exists no more."""
+        with self._lock:
+            tables = dict(self._databases.get(database_id, {}))
+            gone = list(tables) if table_id is None else [table_id]
+            for each in gone:
+                data = tables.pop(each, _NOTHING)
+                self._unsettled_bytes -= data.unsettled_bytes
+            self._databases = self._databases | {database_id: tables}
+
+    def _replace(self, database_id: int, table_id: int, change: Callable[[TableData], TableData]) -> TableData:
+        with self._lock:
+            tables = self._databases.get(database_id, {})
+            before = tables.get(table_id, _NOTHING)
+            after = change(before)
+            self._unsettled_bytes += after.unsettled_bytes - before.unsettled_bytes
+            self._databases = self._databases | {database_id: {**tables, table_id: after}}
+            return after
+
+
+def _arrived(rows: TableRows) -> OpenBatch:
+    """A batch as readers see it, its late rows found while the index takes note of it."""
+    late_rows, late_start_ns, late_end_ns = rows.index.arrive(series_buffer(rows.rows), time_buffer(rows.rows))
+    late = TimeRange(late_start_ns, late_end_ns) if late_rows else None
+    return OpenBatch(rows.rows, times_of(rows.rows), late)
+
+
+def _settled(done: Settled, data: TableData) -> TableData:
+    return data.settled(done.written, done.removed)
+
+
+def _without_rows(path: str, data: TableData) -> TableData:
+    return replace(data, files=tuple(replace(held, rows=None) if held.file.path == path else held for held in data.files))

@@ -1,0 +1,143 @@
+"""A group of writes as bytes, and back.
+
+    object  = group+                               a segment file holds many groups, an object of a remote store one
+    group   = header, payload
+    header  = magic 8, sequence u64, epoch u64, payload length u32, payload crc u32, header crc u32      (little endian)
+    payload = table count u32, table+
+    table   = database id u32, table id u32, length of series u32, length of rows u32, series, rows
+    series  = Arrow IPC stream: `series` int32 and one string column per tag (0, 1, …), the series that this epoch sees first
+    rows    = Arrow IPC stream: `series` int32, `time`, fields
+
+K1  decode(encode(g)) has the rows of g, each with the tag values that its series number stood for.
+K2  Any damaged byte is found: a group is read whole and right, or not at all.
+K3  A series is defined once per epoch, in the first group that uses it; reading starts where an epoch starts.
+
+Held by tests/unit/engine/test_wal_codec.py (K1-K3).
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from isal.isal_zlib import crc32
+
+from engine.batch import SERIES, TableRows, int32_array, series_buffer, tag_column
+
+MAGIC = b"FLWALG01"
+HEADER = struct.Struct("<8sQQIII")
+_TABLE = struct.Struct("<IIII")
+_COUNT = struct.Struct("<I")
+_SMALL_BYTES = 16 * 1024
+_PLAIN = pa.ipc.IpcWriteOptions()
+_PACKED = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTable:
+    """Rows as the log keeps them: with series numbers of its epoch and the definitions that came with them."""
+
+    database_id: int
+    table_id: int
+    series: pa.RecordBatch | None
+    rows: pa.RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGroup:
+    sequence: int
+    epoch: int
+    tables: tuple[StoredTable, ...]
+
+
+class DamagedGroup(Exception):
+    """Bytes at `offset` that are not a whole group: cut short, or changed."""
+
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(f"{reason} at byte {offset}")
+        self.offset = offset
+        self.reason = reason
+
+
+def encode(sequence: int, epoch: int, tables: Sequence[TableRows]) -> list[pa.Buffer | bytes]:
+    """The group in pieces to be written one after another; marks the series it defines as defined in `epoch`."""
+    payload: list[pa.Buffer | bytes] = [_COUNT.pack(len(tables))]
+    for table in tables:
+        series, rows = _definitions(table, epoch), _stream(table.rows)
+        payload += [_TABLE.pack(table.database_id, table.table_id, len(series), len(rows)), series, rows]
+    length, checksum = 0, 0
+    for piece in payload:
+        length += len(piece)
+        checksum = crc32(piece, checksum)
+    header = HEADER.pack(MAGIC, sequence, epoch, length, checksum, 0)
+    return [HEADER.pack(MAGIC, sequence, epoch, length, checksum, crc32(header[:-4])), *payload]
+
+
+def decode(data: memoryview, offset: int = 0) -> Iterator[tuple[int, StoredGroup]]:
+    """Each group with the offset behind it; DamagedGroup where the bytes stop making sense."""
+    while offset < len(data):
+        sequence, epoch, length = read_header(data, offset)
+        start = offset + HEADER.size
+        payload = data[start : start + length]
+        if crc32(payload) != HEADER.unpack_from(data, offset)[4]:
+            raise DamagedGroup(offset, "checksum mismatch")
+        offset = start + length
+        yield offset, StoredGroup(sequence, epoch, tuple(_tables(payload)))
+
+
+def read_header(data: memoryview, offset: int) -> tuple[int, int, int]:
+    """(sequence, epoch, payload length) of the group at `offset`, whose payload is all there."""
+    if len(data) - offset < HEADER.size:
+        raise DamagedGroup(offset, "incomplete header")
+    magic, sequence, epoch, length, _, checksum = HEADER.unpack_from(data, offset)
+    if magic != MAGIC or crc32(data[offset : offset + HEADER.size - 4]) != checksum:
+        raise DamagedGroup(offset, "unreadable header")
+    if offset + HEADER.size + length > len(data):
+        raise DamagedGroup(offset, "incomplete group")
+    return sequence, epoch, length
+
+
+def find_header(data: memoryview, offset: int) -> int | None:
+    """The offset of the next readable header at or after `offset`, if there is one."""
+    text = bytes(data[offset:])
+    at = text.find(MAGIC)
+    while at >= 0:
+        header = text[at : at + HEADER.size]
+        if len(header) == HEADER.size and crc32(header[:-4]) == HEADER.unpack(header)[5]:
+            return offset + at
+        at = text.find(MAGIC, at + 1)
+    return None
+
+
+def _tables(payload: memoryview) -> Iterator[StoredTable]:
+    (count,) = _COUNT.unpack_from(payload)
+    at = _COUNT.size
+    for _ in range(count):
+        database_id, table_id, series_length, rows_length = _TABLE.unpack_from(payload, at)
+        at += _TABLE.size
+        series = _read_stream(payload[at : at + series_length]) if series_length else None
+        at += series_length
+        yield StoredTable(database_id, table_id, series, _read_stream(payload[at : at + rows_length]))
+        at += rows_length
+
+
+def _definitions(table: TableRows, epoch: int) -> pa.Buffer | bytes:
+    """Those series of the rows that this epoch has not seen, with their tags; nothing when there is none."""
+    series = int32_array(table.index.define(series_buffer(table.rows), epoch))
+    if len(series) == 0:
+        return b""
+    columns = [series, *(tag_column(table.index, tag, series).dictionary_decode() for tag in range(len(table.tags)))]
+    fields = [SERIES, *(pa.field(str(tag), pa.utf8()) for tag in range(len(table.tags)))]
+    return _stream(pa.record_batch(columns, schema=pa.schema(fields)))
+
+
+def _stream(batch: pa.RecordBatch) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=_PLAIN if batch.nbytes < _SMALL_BYTES else _PACKED) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue()
+
+
+def _read_stream(data: memoryview) -> pa.RecordBatch:
+    with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
+        return reader.read_next_batch()

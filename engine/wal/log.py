@@ -1,0 +1,259 @@
+"""Where groups are kept: appended to segment files on a local disk, one create-only object each on a remote store.
+
+G1  An object is created once under the sequence number of its first group; a second owner of the node is thereby stopped.
+G2  `append` returns when the group is durable. It raises OutcomeUnknown when nobody can tell, and any other StoreError
+    when the group is certainly not stored and the log is as it was before.
+G3  After OutcomeUnknown nothing is appended until `resolve` has told the outcome.
+
+Held by tests/unit/engine/test_wal_log.py (G1-G3), tests/crash/test_wal.py.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from catalog.errors import Damaged
+from engine.paths import NodePaths, number_of
+from engine.storage.base import ObjectExists, ObjectInfo, ObjectMissing, ObjectStore, OutcomeUnknown
+from engine.storage.local import explain, sync_directory
+
+Pieces = Sequence[pa.Buffer | bytes]
+
+
+class Fenced(Exception):
+    """Another process writes this node's log: this one must stop."""
+
+
+class GroupLog(Protocol):
+    #: how long to wait between groups when nobody forces us: a remote store bills each request
+    spacing_matters: bool
+
+    def append(self, sequence: int, pieces: Pieces) -> None: ...
+    def resolve(self) -> bool:
+        """Whether the group of unknown outcome is stored; raises StoreError while that still cannot be told."""
+        ...
+
+    def roll(self) -> None:
+        """The next group starts a new object."""
+        ...
+
+    @property
+    def open_bytes(self) -> int:
+        """Size of the object that is being appended to."""
+        ...
+
+    def objects(self) -> list[ObjectInfo]: ...
+    def read(self, path: str) -> bytes: ...
+    def cut(self, path: str, size: int) -> None:
+        """Remove the torn end of the last object."""
+        ...
+
+    def trim(self, through_sequence: int) -> int:
+        """Delete the objects that hold nothing after `through_sequence`; how many went."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SegmentFile(Protocol):
+    """An open file at whose end groups are added."""
+
+    size: int
+
+    def append(self, pieces: Pieces) -> None:
+        """Write and sync."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cut and sync."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SyncedFile:
+    """The real one."""
+
+    def __init__(self, path: Path, *, create: bool) -> None:
+        flags = os.O_WRONLY | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
+        self._descriptor = os.open(path, flags, 0o640)
+        self.size = os.fstat(self._descriptor).st_size
+        if create:
+            sync_directory(str(path.parent))
+
+    def append(self, pieces: Pieces) -> None:
+        remaining = [memoryview(piece) for piece in pieces]
+        at = self.size
+        while remaining:
+            written = os.pwritev(self._descriptor, remaining[:512], at)
+            at += written
+            while remaining and written >= remaining[0].nbytes:
+                written -= remaining.pop(0).nbytes
+            if written:
+                remaining[0] = remaining[0][written:]
+        os.fdatasync(self._descriptor)
+        self.size = at
+
+    def truncate(self, size: int) -> None:
+        os.ftruncate(self._descriptor, size)
+        os.fsync(self._descriptor)
+        self.size = size
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class SegmentLog:
+    """Groups appended to files below the store's own directory, one fdatasync a group."""
+
+    spacing_matters = False
+
+    def __init__(self, store: ObjectStore, paths: NodePaths, open_file: Callable[..., SegmentFile] = SyncedFile) -> None:
+        assert store.durable_appends is not None
+        self._store = store
+        self._paths = paths
+        self._root = store.durable_appends
+        self._open_file = open_file
+        self._file: SegmentFile | None = None
+        self._path = ""
+        self._doubtful = False
+        (self._root / paths.wal_prefix).mkdir(parents=True, exist_ok=True)
+
+    @property
+    def open_bytes(self) -> int:
+        return self._file.size if self._file else 0
+
+    def append(self, sequence: int, pieces: Pieces) -> None:
+        assert not self._doubtful, "resolve first"
+        try:
+            file = self._file or self._create(sequence)
+        except FileExistsError:
+            raise Fenced(f"{self._paths.wal(sequence)} exists already: another process writes the log of this node") from None
+        except OSError as error:
+            raise explain("store", self._store.url, self._paths.wal(sequence), error) from error
+        before = file.size
+        try:
+            file.append(pieces)
+        except OSError as error:
+            self._doubtful = True
+            try:
+                file.truncate(before)
+            except OSError:
+                raise OutcomeUnknown(
+                    "store", self._store.url, self._path, f"{error.strerror}, and its end cannot be cut off"
+                ) from error
+            self._doubtful = False
+            raise explain("store", self._store.url, self._path, error) from error
+
+    def resolve(self) -> bool:
+        """Cutting the file back settles it: the group is not stored."""
+        assert self._file is not None
+        try:
+            self._file.truncate(self._file.size)
+        except OSError as error:
+            raise explain("store", self._store.url, self._path, error) from error
+        self._doubtful = False
+        return False
+
+    def roll(self) -> None:
+        if self._file is not None and self._file.size > 0:
+            self._file.close()
+            self._file = None
+
+    def objects(self) -> list[ObjectInfo]:
+        return self._store.list(self._paths.wal_prefix)
+
+    def read(self, path: str) -> bytes:
+        return self._store.get(path)
+
+    def cut(self, path: str, size: int) -> None:
+        file = self._open_file(self._root / path, create=False)
+        file.truncate(size)
+        file.close()
+
+    def trim(self, through_sequence: int) -> int:
+        return _trim(self._store, self.objects(), through_sequence, keep=self._path if self._file else "")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _create(self, sequence: int) -> SegmentFile:
+        self._path = self._paths.wal(sequence)
+        self._file = self._open_file(self._root / self._path, create=True)
+        return self._file
+
+
+class ObjectLog:
+    """One create-only object a group."""
+
+    spacing_matters = True
+
+    def __init__(self, store: ObjectStore, paths: NodePaths) -> None:
+        self._store = store
+        self._paths = paths
+        self._doubt: tuple[str, bytes] | None = None
+
+    @property
+    def open_bytes(self) -> int:
+        return 0
+
+    def append(self, sequence: int, pieces: Pieces) -> None:
+        assert self._doubt is None, "resolve first"
+        path, data = self._paths.wal(sequence), b"".join(pieces)
+        try:
+            self._store.put_new(path, data)
+        except ObjectExists:
+            raise Fenced(f"{path} exists already: another process writes the log of this node") from None
+        except OutcomeUnknown:
+            self._doubt = (path, data)
+            raise
+
+    def resolve(self) -> bool:
+        assert self._doubt is not None
+        path, data = self._doubt
+        try:
+            found = self._store.get(path)
+        except ObjectMissing:
+            found = None
+        if found is not None and found != data:
+            raise Fenced(f"{path} was written by another process: this one must stop")
+        self._doubt = None
+        return found is not None
+
+    def roll(self) -> None:
+        """Every object is a new one."""
+
+    def objects(self) -> list[ObjectInfo]:
+        return self._store.list(self._paths.wal_prefix)
+
+    def read(self, path: str) -> bytes:
+        return self._store.get(path)
+
+    def cut(self, path: str, size: int) -> None:
+        raise Damaged(f"{path} is cut short, which a whole object never is", object=path)
+
+    def trim(self, through_sequence: int) -> int:
+        return _trim(self._store, self.objects(), through_sequence, keep="")
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def open_log(store: ObjectStore, paths: NodePaths) -> GroupLog:
+    return ObjectLog(store, paths) if store.durable_appends is None else SegmentLog(store, paths)
+
+
+def _trim(store: ObjectStore, objects: Sequence[ObjectInfo], through_sequence: int, keep: str) -> int:
+    """An object ends where the next one starts; the last one ends at `through_sequence` if it is no longer appended to."""
+    ends = [number_of(later.path) - 1 for later in objects[1:]] + [through_sequence]
+    gone = 0
+    for info, end in zip(objects, ends, strict=True):
+        if number_of(info.path) <= through_sequence and end <= through_sequence and info.path != keep:
+            store.delete(info.path)
+            gone += 1
+    return gone

@@ -1,0 +1,314 @@
+"""Group commit: the moment a write becomes durable.
+
+W1  A group is stored once, under its sequence number, and never changed.
+W2  Sequence numbers are dense.
+W3  A write is acknowledged after its group is stored (no_sync excepted).
+W4  Stages are shown a group after it is stored and before it is acknowledged, in order, in one thread.
+W5  An append whose outcome is unknown closes the log for new writes until the outcome is known.
+W6  A write that failed was never shown; writes behind it go on.
+W7  Bytes that wait for the log are bounded: beyond that a write is refused as Unavailable and may be tried again.
+
+Held by tests/unit/engine/test_wal_writer.py (W1-W7), tests/crash/test_wal.py.
+Elsewhere: what a row means (ingest), when to snapshot (persist).
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from catalog.errors import ServiceError, Unavailable
+from engine.batch import Group, Stage, TableRows, WriteBatch, concatenated
+from engine.clock import Clock
+from engine.metrics import Metrics
+from engine.storage.base import OutcomeUnknown, StoreError
+from engine.wal.codec import encode
+from engine.wal.log import Fenced, GroupLog, Pieces
+
+log = logging.getLogger(__name__)
+
+_GROUP_BYTES = 64 << 20
+_SEGMENT_BYTES = 64 << 20
+_GATHER_ROWS = 16_384
+_RESOLVE_INTERVAL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class WalLimits:
+    flush_interval_s: float
+    waiting_bytes: int
+    waiting_writes: int
+    wait_timeout_s: float
+
+
+class PendingWrite:
+    """A write on its way: wait() returns when it is durable and visible, or raises why it is not."""
+
+    __slots__ = ("_done", "_error", "_timeout_s", "batch", "byte_count")
+
+    def __init__(self, batch: WriteBatch, timeout_s: float) -> None:
+        self.batch = batch
+        self.byte_count = batch.byte_count
+        self._timeout_s = timeout_s
+        self._error: ServiceError | None = None
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def wait(self) -> None:
+        if not self._done.acquire(timeout=self._timeout_s):
+            raise Unavailable(
+                f"the write was not durable after {self._timeout_s:g} s; it may still become so",
+                hint="write it again: a point that is written twice is stored once",
+            )
+        self._done.release()
+        if self._error is not None:
+            raise self._error
+
+    def acknowledge(self) -> None:
+        self._done.release()
+
+    def fail(self, error: ServiceError) -> None:
+        self._error = error
+        self._done.release()
+
+
+class WalWriter:
+    """Takes writes from any thread; one thread of its own stores and shows them."""
+
+    def __init__(
+        self,
+        groups: GroupLog,
+        stages: Sequence[Stage],
+        limits: WalLimits,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        next_sequence: int,
+        epoch: int,
+        on_fatal: Callable[[BaseException], None],
+    ) -> None:
+        self._groups = groups
+        self._stages = tuple(stages)
+        self._limits = limits
+        self._clock = clock
+        self._metrics = metrics
+        self._sequence = next_sequence
+        self._epoch = epoch
+        self._on_fatal = on_fatal
+        self._changed = threading.Condition(threading.Lock())
+        self._queue: list[PendingWrite] = []
+        self._queue_bytes = 0
+        self._waiters = 0
+        self._oldest_s = 0.0
+        self._last_flush_s = -limits.flush_interval_s
+        self._boundaries: list[_Boundary] = []
+        self._refusal: ServiceError | None = None
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="wal", daemon=True)
+        self._thread.start()
+
+    # any thread
+
+    def append(self, batch: WriteBatch, *, waits: bool) -> PendingWrite:
+        """Queue a write for the next group. `waits`: somebody will call wait(), so do not let time pass."""
+        write = PendingWrite(batch, self._limits.wait_timeout_s)
+        with self._changed:
+            self._refuse_if_full(write.byte_count)
+            if not self._queue:
+                self._oldest_s = self._clock.monotonic_s()
+            self._queue.append(write)
+            self._queue_bytes += write.byte_count
+            self._waiters += waits
+            if waits or self._queue_bytes >= _GROUP_BYTES or len(self._queue) == 1:
+                self._changed.notify()
+        return write
+
+    def refuse_if_full(self) -> None:
+        """Raise Unavailable now rather than after the work of parsing."""
+        with self._changed:
+            self._refuse_if_full(0)
+
+    def boundary(self, at_boundary: Callable[[int], None]) -> None:
+        """Call `at_boundary(last stored sequence)` between two groups; the next group starts a new object and epoch."""
+        request = _Boundary(at_boundary)
+        with self._changed:
+            if self._closing:
+                raise Unavailable("the server is stopping")
+            self._boundaries.append(request)
+            self._changed.notify()
+        request.done.wait()
+        if request.error is not None:
+            raise request.error
+
+    def trim(self, through_sequence: int) -> int:
+        return self._groups.trim(through_sequence)
+
+    def close(self) -> None:
+        """Flush what waits, then stop."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        self._groups.close()
+
+    def _refuse_if_full(self, byte_count: int) -> None:
+        if self._closing:
+            raise Unavailable("the server is stopping")
+        if self._refusal is not None:
+            raise self._refusal
+        if self._queue and self._queue_bytes + byte_count > self._limits.waiting_bytes:
+            raise Unavailable(f"{self._queue_bytes} bytes wait for the log already; try again")
+        if len(self._queue) >= self._limits.waiting_writes:
+            raise Unavailable(f"{len(self._queue)} writes wait for the log already; try again")
+
+    # the log's own thread
+
+    def _run(self) -> None:
+        try:
+            while self._step():
+                pass
+        except BaseException as error:
+            log.critical("the write-ahead log stopped: %s", error, exc_info=not isinstance(error, Fenced))
+            self._refuse_for_ever(Unavailable(f"the write-ahead log stopped: {error}"))
+            self._on_fatal(error)
+
+    def _step(self) -> bool:
+        """One group, or one boundary, or nothing yet; False when there will be no more."""
+        with self._changed:
+            while (delay_s := self._delay_s()) != 0:
+                self._changed.wait(delay_s)
+            writes, boundaries = self._take()
+            stop = self._closing and not writes and not boundaries
+        if writes:
+            self._flush(writes)
+        for boundary in boundaries:
+            self._at_boundary(boundary)
+        return not stop
+
+    def _delay_s(self) -> float | None:
+        """How long the next group should wait: 0 is now, None until something changes."""
+        if self._closing or (self._boundaries and not self._queue):
+            return 0
+        if not self._queue:
+            return None
+        now_s = self._clock.monotonic_s()
+        if self._queue_bytes >= _GROUP_BYTES or self._boundaries:
+            return 0
+        if self._groups.spacing_matters:
+            return max(0.0, self._last_flush_s + self._limits.flush_interval_s - now_s)
+        return 0 if self._waiters else max(0.0, self._oldest_s + self._limits.flush_interval_s - now_s)
+
+    def _take(self) -> tuple[list[PendingWrite], list["_Boundary"]]:
+        count, taken_bytes = 0, 0
+        for write in self._queue:
+            if count and taken_bytes + write.byte_count > _GROUP_BYTES:
+                break
+            count, taken_bytes = count + 1, taken_bytes + write.byte_count
+        writes, self._queue = self._queue[:count], self._queue[count:]
+        self._queue_bytes -= taken_bytes
+        if not self._queue:
+            self._waiters = 0
+        boundaries: list[_Boundary] = []
+        if not self._queue:
+            boundaries, self._boundaries = self._boundaries, []
+        return writes, boundaries
+
+    def _flush(self, writes: Sequence[PendingWrite]) -> None:
+        """One group for everyone who waited: store, show, acknowledge, in that order."""
+        started_s = self._clock.monotonic_s()
+        group = Group(self._sequence, gathered([write.batch for write in writes]))
+        try:
+            pieces = encode(group.sequence, self._epoch, group.tables)
+            self._store(group.sequence, pieces)
+        except StoreError as error:
+            log.error("a group of %d writes was not stored: %s", len(writes), error)
+            self._epoch += 1  # what this group defined is not on disk
+            for write in writes:
+                write.fail(error)
+            return
+        except BaseException as error:
+            for write in writes:
+                write.fail(Unavailable(f"the write-ahead log stopped: {error}"))
+            raise
+        self._sequence += 1
+        self._last_flush_s = self._clock.monotonic_s()
+        for stage in self._stages:
+            stage.apply(group)
+        for write in writes:
+            write.acknowledge()
+        self._metrics.flushed(
+            seconds=self._clock.monotonic_s() - started_s,
+            byte_count=sum(len(piece) for piece in pieces),
+            rows=sum(write.batch.row_count for write in writes),
+        )
+        if self._groups.open_bytes >= _SEGMENT_BYTES:
+            self._roll()
+
+    def _store(self, sequence: int, pieces: Pieces) -> None:
+        try:
+            self._groups.append(sequence, pieces)
+        except OutcomeUnknown as error:
+            log.error("the outcome of group %d is unknown, no write is accepted until it is known: %s", sequence, error)
+            with self._changed:
+                self._refusal = Unavailable(f"the log does not know whether its last group is stored: {error}")
+            if not self._resolved():
+                self._groups.append(sequence, pieces)
+            with self._changed:
+                self._refusal = None
+            log.warning("the outcome of group %d is known, writes are accepted again", sequence)
+
+    def _resolved(self) -> bool:
+        pause = threading.Event()
+        while True:
+            try:
+                return self._groups.resolve()
+            except StoreError as error:
+                log.debug("still unknown: %s", error)
+                pause.wait(_RESOLVE_INTERVAL_S)
+
+    def _at_boundary(self, boundary: "_Boundary") -> None:
+        try:
+            self._roll()
+            boundary.at_boundary(self._sequence - 1)
+        except Exception as error:
+            boundary.error = error
+        boundary.done.set()
+
+    def _roll(self) -> None:
+        self._groups.roll()
+        self._epoch += 1
+
+    def _refuse_for_ever(self, error: ServiceError) -> None:
+        with self._changed:
+            self._refusal = error
+            writes, self._queue = self._queue, []
+            boundaries, self._boundaries = self._boundaries, []
+        for write in writes:
+            write.fail(error)
+        for boundary in boundaries:
+            boundary.error = error
+            boundary.done.set()
+
+
+class _Boundary:
+    def __init__(self, at_boundary: Callable[[int], None]) -> None:
+        self.at_boundary = at_boundary
+        self.done = threading.Event()
+        self.error: Exception | None = None
+
+
+def gathered(batches: Sequence[WriteBatch]) -> tuple[TableRows, ...]:
+    """The rows of a group by table, each table's in order; many small writes to one table become one."""
+    by_table: dict[tuple[int, int], list[TableRows]] = {}
+    for batch in batches:
+        for table in batch.tables:
+            by_table.setdefault((table.database_id, table.table_id), []).append(table)
+    result: list[TableRows] = []
+    for tables in by_table.values():
+        if len(tables) > 1 and sum(table.rows.num_rows for table in tables) <= _GATHER_ROWS:
+            last = tables[-1]
+            rows = concatenated([table.rows for table in tables])
+            result.append(TableRows(last.database_id, last.table_id, last.tags, last.index, rows))
+        else:
+            result += tables
+    return tuple(result)

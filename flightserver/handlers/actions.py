@@ -1,0 +1,151 @@
+"""Actions by name: one registry for everything that DoAction answers.
+
+A1  ListActions shows exactly what DoAction answers.
+A2  A JSON action reads its arguments by name and type; an unknown, missing or ill-typed one is named.
+
+Held by tests/unit/flightserver/test_actions.py (A1, A2).
+Elsewhere: writes (handlers.writes), prepared statements (handlers.prepared), the transport (flightserver.server).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import pyarrow as pa
+
+from catalog.errors import InvalidRequest, UnsupportedFeature
+from engine.requests import NodeLike
+from flightserver import wire
+from flightserver.handlers.call import Call
+
+Handler = Callable[[Call, pa.Buffer], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    name: str
+    description: str
+    run: Handler
+
+
+class Actions:
+    def __init__(self, actions: Iterable[Action]) -> None:
+        self._by_name = {action.name: action for action in actions}
+
+    def names(self) -> list[tuple[str, str]]:
+        return [(action.name, action.description) for action in self._by_name.values()]
+
+    def run(self, call: Call, name: str, body: pa.Buffer) -> Iterable[bytes]:
+        action = self._by_name.get(name)
+        if action is None:
+            raise UnsupportedFeature(f"unknown action: {name}")
+        return action.run(call, body)
+
+
+class _Arguments:
+    """The named arguments of a JSON action; `done` refuses what nobody asked for."""
+
+    def __init__(self, body: pa.Buffer) -> None:
+        self._values = wire.decode_object(body.to_pybytes())
+
+    def take(self, name: str, kinds: tuple[type, ...], *, needed: bool = True) -> Any:
+        value = self._values.pop(name, None)
+        if value is None and not needed:
+            return None
+        if type(value) not in kinds:
+            raise InvalidRequest(f"argument '{name}' must be {' or '.join(kind.__name__ for kind in kinds)}")
+        return value
+
+    def done(self) -> None:
+        if self._values:
+            raise InvalidRequest(f"unknown argument: {next(iter(self._values))}")
+
+
+def node_actions(node: NodeLike) -> list[Action]:
+    """Health, metrics, identity and the administration of databases and tables."""
+
+    def health(call: Call, body: pa.Buffer) -> list[bytes]:
+        return [wire.encode_json(node.health())]
+
+    def metrics(call: Call, body: pa.Buffer) -> list[bytes]:
+        return [node.metrics_text()]
+
+    def identity(call: Call, body: pa.Buffer) -> list[bytes]:
+        return [
+            wire.encode_json(
+                {
+                    "cluster_uuid": node.cluster_uuid,
+                    "node_id": node.node_id,
+                    "instance_id": node.instance_id,
+                    "version": product_version(),
+                }
+            )
+        ]
+
+    def create_database(arguments: _Arguments) -> Mapping[str, object]:
+        name = arguments.take("name", (str,))
+        retention_ns = arguments.take("retention_ns", (int,), needed=False)
+        arguments.done()
+        node.create_database(name, retention_ns)
+        return {}
+
+    def drop_database(arguments: _Arguments) -> Mapping[str, object]:
+        name = arguments.take("name", (str,))
+        hard_delete_at_ns = arguments.take("hard_delete_at_ns", (int,), needed=False)
+        arguments.done()
+        node.drop_database(name, hard_delete_at_ns)
+        return {}
+
+    def set_retention(arguments: _Arguments) -> Mapping[str, object]:
+        name = arguments.take("name", (str,))
+        retention_ns = arguments.take("retention_ns", (int,), needed=False)
+        arguments.done()
+        node.set_retention(name, retention_ns)
+        return {}
+
+    def list_databases(arguments: _Arguments) -> Mapping[str, object]:
+        show_deleted = bool(arguments.take("show_deleted", (bool,), needed=False))
+        arguments.done()
+        return {"databases": [asdict(found) for found in node.list_databases(show_deleted=show_deleted)]}
+
+    def create_table(arguments: _Arguments) -> Mapping[str, object]:
+        database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
+        tags = arguments.take("tags", (list,))
+        fields = arguments.take("fields", (dict,))
+        arguments.done()
+        node.create_table(database, name, tags, fields)
+        return {}
+
+    def drop_table(arguments: _Arguments) -> Mapping[str, object]:
+        database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
+        hard_delete_at_ns = arguments.take("hard_delete_at_ns", (int,), needed=False)
+        arguments.done()
+        node.drop_table(database, name, hard_delete_at_ns)
+        return {}
+
+    return [
+        Action(wire.HEALTH, "whether the node can read and write, and what is wrong", health),
+        Action(wire.METRICS, "counters in Prometheus' text format", metrics),
+        Action(wire.IDENTITY, "cluster, node, instance and version", identity),
+        _admin("create_database", "name, retention_ns", create_database),
+        _admin("drop_database", "name, hard_delete_at_ns", drop_database),
+        _admin("set_retention", "name, retention_ns", set_retention),
+        _admin("list_databases", "show_deleted", list_databases),
+        _admin("create_table", "database, name, tags, fields", create_table),
+        _admin("drop_table", "database, name, hard_delete_at_ns", drop_table),
+    ]
+
+
+def _admin(verb: str, arguments: str, act: Callable[[_Arguments], Mapping[str, object]]) -> Action:
+    def run(call: Call, body: pa.Buffer) -> list[bytes]:
+        return [wire.encode_json(act(_Arguments(body)))]
+
+    return Action(wire.ADMIN + verb, f"JSON in, JSON out: {arguments}", run)
+
+
+def product_version() -> str:
+    try:
+        return version("flightline")
+    except PackageNotFoundError:
+        return "0"

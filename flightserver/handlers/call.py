@@ -1,0 +1,74 @@
+"""Who calls and what they said beside the message: gRPC's headers, kept for the handlers.
+
+K1  The database of a Flight SQL call is the value of the one database header sent, or the one value of several that agree.
+
+Held by tests/unit/flightserver/test_call.py (K1).
+Elsewhere: what a token may do (flightserver.auth).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow.flight as fl
+
+from catalog.errors import InvalidRequest
+from flightserver import wire
+from flightserver.auth import bearer_of
+
+DATABASE_HEADERS = ("database", "bucket", "bucket-name", "iox-namespace-name")
+_KEY = "headers"
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    is_cancelled: Callable[[], bool] = _never
+
+    @classmethod
+    def of(cls, context: fl.ServerCallContext) -> "Call":
+        return cls(context.get_middleware(_KEY).headers, context.is_cancelled)
+
+    def header(self, name: str) -> str | None:
+        values = self.headers.get(name)
+        return values[0] if values else None
+
+    @property
+    def detailed(self) -> bool:
+        return wire.ERROR_DETAILS_HEADER in self.headers
+
+    def find_database(self) -> str | None:
+        sent = {name: value for name in DATABASE_HEADERS if (value := self.header(name))}
+        if len(set(sent.values())) > 1:
+            names = ", ".join(f'"{name}"' for name in sent)
+            raise InvalidRequest(f"More than one headers are found in request: [{names}]. Please include only one of them")
+        return next(iter(sent.values()), None)
+
+    def database(self) -> str:
+        found = self.find_database()
+        if found is None:
+            raise InvalidRequest("no 'database' header in request")
+        return found
+
+
+class KeptHeaders(fl.ServerMiddleware):  # type: ignore[misc]  # pyarrow ships no types
+    def __init__(self, headers: Mapping[str, Sequence[str]], reply: Mapping[str, str]) -> None:
+        super().__init__()
+        self.headers = headers
+        self._reply = reply
+
+    def sending_headers(self) -> Mapping[str, str]:
+        return self._reply
+
+
+class HeaderKeeper(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ships no types
+    def start_call(self, info: fl.CallInfo, headers: Mapping[str, Sequence[str]]) -> KeptHeaders:
+        is_handshake = info.method == fl.FlightMethod.HANDSHAKE
+        token = bearer_of(next(iter(headers.get("authorization", ())), None)) if is_handshake else None
+        return KeptHeaders(headers, {"authorization": f"Bearer {token}"} if token else {})
+
+
+MIDDLEWARE: Mapping[str, fl.ServerMiddlewareFactory] = {_KEY: HeaderKeeper()}

@@ -1,0 +1,253 @@
+"""Arrow batches on their way in: DoPut by path, by JSON command, and Flight SQL's bulk ingest.
+
+    path [database, table]                     tags by header x-flightline-tags: a,b
+    {"database": …, "table": …, "tags": […], "if_exists": append|fail|replace, "if_not_exists": create|fail, "no_sync": …}
+    CommandStatementIngest                     database by header (or as its catalog), tags by header or its options map
+
+D1  By path or JSON each batch is answered with {"rows": n, "batch": k} once its rows are durable, in order, so a client may
+    stream for hours; what fails is answered with {"error": …}, and the call ends with the same error.
+D2  CommandStatementIngest is answered once, with the count of all rows, when all of them are durable.
+D3  A batch is read while earlier ones are on their way to the disk, and only so many of them: memory stays bounded.
+
+Held by tests/integration/flight/test_do_put.py (D1, D3) and test_adbc_ingest.py (D2).
+Elsewhere: which column becomes what (engine.ingest.arrow), line protocol (handlers.writes).
+"""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.flight as fl
+
+from catalog.errors import InvalidRequest, ServiceError, TooLarge, Unavailable, UnsupportedFeature, encode_error
+from engine.requests import IngestOptions, IngestSession, NodeLike, PendingWrite
+from flightserver import wire
+from flightserver.errors import service_error
+from flightserver.flightsql import commands
+from flightserver.flightsql.proto import flightsql_pb2 as sql
+from flightserver.handlers.call import Call
+
+TAGS_HEADER = "x-flightline-tags"
+IN_FLIGHT_MAX = 8
+
+_IF_NOT_EXISTS: Mapping[int, Literal["create", "fail"]] = {1: "create", 2: "fail"}
+_IF_EXISTS: Mapping[int, Literal["fail", "append", "replace"]] = {1: "fail", 2: "append", 3: "replace"}
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    database: str
+    table: str
+    options: IngestOptions
+
+
+class Ingests:
+    def __init__(self, node: NodeLike, batch_bytes_max: int, is_stopping: Callable[[], bool]) -> None:
+        self._node = node
+        self._batch_bytes_max = batch_bytes_max
+        self._is_stopping = is_stopping
+
+    def put(
+        self,
+        call: Call,
+        descriptor: fl.FlightDescriptor,
+        reader: fl.MetadataRecordBatchReader,
+        writer: fl.FlightMetadataWriter,
+    ) -> None:
+        """By path or JSON command: an answer for each batch."""
+        session = self._open(destination_of(call, descriptor), reader)
+        try:
+            _acknowledge_each(session, self._batches(reader), writer)
+        finally:
+            session.close()
+
+    def ingest(
+        self,
+        call: Call,
+        command: sql.CommandStatementIngest,
+        reader: fl.MetadataRecordBatchReader,
+        writer: fl.FlightMetadataWriter,
+    ) -> None:
+        """Flight SQL's bulk ingest: one answer for all."""
+        session = self._open(destination_of_command(call, command), reader)
+        try:
+            rows = _store_all(session, self._batches(reader))
+        finally:
+            session.close()
+        writer.write(sql.DoPutUpdateResult(record_count=rows).SerializeToString())
+
+    def _open(self, destination: Destination, reader: fl.MetadataRecordBatchReader) -> IngestSession:
+        return self._node.ingest(destination.database, destination.table, _schema(reader), destination.options)
+
+    def _batches(self, reader: fl.MetadataRecordBatchReader) -> Iterator[pa.RecordBatch]:
+        while (chunk := _next_chunk(reader)) is not None:
+            if self._is_stopping():
+                raise Unavailable("the server is stopping")
+            if chunk.data is None:
+                continue
+            if chunk.data.nbytes > self._batch_bytes_max:
+                raise TooLarge(f"a batch has {chunk.data.nbytes} bytes, the limit is {self._batch_bytes_max}")
+            yield chunk.data
+
+
+def destination_of(call: Call, descriptor: fl.FlightDescriptor) -> Destination:
+    if descriptor.descriptor_type == fl.DescriptorType.PATH:
+        path = [part.decode("utf-8", "replace") for part in descriptor.path]
+        if len(path) != 2:
+            raise InvalidRequest("the path of a write is [database, table]")
+        return Destination(path[0], path[1], IngestOptions(tags=_tags(None, call)))
+    return _destination_of_json(call, wire.decode_object(descriptor.command))
+
+
+def _destination_of_json(call: Call, found: dict[str, Any]) -> Destination:
+    database = found.pop("database", None) or call.database()
+    table = found.pop("table", None)
+    options = IngestOptions(
+        tags=_tags(found.pop("tags", None), call),
+        if_not_exists=found.pop("if_not_exists", "create"),
+        if_exists=found.pop("if_exists", "append"),
+        no_sync=found.pop("no_sync", False),
+    )
+    if found:
+        raise InvalidRequest(f"unknown entry in a write's command: {next(iter(found))}")
+    if not isinstance(database, str) or not isinstance(table, str):
+        raise InvalidRequest("a write's command names its database and its table")
+    known = options.if_not_exists in _IF_NOT_EXISTS.values() and options.if_exists in _IF_EXISTS.values()
+    if not known or not isinstance(options.no_sync, bool):
+        raise InvalidRequest("if_not_exists is create or fail, if_exists is append, fail or replace, no_sync is true or false")
+    return Destination(database, table, options)
+
+
+def destination_of_command(call: Call, command: sql.CommandStatementIngest) -> Destination:
+    if command.temporary:
+        raise UnsupportedFeature("temporary tables are not supported")
+    if command.HasField("transaction_id"):
+        raise UnsupportedFeature("transactions are not supported: each batch is durable by itself", hint="use autocommit")
+    if command.HasField("schema") and command.schema != "iox":
+        raise InvalidRequest(f"tables live in the schema iox, not in {command.schema}")
+    wanted = command.table_definition_options
+    if wanted.if_not_exist not in _IF_NOT_EXISTS or wanted.if_exists not in _IF_EXISTS:
+        raise InvalidRequest("the ingest does not say what to do if the table exists, or if it does not")
+    options = IngestOptions(
+        tags=_tags(command.options.get("tags"), call),
+        if_not_exists=_IF_NOT_EXISTS[wanted.if_not_exist],
+        if_exists=_IF_EXISTS[wanted.if_exists],
+    )
+    return Destination(_ingest_database(call, command), command.table, options)
+
+
+def _ingest_database(call: Call, command: sql.CommandStatementIngest) -> str:
+    """The header's database; a catalog other than `public` is taken for a database that no header names."""
+    catalog = commands.optional(command, "catalog")
+    if catalog in (None, "public"):
+        return call.database()
+    if call.find_database() not in (None, catalog):
+        raise InvalidRequest(f"tables live in the catalog public, not in {catalog}")
+    return str(catalog)
+
+
+def _tags(given: object, call: Call) -> tuple[str, ...] | None:
+    """`["a", "b"]` or `a,b`; an empty list means no tags, nothing at all leaves it to the columns."""
+    if given is None:
+        given = call.header(TAGS_HEADER)
+    if given is None:
+        return None
+    names = given.split(",") if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidRequest("tags are a list of column names")
+    return tuple(stripped for name in names if (stripped := name.strip()))
+
+
+def _store_all(session: IngestSession, batches: Iterator[pa.RecordBatch]) -> int:
+    rows = 0
+    in_flight: deque[PendingWrite] = deque()
+    for batch in batches:
+        in_flight.append(session.write(batch))
+        rows += batch.num_rows
+        if len(in_flight) > IN_FLIGHT_MAX:
+            in_flight.popleft().wait()
+    for pending in in_flight:
+        pending.wait()
+    return rows
+
+
+def _acknowledge_each(session: IngestSession, batches: Iterator[pa.RecordBatch], writer: fl.FlightMetadataWriter) -> None:
+    acknowledger = _Acknowledger(writer)
+    try:
+        for batch in batches:
+            acknowledger.follow(session.write(batch), batch.num_rows)
+    except Exception as error:  # whatever it was, the client hears of it after the batches before
+        acknowledger.fail(service_error(error))
+    acknowledger.finish()
+
+
+class _Acknowledger:
+    """Waits for one write after the other and tells the client, while the call's own thread reads on.
+
+    A thread of its own is needed because both sides may wait: the reader for a batch, the client for the answer to its last.
+    """
+
+    def __init__(self, writer: fl.FlightMetadataWriter) -> None:
+        self._writer = writer
+        self._pending: queue.Queue[tuple[PendingWrite, int] | ServiceError | None] = queue.Queue(IN_FLIGHT_MAX)
+        self._failure: ServiceError | None = None
+        self._thread = threading.Thread(target=self._run, name="acknowledge", daemon=True)
+        self._thread.start()
+
+    def follow(self, pending: PendingWrite, rows: int) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._pending.put((pending, rows))
+
+    def fail(self, error: ServiceError) -> None:
+        """What comes after the writes so far is this error."""
+        self._pending.put(error)
+
+    def finish(self) -> None:
+        self._pending.put(None)
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        batch = 0
+        while (item := self._pending.get()) is not None:
+            if self._failure is not None:
+                continue
+            try:
+                if isinstance(item, ServiceError):
+                    raise item
+                pending, rows = item
+                pending.wait()
+                self._writer.write(wire.encode_json({"rows": rows, "batch": batch}))
+                batch += 1
+            except Exception as error:  # the thread's edge: the call's own thread raises it
+                self._failure = service_error(error)
+                self._tell(self._failure)
+
+    def _tell(self, failure: ServiceError) -> None:
+        """The client may be waiting for an answer before it sends more; without one the call could not end."""
+        try:
+            self._writer.write(b'{"error":' + encode_error(failure) + b"}")
+        except (fl.FlightError, pa.ArrowException, OSError):
+            return  # it has gone
+
+
+def _schema(reader: fl.MetadataRecordBatchReader) -> pa.Schema:
+    try:
+        return reader.schema
+    except (OSError, pa.ArrowException) as error:
+        raise InvalidRequest(f"the stream has no usable schema: {error}") from None
+
+
+def _next_chunk(reader: fl.MetadataRecordBatchReader) -> fl.FlightStreamChunk | None:
+    try:
+        return reader.read_chunk()
+    except StopIteration:
+        return None
+    except (OSError, pa.ArrowException) as error:
+        raise InvalidRequest(f"the stream can not be read: {error}") from None

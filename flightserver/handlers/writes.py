@@ -1,0 +1,92 @@
+"""Line protocol on its way in: one body in an action, or any number of them through a write lane.
+
+L1  Each message of a lane is answered by one object, in order, after what it promises is true; an error answers its own
+    message only, and the lane goes on.
+L2  A body is borrowed: the node is done with it when write_lp returns, and only then does the client hear of it.
+
+Held by tests/integration/flight/test_engine_client.py (L1, L2).
+Elsewhere: Arrow batches (handlers.ingest), who opens lanes and why (flightserver.client).
+"""
+
+from collections.abc import Callable, Iterable
+
+import pyarrow as pa
+import pyarrow.flight as fl
+
+from catalog.errors import InvalidRequest, LinesRejected, ServiceError, TooLarge, Unavailable, encode_error
+from engine.requests import NodeLike, WriteReport, WriteRequest
+from flightserver import wire
+from flightserver.errors import service_error
+from flightserver.handlers.actions import Action
+from flightserver.handlers.arena import HandoverDirectory
+from flightserver.handlers.call import Call
+
+
+class Writes:
+    def __init__(
+        self, node: NodeLike, handover: HandoverDirectory | None, body_bytes_max: int, is_stopping: Callable[[], bool]
+    ) -> None:
+        self._node = node
+        self._handover = handover
+        self._body_bytes_max = body_bytes_max
+        self._is_stopping = is_stopping
+
+    def actions(self) -> list[Action]:
+        return [Action(wire.WRITE_LP, "line protocol: one line of JSON, then the lines", self._write_action)]
+
+    def serve_lane(self, command: bytes, reader: fl.MetadataRecordBatchReader, writer: fl.FlightMetadataWriter) -> None:
+        """Answer message after message until the client closes its side."""
+        name = wire.arena_of_lane(command)
+        arena = self._open_arena(name) if name else memoryview(b"")
+        for chunk in reader:
+            writer.write(self._answer(memoryview(chunk.app_metadata or b""), arena))
+
+    def _write_action(self, call: Call, body: pa.Buffer) -> Iterable[bytes]:
+        """A refused body comes as a result, not as an error: its list of lines would not fit into gRPC's trailers."""
+        try:
+            return [self._write(memoryview(body), memoryview(b""))]
+        except LinesRejected as refused:
+            return [_encode_failure(refused)]
+
+    def _answer(self, message: memoryview, arena: memoryview) -> bytes:
+        try:
+            return self._write(message, arena)
+        except Exception as error:  # the lane goes on (L1)
+            return _encode_failure(service_error(error))
+
+    def _write(self, message: memoryview, arena: memoryview) -> bytes:
+        if self._is_stopping():
+            raise Unavailable("the server is stopping")
+        header, lines = wire.decode_write(message)
+        if header.arena_bytes is not None:
+            if not 0 <= header.arena_bytes <= arena.nbytes:
+                raise InvalidRequest("the arena holds no such bytes")
+            lines = arena[: header.arena_bytes]
+        if lines.nbytes > self._body_bytes_max:
+            raise TooLarge(f"the body has {lines.nbytes} bytes, the limit is {self._body_bytes_max}")
+        precision = wire.PRECISIONS[header.precision]
+        request = WriteRequest(header.db, lines, precision, header.accept_partial, header.no_sync, header.door)
+        return wire.encode_json(_report(self._node.write_lp(request)))
+
+    def _open_arena(self, name: str) -> memoryview:
+        if self._handover is None:
+            raise InvalidRequest("this server has no hand-over directory")
+        return self._handover.open_arena(name)
+
+
+def _report(report: WriteReport) -> wire.WriteReportDict:
+    return {
+        "rows": report.rows,
+        "rejected": [
+            {
+                "error_message": line.error_message,
+                "line_number": line.line_number,
+                "original_line": line.original_line,
+            }
+            for line in report.rejected
+        ],
+    }
+
+
+def _encode_failure(error: ServiceError) -> bytes:
+    return b'{"error":' + encode_error(error) + b"}"

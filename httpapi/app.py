@@ -1,0 +1,180 @@
+"""The WSGI application: one road for writes, Flask for everything else, the same manners for both.
+
+A1  Every answer carries `cluster-uuid` (once the engine has told it), `Request-Id` and `Access-Control-Allow-Origin`.
+A2  Every request that reached the application is counted under its route, never under a path that a client made up.
+A3  What nobody planned becomes "internal error" with a line in the log that names the request id; the worker lives on.
+A4  A path nobody knows, and a known path with a method it does not take, are 404.
+
+Writes go around Flask: FIGURES.
+
+Held by tests/integration/http/test_app.py (A1-A4).
+Elsewhere: how a process is configured (httpapi.wsgi), how a connection is accepted (httpapi.worker).
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from catalog.errors import InvalidRequest, ServiceError
+from httpapi.bodies import BodyReader, Environ
+from httpapi.calls import REQUEST_ID_KEY, Call
+from httpapi.counters import RequestCounters
+from httpapi.errors import NoSuchEndpoint, error_reply, family_of, internal_reply
+from httpapi.gateway import Gateway
+from httpapi.replies import STATUS_LINES, Reply
+from httpapi.routes import configure, health, query
+from httpapi.routes.write import WRITE_PATHS, write
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+log = logging.getLogger("httpapi")
+
+_PREFLIGHT = Reply(
+    204,
+    headers=(
+        ("Access-Control-Allow-Methods", "*"),
+        ("Access-Control-Allow-Headers", "*"),
+        ("Access-Control-Max-Age", "86400"),
+    ),
+)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_ROUTE_KEY = "flightline.route"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """What the HTTP face can be told. `counters_dir` is shared by all workers of one server."""
+
+    counters_dir: Path
+    max_request_bytes: int = 10 * 1024 * 1024
+
+
+class HttpFace:
+    """The WSGI callable. Holds no state of its own beyond counters, so any number of workers is correct."""
+
+    def __init__(self, gateway: Gateway, settings: HttpSettings) -> None:
+        self._gateway = gateway
+        self._bodies = BodyReader(settings.max_request_bytes)
+        self._counters = RequestCounters(settings.counters_dir)
+        self._flask = _flask_app(gateway, self._bodies, self._counters)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        started = time.perf_counter()
+        answer = _Answer(start_response, _new_request_id(), self._gateway.identity().get("cluster_uuid"))
+        environ[REQUEST_ID_KEY] = answer.request_id
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        body: Iterable[bytes]
+        if method == "POST" and path in WRITE_PATHS:
+            environ[_ROUTE_KEY] = path
+            body = answer.send(self._write(environ))
+        elif method == "OPTIONS":
+            body = answer.send(_PREFLIGHT)
+        else:
+            body = self._flask.wsgi_app(environ, answer.start)
+        if answer.status >= 400:
+            self._bodies.discard(environ)
+        route = environ.get(_ROUTE_KEY, "other")
+        duration_s = time.perf_counter() - started
+        self._counters.count(route, method if method in _METHODS else "other", answer.status, duration_s)
+        log.debug("%s %s %d %.1f ms %s", method, route, answer.status, duration_s * 1000, answer.request_id)
+        return body
+
+    def _write(self, environ: Environ) -> Reply:
+        try:
+            return write(environ, self._gateway, self._bodies)
+        except ServiceError as error:
+            return error_reply(family_of(environ["PATH_INFO"]), error)
+        except Exception:
+            return _unplanned(environ)
+
+
+class _Answer:
+    """One response on its way out: adds what every response carries (A1) and remembers the status."""
+
+    def __init__(self, start_response: StartResponse, request_id: str, cluster_uuid: str | None) -> None:
+        self.status = 500
+        self.request_id = request_id
+        self._start_response = start_response
+        self._common = [("Request-Id", request_id), ("Access-Control-Allow-Origin", "*")]
+        if cluster_uuid is not None:
+            self._common.append(("cluster-uuid", cluster_uuid))
+
+    def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        self.status = int(status[:3])
+        return self._start_response(status, [*headers, *self._common])
+
+    def send(self, reply: Reply) -> Iterable[bytes]:
+        headers = list(reply.headers)
+        if reply.content_type is not None:
+            headers.append(("Content-Type", reply.content_type))
+        if not isinstance(reply.body, bytes):
+            self.start(STATUS_LINES[reply.status], headers)
+            return reply.body
+        if reply.status != 204:
+            headers.append(("Content-Length", str(len(reply.body))))
+        self.start(STATUS_LINES[reply.status], headers)
+        return (reply.body,) if reply.body else ()
+
+
+def _flask_app(gateway: Gateway, bodies: BodyReader, counters: RequestCounters) -> Flask:
+    app = Flask("httpapi", static_folder=None)
+    app.url_map.merge_slashes = False
+
+    def add(rule: str, methods: list[str], view: Callable[[Call], Reply]) -> None:
+        def respond() -> Response:
+            request.environ[_ROUTE_KEY] = rule
+            return _flask_response(view(Call(request, gateway, counters, bodies)))
+
+        app.add_url_rule(
+            rule, endpoint=f"{rule} {methods}", view_func=respond, methods=methods, provide_automatic_options=False
+        )
+
+    @app.errorhandler(ServiceError)
+    def known(error: ServiceError) -> Response:
+        return _flask_response(error_reply(family_of(request.path), error))
+
+    @app.errorhandler(HTTPException)
+    def refused_by_flask(error: HTTPException) -> Response:
+        known_error = NoSuchEndpoint() if error.code in (404, 405) else InvalidRequest(error.description or error.name)
+        return _flask_response(error_reply(family_of(request.path), known_error))
+
+    @app.errorhandler(Exception)
+    def unplanned(_error: Exception) -> Response:
+        return _flask_response(_unplanned(request.environ))
+
+    for rule, methods, view in (*health.ROUTES, *query.ROUTES, *configure.ROUTES):
+        add(rule, methods, view)
+    return app
+
+
+def _flask_response(reply: Reply) -> Response:
+    response = Response(reply.body, reply.status, content_type=reply.content_type)
+    if reply.content_type is None:
+        del response.headers["Content-Type"]
+    response.headers.extend(reply.headers)
+    return response
+
+
+def _unplanned(environ: Environ) -> Reply:
+    """Called while an exception is handled that is not ours (A3)."""
+    log.exception("unplanned error, request %s", environ.get(REQUEST_ID_KEY))
+    return internal_reply(family_of(environ["PATH_INFO"]))
+
+
+def _new_request_id() -> str:
+    """A UUID of version 7: sorts by time."""
+    random = secrets.randbits(74)
+    value = (time.time_ns() // 1_000_000) << 80 | 7 << 76 | (random >> 62) << 64 | 2 << 62 | (random & ((1 << 62) - 1))
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def create_app(gateway: Gateway, settings: HttpSettings) -> HttpFace:
+    return HttpFace(gateway, settings)

@@ -1,0 +1,50 @@
+"""One request that goes through Flask, and what its view may use."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Request
+
+from httpapi.bodies import BodyReader
+from httpapi.counters import RequestCounters
+from httpapi.gateway import Gateway
+from httpapi.parameters import json_body
+from httpapi.replies import Reply
+
+REQUEST_ID_KEY = "flightline.request_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    request: Request
+    gateway: Gateway
+    counters: RequestCounters
+    bodies: BodyReader
+
+    @property
+    def method(self) -> str:
+        return self.request.method
+
+    @property
+    def query_string(self) -> str:
+        return str(self.request.environ.get("QUERY_STRING", ""))
+
+    @property
+    def accept(self) -> str:
+        return self.request.headers.get("Accept", "")
+
+    @property
+    def authorization(self) -> str | None:
+        return self.request.headers.get("Authorization")
+
+    @property
+    def request_id(self) -> str:
+        return str(self.request.environ[REQUEST_ID_KEY])
+
+    def json_body(self, *, any_content_type: bool = False) -> dict[str, Any]:
+        return json_body(self.request.environ, self.bodies, any_content_type=any_content_type)
+
+
+View = Callable[[Call], Reply]
+Routes = Sequence[tuple[str, list[str], View]]

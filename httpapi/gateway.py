@@ -1,0 +1,67 @@
+"""The only door out of the HTTP face: everything a request needs from the engine goes through here.
+
+G1  The identity of the engine is asked for until it is known, and not again: it does not change while the processes run.
+G2  A worker knows nothing about data. What a gateway remembers (the identity) is the same in every worker.
+
+Held by tests/integration/http/test_health.py (G1); G2 is held by there being nothing else in it.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from catalog.errors import ServiceError
+from flightserver.client import EngineClient, ResultStream
+from flightserver.wire import WriteReportDict
+
+_IDENTITY_RETRY_S = 1.0
+
+
+class Gateway:
+    def __init__(self, client: EngineClient) -> None:
+        self._client = client
+        self._identity: Mapping[str, Any] = {}
+        self._identity_asked_at = -_IDENTITY_RETRY_S
+
+    def write_lp(
+        self,
+        *,
+        db: str,
+        body: memoryview,
+        precision: str,
+        accept_partial: bool,
+        no_sync: bool,
+        door: str,
+        authorization: str | None,
+    ) -> WriteReportDict:
+        return self._client.write_lp(
+            db=db,
+            body=body,
+            precision=precision,
+            accept_partial=accept_partial,
+            no_sync=no_sync,
+            door=door,
+            authorization=authorization,
+        )
+
+    def query_sql(self, *, db: str, q: str, params: Mapping[str, Any], authorization: str | None) -> ResultStream:
+        return self._client.query(db=db, q=q, language="sql", params=params, authorization=authorization)
+
+    def admin(self, verb: str, payload: dict[str, Any], authorization: str | None) -> dict[str, Any]:
+        return self._client.admin(verb, payload, authorization)
+
+    def health(self) -> dict[str, Any]:
+        return self._client.health()
+
+    def metrics(self) -> bytes:
+        return self._client.metrics()
+
+    def identity(self) -> Mapping[str, Any]:
+        """Who the engine is: cluster_uuid, version, instance_id, node_id. Empty until it has answered once (G1)."""
+        if not self._identity and time.monotonic() - self._identity_asked_at >= _IDENTITY_RETRY_S:
+            self._identity_asked_at = time.monotonic()
+            try:
+                self._identity = self._client.identity()
+            except ServiceError:
+                return {}
+        return self._identity

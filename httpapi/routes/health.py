@@ -1,0 +1,89 @@
+"""Is it there, is it well, what has it done:  /health  /api/v1/health  /ping  /metrics
+
+L1  /health is 200 while the server can take writes and answer queries, 503 when it cannot; what is not as it should be is named either way.
+L2  /ping answers without the engine: it says that this address is served, by whom and in which version.
+L3  What a client sees depends on what it asks for: JSON when its Accept header takes JSON, else what clients of version 1 expect.
+
+Held by tests/integration/http/test_health.py (L1-L3).
+"""
+
+import uuid
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from catalog.errors import ServiceError
+from httpapi.calls import Call, Routes
+from httpapi.replies import Reply, json_reply, text_reply
+
+# What clients compare to decide which features they may use.
+COMPATIBLE_VERSION = "3.10.0"
+PRODUCT_NAME = "Flightline"
+
+_PROCESS_ID = str(uuid.uuid4())
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_PING_HEADERS = (("X-Influxdb-Build", "Core"), ("X-Influxdb-Version", COMPATIBLE_VERSION))
+
+
+def own_version() -> str:
+    try:
+        return version("flightline")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def health(call: Call) -> Reply:
+    """`OK`, or what is wrong; as an object for clients that ask for JSON (the v2 client reads name, status and message)."""
+    try:
+        report = call.gateway.health()
+    except ServiceError as error:
+        report = {"status": "fail", "problems": [error.message]}
+    problems = [str(problem) for problem in report.get("problems", ())]
+    failed = report.get("status") == "fail"
+    status = 503 if failed else 200
+    headers = (("Retry-After", "1"),) if failed else ()
+    if "application/json" in call.accept:
+        document: dict[str, Any] = {
+            "name": "influxdb",
+            "status": "fail" if failed else "pass",
+            "message": "; ".join(problems) or "ready for queries and writes",
+            "checks": [],
+            "version": COMPATIBLE_VERSION,
+            "commit": own_version(),
+        }
+        return json_reply(status, document, headers)
+    word = "unavailable" if failed else "degraded"
+    return text_reply(status, f"{word}: {'; '.join(problems)}" if problems or failed else "OK", headers)
+
+
+def ping(call: Call) -> Reply:
+    headers = (*_PING_HEADERS, ("X-Request-Id", call.request_id))
+    if not any(wanted in call.accept for wanted in ("application/json", "application/*", "*/*")):
+        return Reply(204, headers=headers)
+    document = {
+        "product_name": PRODUCT_NAME,
+        "version": COMPATIBLE_VERSION,
+        "revision": own_version(),
+        "process_id": _PROCESS_ID,
+    }
+    return json_reply(200, document, headers)
+
+
+def metrics(call: Call) -> Reply:
+    """The engine's figures and those of all HTTP workers. An engine that is away is a figure as well."""
+    try:
+        engine, up = call.gateway.metrics().removesuffix(b"# EOF\n"), 1
+    except ServiceError:
+        engine, up = b"", 0
+    own = (
+        "# HELP flightline_engine_up Whether the engine process answers.\n"
+        f"# TYPE flightline_engine_up gauge\nflightline_engine_up {up}\n"
+    )
+    return Reply(200, engine + own.encode() + call.counters.render() + b"# EOF\n", _METRICS_TYPE)
+
+
+ROUTES: Routes = (
+    ("/health", ["GET"], health),
+    ("/api/v1/health", ["GET"], health),
+    ("/ping", ["GET", "HEAD", "POST"], ping),
+    ("/metrics", ["GET"], metrics),
+)

@@ -1,0 +1,127 @@
+"""The command line of scripts/bench."""
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from .data import DATA_SETS, tidy
+from .processes import ROOT, end_on_signals
+from .report import BAD, head, table
+from .scenarios import APPEND, SCENARIOS, Figures, Options, run_once
+from .targets import TARGETS, Target
+
+PART_TIMEOUT_S = 600
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Benchmarks, side by side with peers and limits.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    ingest = verbs.add_parser("ingest", help="the write path, from clients in processes of their own")
+    add = ingest.add_argument
+    add("--only", help=f"scenarios, by comma: {', '.join(SCENARIOS)} (default: all but soak)")
+    add("--target", help=f"by comma: {', '.join([*TARGETS, APPEND])} (default: all that are installed)")
+    add("--data", default="A,B", help="data sets, by comma: A (100 hosts), B (4,000 hosts), C (mixed stream) (default: A,B)")
+    add("--rows", type=int, help="rows of each data set (default: all of it); in all for soak")
+    add("--seconds", type=float, help="of the scenarios that run for a time (default: 10, thousand: 60)")
+    add("--connections", type=int, default=1000, help="of the scenario `thousand` (default: 1000)")
+    add("--runs", type=int, default=1, help="repeat, and give the median with the least and the most (default: 1)")
+    add("--json", type=Path, help="write every run to this file too")
+    add("--work", type=Path, help="directory for the servers' data (default: the temporary one)")
+    parts = verbs.add_parser("parts", help="the programs in scripts/bench_parts")
+    parts.add_argument("names", nargs="*", help="which of them (default: all)")
+    given = parser.parse_args(arguments)
+    end_on_signals()
+    return run_ingest(given) if given.verb == "ingest" else run_parts(given.names)
+
+
+def run_ingest(given: argparse.Namespace) -> int:
+    """Exit status 1 when our own server failed or lost rows; how fast it was is for the reader to judge."""
+    names = chosen(given.only, list(SCENARIOS), [name for name, scenario in SCENARIOS.items() if scenario.unless_named])
+    targets = chosen(given.target, [*TARGETS, APPEND], [*TARGETS, APPEND])
+    sets = chosen(given.data, list(DATA_SETS), ["A", "B"])
+    kinds = installed(targets)
+    tidy()
+    options = Options(given.rows, given.seconds, given.connections, given.work)
+    print(head(targets), flush=True)
+    everything: list[dict[str, object]] = []
+    tables: dict[tuple[str, str], dict[str, list[Figures]]] = {}
+    healthy = True
+    for name in names:
+        scenario = SCENARIOS[name]
+        here = [target for target in targets if target in scenario.targets and (target in kinds or target == APPEND)]
+        for data in [data for data in scenario.data if data in ("", *sets)]:
+            runs: dict[str, list[Figures]] = {target: [] for target in here}
+            for number in range(given.runs):
+                for target in here:  # one after the other in each round, so that all share the machine's moods
+                    progress(f"{name} {data} {target} {number + 1}/{given.runs}")
+                    found = run_once(name, data, target, kinds, options)
+                    runs[target].append(found)
+                    healthy &= not (found.checked.startswith(BAD) and target == "flightline")
+                    everything.append({"scenario": name, "data": data, **dataclasses.asdict(found)})
+            progress("")
+            tables[name, data] = runs
+            if here:
+                print(table(name, data, runs, tables.get(("http", data))), flush=True)
+            if given.json:
+                given.json.write_text(json.dumps(everything, indent=1))
+    return 0 if healthy else 1
+
+
+def installed(targets: list[str]) -> dict[str, type[Target]]:
+    """The targets that can run; a line for each that cannot."""
+    kinds = {}
+    for target in targets:
+        kind = TARGETS.get(target)
+        if kind is None:
+            continue
+        missing = kind.missing()
+        if missing is None:
+            kinds[target] = kind
+        else:
+            print(f"skipped {target}: {missing} is not installed")
+    return kinds
+
+
+def chosen(given: str | None, known: list[str], default: list[str]) -> list[str]:
+    names = given.split(",") if given else default
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SystemExit(f"unknown: {', '.join(unknown)}; there are {', '.join(known)}")
+    return names
+
+
+def progress(text: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+    elif text:
+        load = psutil.getloadavg()[0]
+        sys.stderr.write(f"[load {load:.1f}] {text}\n")
+    sys.stderr.flush()
+
+
+def run_parts(names: list[str]) -> int:
+    """Each program by itself; one that fails does not stop the others."""
+    programs = sorted((ROOT / "scripts" / "bench_parts").glob("[!_]*.py"))
+    failed = 0
+    for program in programs:
+        if names and program.stem not in names:
+            continue
+        print(f"== {program.stem}", flush=True)
+        try:
+            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+            done = subprocess.run(
+                [sys.executable, str(program)], cwd=ROOT, env=environment, timeout=PART_TIMEOUT_S, check=False
+            )
+            failed += done.returncode != 0
+        except subprocess.TimeoutExpired:
+            print(f"{program.stem} took more than {PART_TIMEOUT_S} s and was stopped")
+            failed += 1
+    if not programs:
+        print("there is nothing in scripts/bench_parts")
+    return 1 if failed else 0

@@ -1,0 +1,43 @@
+"""Manifests and file indexes as bytes."""
+
+import pytest
+
+from catalog.errors import Damaged
+from engine.files.manifest import (
+    DataFile,
+    LiveFiles,
+    Manifest,
+    decode_live_files,
+    decode_manifest,
+    encode_live_files,
+    encode_manifest,
+)
+
+FILE = DataFile("n/dbs/1/2/x.parquet", 1, 2, 10, 99, -5, 2**62)
+MANIFEST = Manifest(3, 17, (FILE,), ("n/dbs/old.parquet",))
+
+
+def test_a_manifest_comes_back_as_it_went() -> None:
+    """M1."""
+    assert decode_manifest(encode_manifest(MANIFEST), "m") == MANIFEST
+
+
+def test_an_index_comes_back_as_it_went() -> None:
+    """M1."""
+    live = LiveFiles(3, 17, (FILE, FILE))
+
+    assert decode_live_files(encode_live_files(live), "i") == live
+
+
+def test_every_changed_byte_is_found_and_the_object_named() -> None:
+    """M1."""
+    data = encode_manifest(MANIFEST)
+    for at in range(len(data)):
+        changed = data[:at] + bytes([data[at] ^ 0x41]) + data[at + 1 :]
+        with pytest.raises(Damaged, match="n/snapshots/3"):
+            decode_manifest(changed, "n/snapshots/3")
+
+
+def test_a_newer_format_is_refused_as_such() -> None:
+    with pytest.raises(Damaged, match="newer version"):
+        decode_manifest(encode_manifest(MANIFEST).replace(b"manifest 1", b"manifest 2"), "m")
