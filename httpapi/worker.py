@@ -31,6 +31,7 @@ from typing import Any
 from gunicorn import http
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+import httpapi.app  # noqa: F401  before the fork: what every worker needs is loaded once, and nothing of it is used yet
 from httpapi.relay import Relay
 from httpapi.sniff import Sniffer, Verdict
 
