@@ -19,6 +19,7 @@ import resource
 import select
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from dataclasses import asdict, dataclass
 from types import FrameType
 
 from flightserver.children import Child, Restarts, python_command
-from flightserver.config import ServeConfig
+from flightserver.config import ServeConfig, Tls
 from flightserver.logs import set_up_logging
 from flightserver.rundir import RunDirectory, run_directory
 from flightserver.sidecar import APP, drain_s, http_command, http_environment
@@ -59,12 +60,22 @@ def serve(config: ServeConfig, environment: Mapping[str, str], parts: Parts | No
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: config.cores])
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # thousands of connections; our children inherit it
+    if config.tls is not None:
+        check_certificate(config.tls)
     with ExitStack() as stack:
         listener = stack.enter_context(listen(config.http_bind))
         if config.flight_bind is not None and config.flight_bind[1]:
             listen(config.flight_bind).close()  # only to say clearly that it is taken
         run = stack.enter_context(run_directory())
         return Supervisor(config, environment, listener, run, parts or Parts()).run()
+
+
+def check_certificate(tls: Tls) -> None:
+    """Before anything starts, because workers that cannot use it would only keep dying."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert_file, tls.key_file)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ServeError(f"--tls-cert {tls.cert_file} and --tls-key {tls.key_file} cannot be used: {error}") from None
 
 
 def listen(address: tuple[str, int]) -> socket.socket:

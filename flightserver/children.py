@@ -30,7 +30,12 @@ def python_command(*arguments: str) -> list[str]:
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     existing = environment.get("PYTHONPATH")
-    return {**environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{existing}" if existing else str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return {
+        "OPENBLAS_NUM_THREADS": "1",  # numpy would start a thread per core, for nothing we do
+        **environment,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{existing}" if existing else str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 @dataclass(slots=True)

@@ -167,7 +167,7 @@ class EngineClient:
         return fl.FlightCallOptions(timeout=self._timeout_s, headers=headers)
 
 
-class _LaneClosed(Exception):  # noqa: N818  # not an error: the message was not sent
+class _LaneClosed(Exception):  # not an error: the message was not sent
     """The lane had ended before this message."""
 
 

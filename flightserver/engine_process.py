@@ -17,14 +17,14 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from catalog.errors import ServiceError
 from engine.clock import SystemClock
 from engine.node import Node
 from engine.storage.open import StoreOptions, open_store
-
-from catalog.errors import ServiceError
 from flightserver.config import settings_from
 from flightserver.logs import LogOptions, set_up_logging
 from flightserver.server import EngineServer
@@ -51,7 +51,7 @@ class Running:
 
 
 def open_engine(orders: Mapping[str, Any]) -> Running:
-    store = open_store(StoreOptions(**orders["store"]))
+    store = open_store(_store_options(orders["store"]))
     node = Node.open(settings_from(orders["settings"]), store, SystemClock(), _end)
     inner = EngineServer(node, location=f"grpc+unix://{orders['socket']}", handover_dir=orders["handover_dir"])
     os.chmod(orders["socket"], 0o600)
@@ -59,6 +59,12 @@ def open_engine(orders: Mapping[str, Any]) -> Running:
         return Running(node, (inner,), {"store": store.url})
     outer = _open_outer(node, orders)
     return Running(node, (inner, outer), {"store": store.url, "flight": f"{orders['flight_bind'][0]}:{outer.port}"})
+
+
+def _store_options(given: Mapping[str, Any]) -> StoreOptions:
+    """Paths travel as text."""
+    paths = ("data_dir", "aws_credentials_file", "google_service_account", "tls_ca")
+    return StoreOptions(**{name: Path(value) if name in paths else value for name, value in given.items()})
 
 
 def _open_outer(node: Node, orders: Mapping[str, Any]) -> EngineServer:

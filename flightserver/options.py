@@ -438,9 +438,17 @@ OPTIONS: tuple[Option, ...] = (
     _store("max-retries", "Attempts after the first for a request that failed.", count, "N", "10"),
     _store("retry-timeout", "Longest time of all attempts of one request.", duration_ms, "DURATION", "3m"),
     _store("http2-only", "Speak HTTP/2 to the store without asking.", flag),
-    _store("http2-max-frame-size", "Largest HTTP/2 frame.", positive, "BYTES"),
     _store("tls-ca", "Certificates to check the store's certificate with.", path, "FILE"),
     _store("tls-allow-insecure", "Do not check the store's certificate. For tests.", flag),
+    Option(
+        flag="--object-store-http2-max-frame-size",
+        help="Largest HTTP/2 frame.",
+        group="Object store",
+        kind=text,
+        value_name="BYTES",
+        unprefixed=("OBJECT_STORE_HTTP2_MAX_FRAME_SIZE",),
+        unsupported="the HTTP client of the object stores has no setting for the frame size",
+    ),
     Option(
         flag="--object-store-cache-endpoint",
         help="A cache in front of the store.",
@@ -448,7 +456,7 @@ OPTIONS: tuple[Option, ...] = (
         kind=text,
         value_name="URL",
         unprefixed=("OBJECT_STORE_CACHE_ENDPOINT",),
-        unsupported="it reads its store directly",
+        unsupported="there is no separate cache service; recent data is kept by the server itself",
     ),
     Option(
         flag="--allow-unconditional-writes",
