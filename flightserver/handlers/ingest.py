@@ -28,7 +28,7 @@ from flightserver import wire
 from flightserver.errors import service_error
 from flightserver.flightsql import commands
 from flightserver.flightsql.proto import flightsql_pb2 as sql
-from flightserver.handlers.call import Call
+from flightserver.handlers.call import Call, table_path
 
 TAGS_HEADER = "x-flightline-tags"
 IN_FLIGHT_MAX = 64
@@ -89,17 +89,15 @@ class Ingests:
                 raise Unavailable("the server is stopping")
             if chunk.data is None:
                 continue
-            if chunk.data.nbytes > self._batch_bytes_max:
-                raise TooLarge(f"a batch has {chunk.data.nbytes} bytes, the limit is {self._batch_bytes_max}")
+            if _size_bytes(chunk.data) > self._batch_bytes_max:
+                raise TooLarge(f"a batch has {_size_bytes(chunk.data)} bytes, the limit is {self._batch_bytes_max}")
             yield chunk.data
 
 
 def destination_of(call: Call, descriptor: fl.FlightDescriptor) -> Destination:
     if descriptor.descriptor_type == fl.DescriptorType.PATH:
-        path = [part.decode("utf-8", "replace") for part in descriptor.path]
-        if len(path) != 2:
-            raise InvalidRequest("the path of a write is [database, table]")
-        return Destination(path[0], path[1], IngestOptions(tags=_tags(None, call)))
+        database, table = table_path(descriptor)
+        return Destination(database, table, IngestOptions(tags=_tags(None, call)))
     return _destination_of_json(call, wire.decode_object(descriptor.command))
 
 
@@ -168,8 +166,8 @@ def _store(session: IngestSession, batches: Iterator[pa.RecordBatch], answers: "
     following = _Following(answers)
     try:
         for batch in batches:
-            following.make_room(batch.nbytes)
-            following.follow(session.write(batch), batch)
+            following.make_room(_size_bytes(batch))
+            following.follow(session.write(batch), batch.num_rows, _size_bytes(batch))
             rows += batch.num_rows
     except Exception as error:  # whatever it was, the client hears of it after the batches before
         following.fail(service_error(error))
@@ -231,11 +229,11 @@ class _Following:
         if self._failure is not None:
             raise self._failure
 
-    def follow(self, pending: PendingWrite, batch: pa.RecordBatch) -> None:
+    def follow(self, pending: PendingWrite, rows: int, size_bytes: int) -> None:
         with self._less_in_flight:
             self._in_flight += 1
-            self._in_flight_bytes += batch.nbytes
-        self._queue.put((pending, batch.num_rows, batch.nbytes))
+            self._in_flight_bytes += size_bytes
+        self._queue.put((pending, rows, size_bytes))
 
     def fail(self, error: ServiceError) -> None:
         """What comes after the writes so far is this error."""
@@ -268,6 +266,11 @@ class _Following:
                 self._in_flight -= 1
                 self._in_flight_bytes -= size_bytes
                 self._less_in_flight.notify()
+
+
+def _size_bytes(batch: pa.RecordBatch) -> int:
+    """Of its buffers. (`nbytes` would look at offsets that nobody has validated yet.)"""
+    return int(batch.get_total_buffer_size())
 
 
 def _schema(reader: fl.MetadataRecordBatchReader) -> pa.Schema:
