@@ -23,7 +23,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from catalog.errors import InvalidRequest, ServiceError
-from httpapi.bodies import Environ, discard_body
+from httpapi.bodies import BodyReader, Environ
 from httpapi.calls import REQUEST_ID_KEY, Call
 from httpapi.counters import RequestCounters
 from httpapi.errors import NoSuchEndpoint, error_reply, family_of, internal_reply
@@ -61,9 +61,9 @@ class HttpFace:
 
     def __init__(self, gateway: Gateway, settings: HttpSettings) -> None:
         self._gateway = gateway
-        self._settings = settings
+        self._bodies = BodyReader(settings.max_request_bytes)
         self._counters = RequestCounters(settings.counters_dir)
-        self._flask = _flask_app(gateway, settings, self._counters)
+        self._flask = _flask_app(gateway, self._bodies, self._counters)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         started = time.perf_counter()
@@ -79,7 +79,7 @@ class HttpFace:
         else:
             body = self._flask.wsgi_app(environ, answer.start)
         if answer.status >= 400:
-            discard_body(environ, self._settings.max_request_bytes)
+            self._bodies.discard(environ)
         route = environ.get(_ROUTE_KEY, "other")
         duration_s = time.perf_counter() - started
         self._counters.count(route, method if method in _METHODS else "other", answer.status, duration_s)
@@ -88,7 +88,7 @@ class HttpFace:
 
     def _write(self, environ: Environ) -> Reply:
         try:
-            return write(environ, self._gateway, self._settings.max_request_bytes)
+            return write(environ, self._gateway, self._bodies)
         except ServiceError as error:
             return error_reply(family_of(environ["PATH_INFO"]), error)
         except Exception:
@@ -123,14 +123,14 @@ class _Answer:
         return (reply.body,) if reply.body else ()
 
 
-def _flask_app(gateway: Gateway, settings: HttpSettings, counters: RequestCounters) -> Flask:
+def _flask_app(gateway: Gateway, bodies: BodyReader, counters: RequestCounters) -> Flask:
     app = Flask("httpapi", static_folder=None)
     app.url_map.merge_slashes = False
 
     def add(rule: str, methods: list[str], view: Callable[[Call], Reply]) -> None:
         def respond() -> Response:
             request.environ[_ROUTE_KEY] = rule
-            return _flask_response(view(Call(request, gateway, counters, settings.max_request_bytes)))
+            return _flask_response(view(Call(request, gateway, counters, bodies)))
 
         app.add_url_rule(
             rule, endpoint=f"{rule} {methods}", view_func=respond, methods=methods, provide_automatic_options=False

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from catalog.errors import InvalidRequest
-from httpapi.bodies import Environ, read_body
+from httpapi.bodies import BodyReader, Environ
 from httpapi.errors import UnsupportedMediaType
 
 T = TypeVar("T")
@@ -69,15 +69,15 @@ def told_as(frame: str) -> Iterator[None]:
         raise InvalidRequest(frame.format(error)) from None
 
 
-def json_body(environ: Environ, max_request_bytes: int, *, any_content_type: bool = False) -> dict[str, Any]:
+def json_body(environ: Environ, bodies: BodyReader, *, any_content_type: bool = False) -> dict[str, Any]:
     """The JSON object of a body. Queries by `curl --data` come as a form by their type, so theirs is not looked at."""
     if not any_content_type and not _is_json(environ.get("CONTENT_TYPE", "")):
         raise UnsupportedMediaType("unacceptable content-type, expected: application/json")
-    body = read_body(environ, max_request_bytes)
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"serde json error: {error}") from None
+    with bodies.read(environ) as body:
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise InvalidRequest(f"serde json error: {error}") from None
     if not isinstance(document, dict):
         raise InvalidRequest("serde json error: invalid type, expected a JSON object")
     return document

@@ -21,7 +21,8 @@ from functools import lru_cache
 
 from catalog.errors import InvalidRequest, ServiceError
 from catalog.names import check_database_name, check_namespace_name, with_retention_policy
-from httpapi.bodies import Environ, read_body
+from flightserver.wire import WriteReportDict
+from httpapi.bodies import BodyReader, Environ
 from httpapi.errors import Family, rejected_reply, write_error_reply
 from httpapi.gateway import Gateway
 from httpapi.parameters import boolean, one_of, query_parameters, require, told_as
@@ -57,27 +58,31 @@ class Target:
     no_sync: bool = False
 
 
-def write(environ: Environ, gateway: Gateway, max_request_bytes: int) -> Reply:
+def write(environ: Environ, gateway: Gateway, bodies: BodyReader) -> Reply:
     """Take one body to the engine and turn its report into the answer that this door's clients expect."""
     target = parse_target(environ["PATH_INFO"], environ["QUERY_STRING"])
-    body = read_body(environ, max_request_bytes)
-    try:
-        if not body:
-            raise InvalidRequest("incoming write was empty")
-        report = gateway.write_lp(
-            db=target.db,
-            body=body,
-            precision=target.precision,
-            accept_partial=target.accept_partial,
-            no_sync=target.no_sync,
-            door=target.door.value,
-            authorization=environ.get("HTTP_AUTHORIZATION"),
-        )
-    except ServiceError as error:
-        return write_error_reply(target.door, error)
+    with bodies.read(environ) as body:
+        try:
+            report = _stored(target, body, gateway, environ.get("HTTP_AUTHORIZATION"))
+        except ServiceError as error:
+            return write_error_reply(target.door, error)
     if report["rejected"]:
         return rejected_reply(target.door, report["rejected"], stored=True)
     return NO_CONTENT
+
+
+def _stored(target: Target, body: memoryview, gateway: Gateway, authorization: str | None) -> WriteReportDict:
+    if not body:
+        raise InvalidRequest("incoming write was empty")
+    return gateway.write_lp(
+        db=target.db,
+        body=body,
+        precision=target.precision,
+        accept_partial=target.accept_partial,
+        no_sync=target.no_sync,
+        door=target.door.value,
+        authorization=authorization,
+    )
 
 
 @lru_cache(_REMEMBERED_QUERY_STRINGS)

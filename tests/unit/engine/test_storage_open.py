@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,13 +14,14 @@ from engine.storage.memory import MemoryStore, ThrottledMemoryStore
 from engine.storage.open import UNSUPPORTED, AwsCredentialsFile, StoreOptions, open_store
 
 S3 = StoreOptions("s3", bucket="b", aws_access_key_id="id", aws_secret_access_key="secret", aws_endpoint="https://s3.test")
-KEY_FIELDS = ("client_email", "private_key", "private_key_id")
+EMULATOR_KEY = {"gcs_base_url": "http://127.0.0.1:1", "disable_oauth": True}
+EMULATOR_KEY |= dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
 AZURE = StoreOptions("azure", bucket="b", azure_storage_account="account", azure_storage_access_key="a2V5")
 
 
 def test_every_kind_opens_without_being_asked_anything(tmp_path: Path) -> None:
     """O2."""
-    key = write(tmp_path / "key.json", {"gcs_base_url": "http://127.0.0.1:1", **dict.fromkeys(KEY_FIELDS, "")})
+    key = write(tmp_path / "key.json", EMULATOR_KEY)
     google = StoreOptions("google", bucket="b", google_service_account=key)
 
     assert isinstance(open_store(StoreOptions("memory")), MemoryStore)
@@ -135,6 +137,6 @@ def test_a_data_directory_in_place_of_a_file_is_told_at_open(tmp_path: Path) -> 
         open_store(StoreOptions("file", data_dir=tmp_path / "data"))
 
 
-def write(path: Path, value: dict[str, str]) -> Path:
+def write(path: Path, value: Mapping[str, object]) -> Path:
     path.write_text(json.dumps(value))
     return path
