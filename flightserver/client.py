@@ -167,8 +167,8 @@ class EngineClient:
         return fl.FlightCallOptions(timeout=self._timeout_s, headers=headers)
 
 
-class _LaneClosed(Exception):  # noqa: N818  # not an error: the message was not sent
-    """The lane had ended before this message."""
+class _LaneClosed(Exception):
+    """The lane had ended before this message, which was not sent."""
 
 
 class _Lane:

@@ -56,10 +56,7 @@ class Call:
 
 def table_path(descriptor: fl.FlightDescriptor) -> tuple[str, str]:
     """(database, table) of a path descriptor."""
-    try:
-        path = [part.decode() for part in descriptor.path]
-    except UnicodeDecodeError:
-        raise InvalidRequest("a name in the path is not UTF-8") from None
+    path = [part.decode() for part in descriptor.path]
     if len(path) != 2:
         raise InvalidRequest("the path of a table is [database, table]")
     return path[0], path[1]
