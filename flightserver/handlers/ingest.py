@@ -9,7 +9,7 @@ D1  By path or JSON each batch is answered with {"rows": n, "batch": k} once its
 D2  CommandStatementIngest is answered once, with the count of all rows, when all of them are durable.
 D3  A batch is read while earlier ones are on their way to the disk, and only so many of them: memory stays bounded.
 
-Held by tests/integration/flight/test_do_put.py (D1, D3) and test_adbc_ingest.py (D2).
+Held by tests/integration/flight/test_do_put.py (D1, D3) and tests/integration/flight/test_adbc_ingest.py (D2).
 Elsewhere: which column becomes what (engine.ingest.arrow), line protocol (handlers.writes).
 """
 

@@ -172,3 +172,15 @@ def test_a_body_may_change_once_its_call_has_returned(client: EngineClient) -> N
 
     found = rows(client, "host, usage, note")
     assert found[:-1] == [{"host": f"h{n % 10}", "usage": float(n), "note": f"text {n}"} for n in range(5_000)]
+
+
+def test_a_report_counts_what_is_stored_and_lists_what_is_not(client: EngineClient) -> None:
+    """R2."""
+    report = client.write_lp(db="db", body=b"cpu,host=a usage=1 1\nrubbish\ncpu,host=b usage=2 2\ncpu,host=c usage=3i 3\n")
+
+    assert report["rows"] == 2
+    assert [(line["line_number"], line["original_line"]) for line in report["rejected"]] == [
+        (2, "rubbish"),
+        (4, "cpu,host=c usage=3i 3"),
+    ]
+    assert rows(client) == [{"host": "a", "usage": 1.0}, {"host": "b", "usage": 2.0}]
