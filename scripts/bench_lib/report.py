@@ -107,6 +107,9 @@ def details(name: str, runs: Runs) -> list[str]:
             lines.append(
                 f"{target}: outcomes {', '.join(f'{key} {count:,}' for one in found for key, count in one.outcomes.items())}"
             )
+        errors = [one.first_error for one in found if one.first_error]
+        if errors:
+            lines.append(f"{target}: first error {errors[0]}")
         if name == "thousand" and found[0].rss_over_time_mb:
             lines.append(f"{target}: RSS MB after each quarter {spelled(found[0].rss_over_time_mb)}")
         if name == "soak" and found[0].rates_over_time:

@@ -58,6 +58,7 @@ class Figures:
     rss_over_time_mb: list[float] = field(default_factory=list)
     rates_over_time: list[float] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
+    first_error: str = ""
     checked: str = ""
 
 
@@ -123,6 +124,7 @@ def figures(target: str, outcome: Outcome) -> Figures:
         peak_rss_mb=outcome.usage.peak_rss_bytes / 1e6,
         others_cpu_share=outcome.others_cpu_share,
         outcomes=outcomes,
+        first_error=str(said.get("first_error", "")),
     )
 
 
