@@ -6,10 +6,10 @@
 
 W1  A door only translates: what a line means, and whether it is taken, is decided in the engine.
 W2  Nothing is sent to the engine before the whole body has arrived.
-W3  A parameter that an endpoint knows appears at most once and has a value that the endpoint knows; other parameters are ignored.
+W3  A parameter that an endpoint knows appears at most once and has a value that the endpoint knows; others are ignored.
 
-These are called by httpapi.app without Flask between (figures there). A client sends the same query string with every request, so what it
-means is remembered.
+These are called by httpapi.app without Flask between (figures there). A client sends the same query string with every
+request, so what it means is remembered.
 
 Held by tests/unit/httpapi/test_write_parameters.py (W3) and tests/integration/http/test_write.py (W1, W2).
 """
