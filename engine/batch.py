@@ -88,7 +88,9 @@ def tag_column(index: SeriesIndex, tag: int, series: pa.Array) -> pa.DictionaryA
     values = pa.array(index.values(tag))
     plain = int32_array(codes)
     known = pc.greater_equal(plain, 0)
-    return pa.DictionaryArray.from_arrays(pc.if_else(known, plain, None), values)
+    if not pc.all(known).as_py():
+        plain = pc.if_else(known, plain, None)
+    return pa.DictionaryArray.from_arrays(plain, values, safe=False)
 
 
 def _values(column: pa.Array, width: int) -> pa.Buffer:

@@ -140,9 +140,7 @@ class Node:
         self._schedule.close()
         self._wal.close()
         self._catalog.commit(
-            lambda state: changes.stop_node(
-                state, self.node_id, instance_id=self.instance_id, now_ns=self._clock.now_ns()
-            )
+            lambda state: changes.stop_node(state, self.node_id, instance_id=self.instance_id, now_ns=self._clock.now_ns())
         )
         if self._lock is not None:
             os.close(self._lock)
@@ -181,9 +179,7 @@ class Node:
 
     def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None:
         self._catalog.commit(
-            lambda state: changes.drop_database(
-                state, name, now_ns=self._clock.now_ns(), hard_delete_at_ns=hard_delete_at_ns
-            )
+            lambda state: changes.drop_database(state, name, now_ns=self._clock.now_ns(), hard_delete_at_ns=hard_delete_at_ns)
         )
 
     def set_retention(self, name: str, retention_ns: int | None) -> None:
@@ -191,9 +187,7 @@ class Node:
 
     def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None:
         typed = [(field, FieldType.from_api_name(kind)) for field, kind in fields.items()]
-        self._catalog.commit(
-            lambda state: changes.create_table(state, database, name, tags, typed, limits=self._limits)
-        )
+        self._catalog.commit(lambda state: changes.create_table(state, database, name, tags, typed, limits=self._limits))
 
     def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None:
         self._catalog.commit(
@@ -228,7 +222,9 @@ class Node:
         metrics = self._metrics
         metrics.gauge("flightline_buffer_bytes", "Bytes of rows that no file holds yet", lambda: self._views.unsettled_bytes)
         metrics.gauge("flightline_files", "Live Parquet files", lambda: len(self._files.files))
-        metrics.gauge("flightline_file_bytes", "Bytes of live Parquet files", lambda: sum(f.size_bytes for f in self._files.files))
+        metrics.gauge(
+            "flightline_file_bytes", "Bytes of live Parquet files", lambda: sum(f.size_bytes for f in self._files.files)
+        )
         metrics.gauge("flightline_series", "Series known in memory", lambda: self._series.series_count)
         metrics.gauge("flightline_series_bytes", "Memory of the series indexes", lambda: self._series.memory_bytes)
 

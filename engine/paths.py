@@ -47,7 +47,9 @@ class NodePaths:
 
     def parquet(self, database_id: int, table_id: int, time_ns: int, snapshot: int, part: int, nonce: str) -> str:
         """`nonce` keeps a snapshot that is tried again apart from the files its first try left behind."""
-        window = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC) if _datable(time_ns) else datetime(1970, 1, 1, tzinfo=UTC)
+        window = (
+            datetime.fromtimestamp(time_ns // 1_000_000_000, UTC) if _datable(time_ns) else datetime(1970, 1, 1, tzinfo=UTC)
+        )
         place = f"{self.data_prefix}{database_id}/{table_id}/{window:%Y-%m-%d}/{window:%H-%M}"
         return f"{place}/{snapshot:010}-{part:03}-{nonce}.parquet"
 

@@ -1,9 +1,9 @@
 """What a server asks of a node and what it is told: plain values, shared by both sides.
 
-R1  A request is complete: nothing about the caller's connection is needed to carry it out.
+R1  A body is borrowed: it may be changed as soon as the call that was given it has returned, so nothing may point into it.
 R2  A report counts rows that are stored (or accepted, with no_sync); what was refused is listed line by line.
 
-Held by tests/unit/flightserver/test_write_action.py (R1, R2).
+Held by tests/integration/flight/test_engine_client.py (R1), tests/unit/engine/test_ingest.py (R2).
 Elsewhere: how a write is carried out (engine.ingest), how it travels (flightserver.wire).
 """
 
@@ -116,8 +116,11 @@ class NodeLike(Protocol):
     def instance_id(self) -> str: ...
 
     def write_lp(self, request: WriteRequest) -> WriteReport: ...
-    def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession: ...
-    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult: ...
+    def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
+        """Afterwards the table exists with the columns of the schema, or the options refused it; `replace` has emptied it."""
+
+    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+        """Plan, and run as the batches are asked for: many callers want the schema only."""
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]: ...
     def list_tables(self, database: str) -> Sequence[TableListing]: ...

@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from types import FrameType
 
 from flightserver.children import Child, Restarts, python_command
@@ -48,6 +48,7 @@ class Parts:
 
     engine_command: Sequence[str] = tuple(python_command("-m", "flightserver.engine_process"))
     http_app: str = APP
+    most_deaths: int = 6  # of one part within a minute
 
 
 def serve(config: ServeConfig, environment: Mapping[str, str], parts: Parts | None = None) -> int:
@@ -93,9 +94,9 @@ class Part:
     """A child that is meant to run, and when to start it if it does not."""
 
     name: str
+    restarts: Restarts
     child: Child | None = None
     start_at_s: float | None = 0.0
-    restarts: Restarts = field(default_factory=Restarts)
 
 
 class Supervisor:
@@ -107,8 +108,8 @@ class Supervisor:
         self.listener = listener
         self.run_dir = run
         self.parts = parts
-        self.engine = Part("engine")
-        self.http = Part("http")
+        self.engine = Part("engine", Restarts(parts.most_deaths))
+        self.http = Part("http", Restarts(parts.most_deaths))
         self.signals: list[int] = []
         self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.report_read = -1

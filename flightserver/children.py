@@ -94,7 +94,7 @@ class Child:
 class Restarts:
     """When to start a child again that has just died."""
 
-    most: int = 6
+    most: int
     window_s: float = 60.0
     first_delay_s: float = 0.1
     longest_delay_s: float = 5.0

@@ -397,8 +397,9 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
 
     def _cap_keepalive(self, deadline: float) -> None:
         now_s = time.monotonic()
-        for phase, patience_s in ((Phase.IDLE, STOP_IDLE_S), (Phase.SHAKING, STOP_REQUEST_S), (Phase.READING, STOP_REQUEST_S)):
-            self.waiting[phase].cap(min(deadline, now_s + patience_s))
+        for phase, waiting in self.waiting.items():
+            patience_s = STOP_REQUEST_S if phase in (Phase.READING, Phase.SHAKING) else STOP_IDLE_S
+            waiting.cap(min(deadline, now_s + patience_s))
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, 0.05))

@@ -90,7 +90,7 @@ def plan_columns(
     new_tags = _in_order([name for name in tag_names if name not in known], tags)
     if new_tags and table is not None and not extend_tags:
         raise UnsuitableColumn(
-            f"Detected a new tag '{new_tags[0]}' in write. The tag set is immutable on first write to the table.",
+            f"unknown tag '{new_tags[0]}' for table '{table_name}': the tag set of a table is fixed by its first write",
             hint=f"to store '{new_tags[0]}' as a field, send it as plain strings",
         )
     for name in tag_names:
@@ -221,7 +221,7 @@ def _tag(column: pa.Array) -> pa.Array:
     if column.type == _TAG_DICTIONARY and column.dictionary.null_count == 0:
         return column
     if column.dictionary.null_count:  # a null hides behind an index
-        return column.cast(column.type.value_type).cast(pa.utf8())
+        return column.dictionary.cast(pa.utf8()).take(column.indices)
     return pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), column.dictionary.cast(pa.utf8()))
 
 
@@ -257,5 +257,5 @@ def _field(column: pa.Array, kind: FieldType) -> pa.Array:
     if column.type == wanted:
         return column
     if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+        return column.dictionary.cast(wanted).take(column.indices)
     return column.cast(wanted)

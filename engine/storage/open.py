@@ -162,13 +162,20 @@ class GoogleMaker:
         if options.google_service_account is not None:
             key = options.google_service_account.read_text()
             config["service_account_key"] = key
-            allow_http = str(json.loads(key).get("gcs_base_url", "")).startswith("http://")  # an emulator's key file
+            allow_http = key_of_an_emulator(options.google_service_account, key)
         return GCSStore(
             options.bucket,
             config=config,
             client_options=client_options(options, timeout_s, read_timeout_s, allow_http=allow_http),
             retry_config=no_retries(),
         )
+
+
+def key_of_an_emulator(file: Path, text: str) -> bool:
+    try:
+        return str(json.loads(text).get("gcs_base_url", "")).startswith("http://")
+    except (ValueError, AttributeError):
+        raise ValueError(f"{file} is not a service account's key file") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,9 +233,14 @@ def failed(doing: Doing, url: str, path: str, cause: str, *, sent: bool) -> Stor
 
 
 def reason(text: str, kind: str) -> str:
-    details = [next(filter(None, found)) for found in DETAIL.findall(text)]
+    details = [re.sub(r"\(\s*|,?\s*\)|\s+", tighten, next(filter(None, found))) for found in DETAIL.findall(text)]
     said = KINDS.get(kind, summary(text))
     return f"{said}: {details[-1]}" if details and kind in KINDS else said
+
+
+def tighten(space: re.Match[str]) -> str:
+    """obstore prints nested values over several lines."""
+    return "(" if "(" in space[0] else ")" if ")" in space[0] else " "
 
 
 def summary(text: str) -> str:

@@ -90,7 +90,7 @@ class Target(ABC):
     def _ready(self) -> bool:
         try:
             return self.is_ready()
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException, BenchError):
             return False
 
     def get(self, path: str, query: dict[str, str] | None = None, method: str = "GET") -> bytes:

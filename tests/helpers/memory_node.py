@@ -150,6 +150,7 @@ class MemoryNode:
         self.closed_results += 1
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]:
+        self._fail()
         return [DatabaseListing(name, self.retention_ns.get(name)) for name in sorted(self.databases)]
 
     def list_tables(self, database: str) -> Sequence[TableListing]:

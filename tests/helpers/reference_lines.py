@@ -1,4 +1,4 @@
-"""Line protocol read the plain way: slow, short, and obviously what the rules say. The native parser must agree with it in everything.
+"""Line protocol read the plain way: slow, short, and obviously what the rules say. The native parser must agree with it.
 
 It knows nothing of speed, columns or series numbers: a row is a dict of tags, a time and a dict of fields.
 """
@@ -17,7 +17,7 @@ SIZE_LIMIT = 1048576
 Value = float | int | str | bool
 
 
-class LineRefused(Exception):
+class LineRefused(Exception):  # noqa: N818 - it says what happened, as the product's errors do
     """What is wrong with one line."""
 
 
@@ -370,9 +370,7 @@ def check_limits(table: Table | None, added: int, created: int, options: Options
         )
     columns = added + (len(table.tags) + len(table.fields) if table else 0)
     if added and 0 < options.column_limit < columns:
-        raise LineRefused(
-            f"Update to schema would exceed number of columns per table limit of {options.column_limit} columns"
-        )
+        raise LineRefused(f"Update to schema would exceed number of columns per table limit of {options.column_limit} columns")
 
 
 def field_type(kind: int) -> str:

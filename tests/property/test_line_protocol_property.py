@@ -1,7 +1,7 @@
 """The native parser against the plain one: any body, good or bad, must come out the same, down to error texts and line numbers.
 
-Each body is read twice by one native parser: cold, and again once its columns, series and their spellings are known, which is when the
-fast reader does the work. A tail of blank lines lets the fast reader come to the last line too.
+Each body is read twice by one native parser: cold, and again once its columns, series and their spellings are known, which is
+when the fast reader does the work. A tail of blank lines lets the fast reader come to the last line too.
 """
 
 from dataclasses import replace
@@ -18,13 +18,64 @@ NOW_NS = 1_700_000_000_123_456_789
 MEASUREMENTS = ["m", "n", "cpu", r"a\,b", r"a\ b", r"a\b", r"a\\b", "m=1", "é", "time"]
 TAG_KEYS = ["t", "u", "host", r"k\=", r"k\ y", "f", "time", "ü"]
 TAG_VALUES = ["a", "b", "server01", r"x\,y", r"x\=y", "x=y", '"q"', "日本", "a" * 40, r"w\q", "c:\\\\d"]
-FIELD_KEYS = ["f", "g", "usage_user", "usage_system", "t", r"a\=b", r"a\,b", "x,y", "a_name_of_more_than_thirty_two_bytes", "time", "ß"]
+FIELD_KEYS = [
+    "f",
+    "g",
+    "usage_user",
+    "usage_system",
+    "t",
+    r"a\=b",
+    r"a\,b",
+    "x,y",
+    "a_name_of_more_than_thirty_two_bytes",
+    "time",
+    "ß",
+]
 NUMBERS = ["0", "1", "-1", "12", "12345678", "123456789", "1234567890123456", "99999999999999999", "9223372036854775807"]
-FLOATS = ["1.5", "-0.25", "0.1", "1e3", "1E-5", "2.5e+10", "1e400", "-1e400", "1e-400", "3.141592653589793238462643", "00.10", "1.", ".5", "1e", "+1"]
+FLOATS = [
+    "1.5",
+    "-0.25",
+    "0.1",
+    "1e3",
+    "1E-5",
+    "2.5e+10",
+    "1e400",
+    "-1e400",
+    "1e-400",
+    "3.141592653589793238462643",
+    "00.10",
+    "1.",
+    ".5",
+    "1e",
+    "+1",
+]
 FLOATS += ["9007199254740993", "123456789.123456789", "5e-324", "1.7976931348623157e308", "0.000001", "123456789012345.678"]
-STRINGS = ['""', '"x"', r'"a\"b"', r'"a\\b"', r'"a\b"', '"two\nlines"', '"' + "long " * 10 + '"', '"é日本"', '"a,b=c d"', '"open', r'"end\\"', '"\r\n"']
+STRINGS = [
+    '""',
+    '"x"',
+    r'"a\"b"',
+    r'"a\\b"',
+    r'"a\b"',
+    '"two\nlines"',
+    '"' + "long " * 10 + '"',
+    '"é日本"',
+    '"a,b=c d"',
+    '"open',
+    r'"end\\"',
+    '"\r\n"',
+]
 BOOLEANS = ["t", "T", "true", "True", "TRUE", "f", "F", "false", "False", "FALSE", "tr", "foo", "truefalse"]
-TIMES = ["", " 1", " -1", " 1700000000", " 1700000000123", " 1700000000123456789", " 99999999999999999999", " 9223372036854775807", " 5000000000"]
+TIMES = [
+    "",
+    " 1",
+    " -1",
+    " 1700000000",
+    " 1700000000123",
+    " 1700000000123456789",
+    " 99999999999999999999",
+    " 9223372036854775807",
+    " 5000000000",
+]
 TIMES += ["  7", " 7 ", " 7  ", " ", " x", " 7x", "\t7", " -9223372036854775808", " 9223372036855"]
 ENDS = ["\n", "\n", "\n", "\r\n", "\n\n", "\n# comment\n", "\n \t\n", "\r\r\n"]
 
@@ -38,7 +89,9 @@ values = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.integers(-(2**65), 2**65).map("{}i".format),
 )
-plain_values = st.one_of(st.integers(0, 100).map("{}i".format), st.sampled_from(["1.5", "2.25", '"s"', '"é"', "t", "false", "7u"]))
+plain_values = st.one_of(
+    st.integers(0, 100).map("{}i".format), st.sampled_from(["1.5", "2.25", '"s"', '"é"', "t", "false", "7u"])
+)
 
 
 def joined(keys: list[str], texts: st.SearchStrategy[str], low: int, high: int) -> st.SearchStrategy[str]:
@@ -71,7 +124,11 @@ def bodies(draw: st.DrawFn) -> bytes:
         raw = (line + draw(st.sampled_from(ENDS))).encode()
         if raw and draw(st.integers(0, 5)) == 0:
             at = draw(st.integers(0, len(raw)))
-            raw = raw[:at] + draw(st.sampled_from([b"", b"\xff", b"\xc3", b" ", b",", b"\\", b'"', b"\n", b"=", b"\0"])) + raw[at + draw(st.integers(0, 2)) :]
+            raw = (
+                raw[:at]
+                + draw(st.sampled_from([b"", b"\xff", b"\xc3", b" ", b",", b"\\", b'"', b"\n", b"=", b"\0"]))
+                + raw[at + draw(st.integers(0, 2)) :]
+            )
         parts.append(raw)
     return b"".join(parts)
 

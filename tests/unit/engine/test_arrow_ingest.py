@@ -75,7 +75,7 @@ def test_the_catalog_decides_over_everything_else() -> None:
 def test_a_new_tag_of_a_known_table_is_refused_unless_tags_may_be_added() -> None:
     given = batch(rack=HOSTS, usage=[1.0, 2.0])
 
-    with pytest.raises(UnsuitableColumn, match="Detected a new tag 'rack' in write") as caught:
+    with pytest.raises(UnsuitableColumn, match="unknown tag 'rack' for table 'cpu': the tag set") as caught:
         plan(given, CPU)
     assert caught.value.hint == "to store 'rack' as a field, send it as plain strings"
     assert plan(given, CPU, extend=True).tags == (None, None, 0)
@@ -92,6 +92,7 @@ def test_a_new_tag_of_a_known_table_is_refused_unless_tags_may_be_added() -> Non
         (pa.array(["a", None], pa.string_view()), pa.utf8()),
         (pa.array([True, None]), pa.bool_()),
         (pa.array([1.5, 2.5]).dictionary_encode(), pa.float64()),
+        (pa.array([1, None], pa.int8()).dictionary_encode(), pa.int64()),
     ],
 )
 def test_fields_of_every_width_become_the_stored_type(column: pa.Array, expected: pa.DataType) -> None:
@@ -112,6 +113,8 @@ def test_fields_of_every_width_become_the_stored_type(column: pa.Array, expected
         pa.array(["a", "b", None], pa.dictionary(pa.int8(), pa.utf8())),
         pa.array(["a", "b", None], pa.dictionary(pa.uint32(), pa.large_utf8())),
         pa.DictionaryArray.from_arrays(pa.array([0, 1, 2]), pa.array(["a", "b", None])),
+        pa.DictionaryArray.from_arrays(pa.array([0, 1, 2]), pa.array(["a", "b", None], pa.string_view())),
+        pa.DictionaryArray.from_arrays(pa.array([0, 1, None]), pa.array(["a", "b"], pa.string_view())),
         pa.array(["x", "a", "b", None]).dictionary_encode()[1:],
     ],
 )
