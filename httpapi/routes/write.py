@@ -29,6 +29,7 @@ from httpapi.parameters import boolean, one_of, query_parameters, require, told_
 from httpapi.replies import NO_CONTENT, Reply
 
 _REMEMBERED_QUERY_STRINGS = 1024
+_REMEMBERED_CHARACTERS = 512  # a longer one is no client's habit
 
 _PRECISIONS = {
     "second": "second",
@@ -85,10 +86,16 @@ def _stored(target: Target, body: memoryview, gateway: Gateway, authorization: s
     )
 
 
-@lru_cache(_REMEMBERED_QUERY_STRINGS)
 def parse_target(path: str, query_string: str) -> Target:
+    return (_remembered_target if len(query_string) <= _REMEMBERED_CHARACTERS else _target)(path, query_string)
+
+
+def _target(path: str, query_string: str) -> Target:
     """Older documentation prints `db=mydb,precision=ns`. No database name has a comma, so it is read as an ampersand there."""
     return WRITE_PATHS[path](_COMMA_FOR_AMPERSAND.sub(r"\1&", query_string))
+
+
+_remembered_target = lru_cache(_REMEMBERED_QUERY_STRINGS)(_target)
 
 
 def _target_v3(query_string: str) -> Target:
