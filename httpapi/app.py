@@ -87,6 +87,10 @@ class HttpFace:
         log.debug("%s %s %d %.1f ms %s", method, route, answer.status, duration_s * 1000, answer.request_id)
         return body
 
+    def close(self) -> None:
+        """Counting ends; for applications that end before their process."""
+        self._counters.close()
+
     def _write(self, environ: Environ) -> Reply:
         try:
             return write(environ, self._gateway, self._bodies)

@@ -46,7 +46,7 @@ class RequestCounters:
 
     def count(self, route: str, method: str, status: int, duration_s: float) -> None:
         with self._lock:
-            if self._file is None:  # opened by the process that counts, not by one it was forked from
+            if self._file is None and not self._unusable:  # opened by the process that counts, not by one it was forked from
                 self._open()
             if self._unusable:
                 return
@@ -69,9 +69,13 @@ class RequestCounters:
             lines.append(f'{name}{{route="{route}"}} {totals[name, route]:.6f}')
         return ("\n".join(lines) + "\n").encode()
 
+    def close(self) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+            self._unusable = True
+
     def _open(self) -> None:
-        if self._unusable:
-            return
         path = self._directory / f"http-{os.getpid()}-{uuid.uuid4().hex}{_SUFFIX}"
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -40,5 +40,6 @@ def http_api(directory: Path, max_request_bytes: int = 1 << 20) -> Iterator[Http
     try:
         yield HttpApi(node, Client(app), engine, client)
     finally:
+        app.close()
         client.close()
         engine.shutdown()

@@ -101,7 +101,9 @@ def test_v2_tells_the_first_bad_line_in_its_message() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["Update to schema would exceed number of columns", "Adding a new database would exceed limit of 5"])
+@pytest.mark.parametrize(
+    "text", ["Update to schema would exceed number of columns", "Adding a new database would exceed limit of 5"]
+)
 def test_lines_refused_by_a_limit_are_422(text: str) -> None:
     assert rejected_reply(Family.V3, [BAD, BAD | {"error_message": text}], stored=True).status == 422
 
@@ -125,7 +127,13 @@ def test_v2_names_its_codes_as_its_clients_know_them() -> None:
 
 @pytest.mark.parametrize(
     ("path", "family"),
-    [("/write", Family.V1), ("/query", Family.V1), ("/api/v2/write", Family.V2), ("/api/v3/write_lp", Family.V3), ("/x", Family.V3)],
+    [
+        ("/write", Family.V1),
+        ("/query", Family.V1),
+        ("/api/v2/write", Family.V2),
+        ("/api/v3/write_lp", Family.V3),
+        ("/x", Family.V3),
+    ],
 )
 def test_a_path_belongs_to_a_family(path: str, family: Family) -> None:
     assert family_of(path) is family

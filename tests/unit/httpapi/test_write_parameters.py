@@ -90,7 +90,11 @@ def test_v1_maps_a_retention_policy_to_a_database(rp: str, db: str) -> None:
         (V3, "db=_a", "db name did not start with a number or letter"),
         (V1, "", "no db destination provided"),
         (V1, "precision=s", "failed to deserialize db/rp/precision in request: missing field `db`"),
-        (V1, "db=a&precision=m", f"failed to deserialize db/rp/precision in request: unknown variant `m`, expected one of {VALUES}"),
+        (
+            V1,
+            "db=a&precision=m",
+            f"failed to deserialize db/rp/precision in request: unknown variant `m`, expected one of {VALUES}",
+        ),
         (V1, "db=a&rp=x&rp=y", "failed to deserialize db/rp/precision in request: duplicate field `rp`"),
         (V2, "", "no org/bucket destination provided"),
         (V2, "org=x", "failed to deserialize org/bucket/precision in request: missing field `bucket`"),
