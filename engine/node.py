@@ -15,9 +15,10 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -38,7 +39,6 @@ from engine.metrics import Metrics
 from engine.paths import CatalogPaths, NodePaths
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import SnapshotReport, Snapshots
-from engine.query.executor import Executor
 from engine.replay import Replay
 from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
 from engine.settings import Settings
@@ -47,6 +47,9 @@ from engine.view import Views
 from engine.wal.log import open_log
 from engine.wal.reader import read_groups
 from engine.wal.writer import WalLimits, WalWriter
+
+if TYPE_CHECKING:
+    from engine.query.executor import Executor
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +114,9 @@ class Node:
         admission = Admission(self._catalog, self._series, self._views, self._wal, settings)
         self._limits = admission.limits
         self._ingest = Ingest(self._catalog, self._series, admission, self._wal, settings, clock, metrics)
-        self._executor = Executor(self._series, self._views, self._open_file, metrics)
+        loader = ThreadPoolExecutor(1, thread_name_prefix="load-sql")
+        self._executor = loader.submit(self._load_executor)
+        loader.shutdown(wait=False)
         self._snapshots = Snapshots(
             store, paths, self._catalog, self._series, self._views, self._wal, self._files, settings, clock, metrics
         )
@@ -154,7 +159,7 @@ class Node:
         return self._ingest.session(database, table, schema, options, self.drop_table)
 
     def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        return self._executor.run(database, sql, params)
+        return self._executor.result().run(database, sql, params)
 
     def snapshot_now(self) -> SnapshotReport | None:
         return self._snapshots.take()
@@ -238,6 +243,12 @@ class Node:
         if damaged is not None:
             with suppress(ObjectExists):
                 self._store.put_new(f"{self.node_id}/damaged/{damaged.rpartition('/')[2]}", self._store.get(damaged))
+
+    def _load_executor(self) -> "Executor":
+        """Importing the SQL engine takes longer than everything else at start; writes need not wait for it."""
+        from engine.query.executor import Executor
+
+        return Executor(self._series, self._views, self._open_file, self._metrics)
 
     def _open_file(self, file: DataFile) -> Any:
         path = self._store.local_path(file.path)
