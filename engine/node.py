@@ -248,7 +248,7 @@ class Node:
         """Importing the SQL engine takes longer than everything else at start; writes need not wait for it."""
         from engine.query.executor import Executor
 
-        return Executor(self._series, self._views, self._open_file, self._metrics)
+        return Executor(self._series, self._views, self._open_file, self._metrics, self._settings.exec_mem_pool_bytes)
 
     def _open_file(self, file: DataFile) -> Any:
         path = self._store.local_path(file.path)
