@@ -3,7 +3,7 @@
     open    store ─▶ lock ─▶ catalog ─▶ live files ─▶ views ─▶ replay the log ─▶ accept writes ─▶ settle in the background
     close   refuse writes ─▶ flush the log ─▶ finish the snapshot in progress ─▶ release the lock
 
-N1  One process at a time owns a node's objects: a second one is told so (local store) or stopped at its first group (any store).
+N1  One process at a time owns a node's objects: a second one is told so (local store), or stopped at its first group.
 N2  Between open and close every acknowledged write is visible; after close every acknowledged write is durable.
 N3  What is damaged is named: by the error that stops the start, or by `health`, which serves what is intact.
 
@@ -45,7 +45,7 @@ from engine.settings import Settings
 from engine.storage.base import ObjectExists, ObjectStore
 from engine.view import Views
 from engine.wal.log import open_log
-from engine.wal.reader import read_groups
+from engine.wal.reader import next_sequence, read_groups
 from engine.wal.writer import WalLimits, WalWriter
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Node:
             limits,
             clock,
             metrics,
-            next_sequence=replayed.sequence + 1,
+            next_sequence=next_sequence(groups, replayed.sequence),
             epoch=replayed.epoch + 1,
             on_fatal=on_fatal,
         )
