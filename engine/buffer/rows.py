@@ -19,9 +19,9 @@ from itertools import count
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.batch import concatenated
+from engine.batch import concatenated, size_of
 from engine.files.manifest import DataFile
-from engine.merge import FIRST_FIELD, merged
+from engine.merge import FIRST_FIELD, merged_parts
 
 _numbers = count(1)
 
@@ -88,11 +88,11 @@ class TableData:
 
     @property
     def unsettled_bytes(self) -> int:
-        return int(sum(batch.rows.nbytes for batch in self.open) + sum(run.rows.nbytes for run in self.runs))
+        return sum(size_of(batch.rows) for batch in self.open) + sum(size_of(run.rows) for run in self.runs)
 
     @property
     def held_bytes(self) -> int:
-        return sum(held.rows.nbytes for held in self.files if held.rows is not None)
+        return sum(size_of(held.rows) for held in self.files if held.rows is not None)
 
     @property
     def late(self) -> TimeRange | None:
@@ -140,7 +140,16 @@ class Sealing:
     batches: int
     taken_runs: frozenset[int]
     taken_files: frozenset[str]
-    run: Run | None
+    runs: tuple[Run, ...]
+
+
+#: puts rows together that came in this order: batches that share no key, each sorted and with each key once
+Arrange = Callable[[Sequence[pa.RecordBatch]], Sequence[pa.RecordBatch]]
+
+
+def as_one(parts: Sequence[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
+    """One run, by series number and time."""
+    return merged_parts(parts, fields_of(parts))
 
 
 def fenced(data: TableData) -> TableData:
@@ -148,29 +157,29 @@ def fenced(data: TableData) -> TableData:
     return replace(data, fenced=len(data.open))
 
 
-def seal(data: TableData, load: Callable[[DataFile], pa.RecordBatch]) -> Sealing:
-    """Sort what is open into a run, together with every run and file that its late rows may repeat (B3)."""
+def seal(data: TableData, load: Callable[[DataFile], pa.RecordBatch], arrange: Arrange = as_one) -> Sealing:
+    """Sort what is open into runs, together with every run and file that its late rows may repeat (B3)."""
     if not data.open:
-        return Sealing(0, frozenset(), frozenset(), None)
+        return Sealing(0, frozenset(), frozenset(), ())
     late = data.late
     runs = [run for run in data.runs if late is not None and run.times.overlaps(late)]
     files = [held for held in data.files if late is not None and held.times.overlaps(late)]
     older = [held.rows if held.rows is not None else load(held.file) for held in files]
-    parts = [*older, *(run.rows for run in runs), *(batch.rows for batch in data.open)]
-    rows = merged(parts, fields_of(parts))
+    arranged = arrange([*older, *(run.rows for run in runs), *(batch.rows for batch in data.open)])
     absorbed = frozenset(run.number for run in runs).union(*(run.absorbed for run in runs))
     taken_files = frozenset(held.file.path for held in files)
-    run = Run(rows, times_of(rows), absorbed, taken_files.union(*(run.replaces for run in runs)))
-    return Sealing(len(data.open), frozenset(run.number for run in runs), taken_files, run)
+    replaces = taken_files.union(*(run.replaces for run in runs))
+    made = tuple(Run(rows, times_of(rows), absorbed, replaces) for rows in arranged)
+    return Sealing(len(data.open), frozenset(run.number for run in runs), taken_files, made)
 
 
 def sealed(data: TableData, sealing: Sealing) -> TableData:
     """The table after a seal; batches that arrived meanwhile stay open."""
-    if sealing.run is None:
+    if not sealing.runs:
         return data
     return TableData(
         open=data.open[sealing.batches :],
-        runs=(*(run for run in data.runs if run.number not in sealing.taken_runs), sealing.run),
+        runs=(*(run for run in data.runs if run.number not in sealing.taken_runs), *sealing.runs),
         files=tuple(held for held in data.files if held.file.path not in sealing.taken_files),
     )
 

@@ -90,7 +90,12 @@ class Schedule:
                 self._first_unsettled_s = None
                 if report is not None:
                     log.info(
-                        "snapshot %d: %d rows in %d files, %.1f s (%s)", report.number, report.rows, report.files, report.seconds, reason
+                        "snapshot %d: %d rows in %d files, %.1f s (%s)",
+                        report.number,
+                        report.rows,
+                        report.files,
+                        report.seconds,
+                        reason,
                     )
             self._snapshots.delete_replaced()
             self._pause_s = 0.0

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+from pyarrow.fs import LocalFileSystem
 
 from catalog.schema import Table
 from engine._native import SeriesIndex
@@ -51,7 +52,9 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
     def open_file(self, file: DataFile) -> ds.Fragment:
         source = self._open_file(file)
-        return ds.ParquetFileFormat().make_fragment(str(source) if isinstance(source, Path) else pa.BufferReader(source))
+        if isinstance(source, Path):
+            return ds.ParquetFileFormat().make_fragment(str(source), LocalFileSystem())
+        return ds.ParquetFileFormat().make_fragment(pa.BufferReader(source))
 
 
 class _Fragment:

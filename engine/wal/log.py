@@ -142,7 +142,9 @@ class SegmentLog:
             try:
                 file.truncate(before)
             except OSError:
-                raise OutcomeUnknown("store", self._store.url, self._path, f"{error.strerror}, and its end cannot be cut off") from error
+                raise OutcomeUnknown(
+                    "store", self._store.url, self._path, f"{error.strerror}, and its end cannot be cut off"
+                ) from error
             self._doubtful = False
             raise explain("store", self._store.url, self._path, error) from error
 
