@@ -72,7 +72,13 @@ constexpr int64_t SPARSE_BYTES = int64_t{32} << 20;
 
 constexpr int64_t FIRST_ROWS = 4;
 
-bool is_reserved(std::string_view name) { return name == RESERVED_TIME || name == RESERVED_ORDER; }
+
+// What forbids a column to have this name, if anything does.
+const char* unusable(std::string_view name) {
+    if (name == RESERVED_TIME || name == RESERVED_ORDER) return "a reserved column";
+    if (name.find('\0') != std::string_view::npos) return "not a possible name: it contains a null character";
+    return nullptr;
+}
 
 std::string shown(std::string_view name) {
     const size_t cut = utf8_cut(name.data(), name.size(), 256);
@@ -780,8 +786,8 @@ bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string
         }
     }
     for (const auto& [name, value] : parts.tags) {
-        if (is_reserved(name)) {
-            error = "'" + std::string(name) + "' is a reserved column";
+        if (const char* reason = unusable(name)) {
+            error = "'" + shown(name) + "' is " + reason;
             return false;
         }
         const BodyColumn* column = table == nullptr ? nullptr : table->find(name);
@@ -797,8 +803,8 @@ bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string
     columns_.clear();
     for (size_t i = 0; i < parts.fields.size(); ++i) {
         const FieldPart& field = parts.fields[i];
-        if (is_reserved(field.name)) {
-            error = "'" + std::string(field.name) + "' is a reserved column";
+        if (const char* reason = unusable(field.name)) {
+            error = "'" + shown(field.name) + "' is " + reason;
             return false;
         }
         BodyColumn* column = table == nullptr ? nullptr : table->find(field.name);

@@ -54,4 +54,4 @@ def read(node: Node, sql: str, database: str = "db") -> list[dict[str, Any]]:
 
 def times(node: Node, table: str = "t", database: str = "db") -> list[int]:
     """The times of all rows, in order."""
-    return [row["ns"] for row in read(node, f'SELECT arrow_cast(time, \'Int64\') AS ns FROM "{table}" ORDER BY ns', database)]
+    return [row["ns"] for row in read(node, f"SELECT arrow_cast(time, 'Int64') AS ns FROM \"{table}\" ORDER BY ns", database)]
