@@ -1,7 +1,7 @@
 """What it costs to read line protocol: python scripts/bench_parts/parse.py [lines]
 
-cpu is TSBS cpu-only (10 tags, 10 integers, about 345 bytes a line); the mixes have three tags and ten fields of one kind; agents
-is five tables taking turns. Bodies of 5,000 lines, thread CPU time, best of several passes. Warm: series and spellings are known.
+cpu is TSBS cpu-only (10 tags, 10 integers, some 345 bytes a line); the mixes have three tags and ten fields of one kind; agents
+is five tables taking turns. Bodies of 5,000 lines, thread CPU time, best of several passes. Warm: series and spellings known.
 Cold: a new schema, and settling is counted. Ratios are against finding the newlines of the same bytes (memchr) and against
 copying them.
 """
