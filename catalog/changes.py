@@ -1,6 +1,6 @@
 """From what somebody asks for to the ops that do it: databases, tables, retention, nodes.
 
-H1  Pure: each function reads one state and returns ops for `Catalog.commit`, none when there is nothing left to do.
+H1  Pure: each function reads one state and returns ops for `Catalog.commit`.
 H2  What people can get wrong is refused here with the text they know; apply.py then refuses nothing.
 H3  A deletion frees the name: the thing is called NAME-YYYYMMDDTHHMMSS (UTC) from then on, with `-ID` behind it when that
     is taken. Deleting it again under that name changes the time of its removal and nothing else.
@@ -88,13 +88,13 @@ def drop_table(state: CatalogState, database_name: str, name: str, *, now_ns: in
 
 
 def set_retention(state: CatalogState, name: str, retention_ns: int | None) -> list[Op]:
-    """None keeps rows for ever."""
+    """None keeps rows for ever. Always an op: that it is so already may be what another writer has just changed."""
     database = state.database(name)
     if database.id == INTERNAL_DATABASE_ID:
         raise InvalidRequest("cannot modify internal db")
     if database.deleted:
         raise AlreadyDeleted(name)
-    return [] if database.retention_ns == retention_ns else [SetRetention(database.id, retention_ns)]
+    return [SetRetention(database.id, retention_ns)]
 
 
 def removals_due(state: CatalogState, now_ns: int) -> list[Op]:

@@ -13,11 +13,12 @@ F2  The header stays as it is in all versions, so a newer version is told from d
 F3  Two batches never have the same bytes: each carries a nonce. A writer that finds its bytes in the log has written them.
 F4  What one version has stored, every later one reads.
 
-Held by tests/property/test_catalog_codec.py (F1), tests/unit/catalog/test_codec.py (F1-F3) and tests/formats/test_catalog_files.py (F4).
+Held by tests/property/test_catalog_codec.py (F1), tests/unit/catalog/test_codec.py (F1-F3) and
+tests/formats/test_catalog_files.py (F4).
 
-Why JSON: a checkpoint of 10,000 tables with 50 columns is 10 MB, written in about 20 ms and read in about 60 by orjson, and
-a person can look at it. One line per table, because one large document is slower to read (its garbage collections see all
-of it) and would keep other threads waiting while it is written.
+Why JSON: orjson writes a checkpoint of 10,000 tables with 50 columns (9 MB) in 60 ms and reads it in 90, and a person can
+look at it. One line per table, because one large document is slower to read (the garbage collector walks all of it at
+once) and would hold up every other thread while it is written.
 """
 
 import struct

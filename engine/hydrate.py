@@ -66,7 +66,9 @@ def hydrated(rows: pa.RecordBatch, table: Table, index: SeriesIndex, columns: Se
 def series_rank(index: SeriesIndex, used: Sequence[pa.Buffer]) -> pa.Int32Array:
     """The place of each series number in the order of files; only numbers in `used` get a meaningful one."""
     count = len(index)
-    numbers = pc.unique(pa.chunked_array([pa.Array.from_buffers(pa.int32(), buffer.size // 4, [None, buffer]) for buffer in used]))
+    numbers = pc.unique(
+        pa.chunked_array([pa.Array.from_buffers(pa.int32(), buffer.size // 4, [None, buffer]) for buffer in used])
+    )
     if index.tag_count == 0:
         return pa.array([0] * count, pa.int32())
     keys = [_ranked_codes(index, tag, numbers) for tag in range(index.tag_count)]

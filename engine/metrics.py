@@ -19,14 +19,18 @@ class Metrics:
         registry = self._registry = CollectorRegistry()
         self._rows = Counter("flightline_rows_written", "Rows made durable", registry=registry)
         self._lines = Counter("flightline_lines_rejected", "Lines of line protocol refused", registry=registry)
-        self._body_bytes = Counter("flightline_bytes_received", "Bytes of line protocol and Arrow rows received", registry=registry)
+        self._body_bytes = Counter(
+            "flightline_bytes_received", "Bytes of line protocol and Arrow rows received", registry=registry
+        )
         self._flushes = Counter("flightline_wal_flushes", "Groups stored in the write-ahead log", registry=registry)
         self._flush_seconds = Histogram(
             "flightline_wal_flush_seconds", "Time to store and show a group", buckets=_LATENCIES_S, registry=registry
         )
         self._flush_bytes = Histogram("flightline_wal_flush_bytes", "Size of a group", buckets=_SIZES, registry=registry)
         self._snapshots = Counter("flightline_snapshots", "Snapshots settled into Parquet files", registry=registry)
-        self._snapshot_failures = Counter("flightline_snapshot_failures", "Snapshots that failed and will be tried again", registry=registry)
+        self._snapshot_failures = Counter(
+            "flightline_snapshot_failures", "Snapshots that failed and will be tried again", registry=registry
+        )
         self._snapshot_rows = Counter("flightline_snapshot_rows", "Rows settled into Parquet files", registry=registry)
         self._snapshot_seconds = Counter("flightline_snapshot_seconds", "Time spent settling", registry=registry)
         self._queries = Counter("flightline_queries", "Statements run", ["outcome"], registry=registry)

@@ -3,7 +3,7 @@
     open    store ─▶ lock ─▶ catalog ─▶ live files ─▶ views ─▶ replay the log ─▶ accept writes ─▶ settle in the background
     close   refuse writes ─▶ flush the log ─▶ finish the snapshot in progress ─▶ release the lock
 
-N1  One process at a time owns a node's objects: a second one is told so (local store) or stopped at its first group (any store).
+N1  One process at a time owns a node's objects: a second one is told so (local store), or stopped at its first group.
 N2  Between open and close every acknowledged write is visible; after close every acknowledged write is durable.
 N3  What is damaged is named: by the error that stops the start, or by `health`, which serves what is intact.
 
@@ -15,9 +15,10 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -38,15 +39,17 @@ from engine.metrics import Metrics
 from engine.paths import CatalogPaths, NodePaths
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import SnapshotReport, Snapshots
-from engine.query.executor import Executor
 from engine.replay import Replay
 from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
 from engine.settings import Settings
 from engine.storage.base import ObjectExists, ObjectStore
 from engine.view import Views
 from engine.wal.log import open_log
-from engine.wal.reader import read_groups
+from engine.wal.reader import next_sequence, read_groups
 from engine.wal.writer import WalLimits, WalWriter
+
+if TYPE_CHECKING:
+    from engine.query.executor import Executor
 
 log = logging.getLogger(__name__)
 
@@ -104,14 +107,16 @@ class Node:
             limits,
             clock,
             metrics,
-            next_sequence=replayed.sequence + 1,
+            next_sequence=next_sequence(groups, replayed.sequence),
             epoch=replayed.epoch + 1,
             on_fatal=on_fatal,
         )
         admission = Admission(self._catalog, self._series, self._views, self._wal, settings)
         self._limits = admission.limits
         self._ingest = Ingest(self._catalog, self._series, admission, self._wal, settings, clock, metrics)
-        self._executor = Executor(self._series, self._views, self._open_file, metrics)
+        loader = ThreadPoolExecutor(1, thread_name_prefix="load-sql")
+        self._executor = loader.submit(self._load_executor)
+        loader.shutdown(wait=False)
         self._snapshots = Snapshots(
             store, paths, self._catalog, self._series, self._views, self._wal, self._files, settings, clock, metrics
         )
@@ -140,9 +145,7 @@ class Node:
         self._schedule.close()
         self._wal.close()
         self._catalog.commit(
-            lambda state: changes.stop_node(
-                state, self.node_id, instance_id=self.instance_id, now_ns=self._clock.now_ns()
-            )
+            lambda state: changes.stop_node(state, self.node_id, instance_id=self.instance_id, now_ns=self._clock.now_ns())
         )
         if self._lock is not None:
             os.close(self._lock)
@@ -156,7 +159,7 @@ class Node:
         return self._ingest.session(database, table, schema, options, self.drop_table)
 
     def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        return self._executor.run(database, sql, params)
+        return self._executor.result().run(database, sql, params)
 
     def snapshot_now(self) -> SnapshotReport | None:
         return self._snapshots.take()
@@ -181,9 +184,7 @@ class Node:
 
     def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None:
         self._catalog.commit(
-            lambda state: changes.drop_database(
-                state, name, now_ns=self._clock.now_ns(), hard_delete_at_ns=hard_delete_at_ns
-            )
+            lambda state: changes.drop_database(state, name, now_ns=self._clock.now_ns(), hard_delete_at_ns=hard_delete_at_ns)
         )
 
     def set_retention(self, name: str, retention_ns: int | None) -> None:
@@ -191,9 +192,7 @@ class Node:
 
     def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None:
         typed = [(field, FieldType.from_api_name(kind)) for field, kind in fields.items()]
-        self._catalog.commit(
-            lambda state: changes.create_table(state, database, name, tags, typed, limits=self._limits)
-        )
+        self._catalog.commit(lambda state: changes.create_table(state, database, name, tags, typed, limits=self._limits))
 
     def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None:
         self._catalog.commit(
@@ -228,7 +227,9 @@ class Node:
         metrics = self._metrics
         metrics.gauge("flightline_buffer_bytes", "Bytes of rows that no file holds yet", lambda: self._views.unsettled_bytes)
         metrics.gauge("flightline_files", "Live Parquet files", lambda: len(self._files.files))
-        metrics.gauge("flightline_file_bytes", "Bytes of live Parquet files", lambda: sum(f.size_bytes for f in self._files.files))
+        metrics.gauge(
+            "flightline_file_bytes", "Bytes of live Parquet files", lambda: sum(f.size_bytes for f in self._files.files)
+        )
         metrics.gauge("flightline_series", "Series known in memory", lambda: self._series.series_count)
         metrics.gauge("flightline_series_bytes", "Memory of the series indexes", lambda: self._series.memory_bytes)
 
@@ -242,6 +243,12 @@ class Node:
         if damaged is not None:
             with suppress(ObjectExists):
                 self._store.put_new(f"{self.node_id}/damaged/{damaged.rpartition('/')[2]}", self._store.get(damaged))
+
+    def _load_executor(self) -> "Executor":
+        """Importing the SQL engine takes longer than everything else at start; writes need not wait for it."""
+        from engine.query.executor import Executor
+
+        return Executor(self._series, self._views, self._open_file, self._metrics, self._settings.exec_mem_pool_bytes)
 
     def _open_file(self, file: DataFile) -> Any:
         path = self._store.local_path(file.path)

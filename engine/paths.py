@@ -4,7 +4,7 @@
     {node}/wal/{first sequence:020}.wal                      write-ahead log
     {node}/snapshots/{number:020}.manifest                   one settled snapshot
     {node}/snapshots/{number:020}.index                      every live file as of that snapshot
-    {node}/dbs/{db}/{table}/{YYYY-MM-DD}/{HH-MM}/{snapshot:010}-{part:03}-{nonce}.parquet
+    {node}/dbs/{db}/{table}/{YYYY-MM-DD}/{HH-MM}-{snapshot:010}-{part:03}-{nonce}.parquet
     {catalog prefix}/catalog/log/{sequence:020}.catalog      one catalog commit
     {catalog prefix}/catalog/checkpoint                      the catalog as of some sequence
 
@@ -47,9 +47,11 @@ class NodePaths:
 
     def parquet(self, database_id: int, table_id: int, time_ns: int, snapshot: int, part: int, nonce: str) -> str:
         """`nonce` keeps a snapshot that is tried again apart from the files its first try left behind."""
-        window = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC) if _datable(time_ns) else datetime(1970, 1, 1, tzinfo=UTC)
-        place = f"{self.data_prefix}{database_id}/{table_id}/{window:%Y-%m-%d}/{window:%H-%M}"
-        return f"{place}/{snapshot:010}-{part:03}-{nonce}.parquet"
+        window = (
+            datetime.fromtimestamp(time_ns // 1_000_000_000, UTC) if _datable(time_ns) else datetime(1970, 1, 1, tzinfo=UTC)
+        )
+        name = f"{window:%H-%M}-{snapshot:010}-{part:03}-{nonce}.parquet"
+        return f"{self.data_prefix}{database_id}/{table_id}/{window:%Y-%m-%d}/{name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,17 +18,15 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pyarrow as pa
 
 from catalog.catalog import Catalog
 from catalog.state import CatalogState
-from engine.batch import Group, TableRows, series_buffer, time_buffer
-from engine.buffer.rows import HeldFile, OpenBatch, Run, TableData, TimeRange, fenced, seal, sealed, times_of
+from engine.batch import Group, TableRows, series_buffer, size_of, time_buffer
+from engine.buffer.rows import Arrange, HeldFile, OpenBatch, Run, TableData, TimeRange, as_one, fenced, seal, sealed, times_of
 from engine.files.manifest import DataFile
-
-#: open rows of a table at which they are worth sorting
-SEAL_ROWS = 262_144
 
 _NOTHING = TableData()
 
@@ -89,6 +87,12 @@ class Views:
         """Bytes of rows that are in memory and not yet in a file."""
         return self._unsettled_bytes
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of rows that are in memory and in files too."""
+        with self._lock:
+            return sum(data.held_bytes for tables in self._databases.values() for data in tables.values())
+
     # the log's thread
 
     def apply(self, group: Group) -> None:
@@ -99,7 +103,7 @@ class Views:
             for rows, batch in arrived:
                 tables = changed[rows.database_id]
                 tables[rows.table_id] = tables.get(rows.table_id, _NOTHING).with_batch(batch)
-                self._unsettled_bytes += batch.rows.nbytes
+                self._unsettled_bytes += size_of(batch.rows)
             self._databases = self._databases | changed
 
     # the settling thread
@@ -114,24 +118,30 @@ class Views:
                 if data.open or data.runs
             ]
 
-    def seal(self, database_id: int, table_id: int) -> TableData:
-        """Sort what is open now; what arrives meanwhile stays open."""
+    def seal(self, database_id: int, table_id: int, arrange: Arrange = as_one, *, whole: bool = False) -> TableData:
+        """Sort what is open now, or all that is in no file; what arrives meanwhile stays open."""
         with self._seal_locks[database_id, table_id]:
             before = self._replace(database_id, table_id, fenced)
-            sealing = seal(before, self._load)
+            sealing = seal(before, self._load, arrange, whole=whole)
             return self._replace(database_id, table_id, lambda data: sealed(data, sealing))
+
+    def fold_duplicates(self) -> None:
+        """Seal the tables whose open rows may repeat a key, so that queries need not."""
+        for database_id, table_id, data in self.unsettled():
+            if data.late is not None:
+                self.seal(database_id, table_id)
 
     def settled(self, tables: Iterable[Settled]) -> None:
         for table in tables:
             with self._seal_locks[table.database_id, table.table_id]:
-                self._replace(table.database_id, table.table_id, lambda data, table=table: data.settled(table.written, table.removed))  # type: ignore[misc]
+                self._replace(table.database_id, table.table_id, partial(_settled, table))
 
     def evict(self, budget_bytes: int) -> None:
         """Let go of rows that files hold too, oldest first, until the rest fits the budget."""
         with self._lock:
             held = sorted(
                 (
-                    (file.times.end_ns, file.rows.nbytes, database_id, table_id, file.file.path)
+                    (file.times.end_ns, size_of(file.rows), database_id, table_id, file.file.path)
                     for database_id, tables in self._databases.items()
                     for table_id, data in tables.items()
                     for file in data.files
@@ -143,7 +153,7 @@ class Views:
             if excess <= 0:
                 return
             excess -= size
-            self._replace(database_id, table_id, lambda data, path=path: _without_rows(data, path))  # type: ignore[misc]
+            self._replace(database_id, table_id, partial(_without_rows, path))
 
     def forget(self, database_id: int, table_id: int | None) -> None:
         """A table, or a whole database, exists no more."""
@@ -172,5 +182,9 @@ def _arrived(rows: TableRows) -> OpenBatch:
     return OpenBatch(rows.rows, times_of(rows.rows), late)
 
 
-def _without_rows(data: TableData, path: str) -> TableData:
+def _settled(done: Settled, data: TableData) -> TableData:
+    return data.settled(done.written, done.removed)
+
+
+def _without_rows(path: str, data: TableData) -> TableData:
     return replace(data, files=tuple(replace(held, rows=None) if held.file.path == path else held for held in data.files))

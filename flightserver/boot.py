@@ -19,15 +19,16 @@ import resource
 import select
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from types import FrameType
 
 from flightserver.children import Child, Restarts, python_command
-from flightserver.config import ServeConfig
+from flightserver.config import ServeConfig, Tls
 from flightserver.logs import set_up_logging
 from flightserver.rundir import RunDirectory, run_directory
 from flightserver.sidecar import APP, drain_s, http_command, http_environment
@@ -48,6 +49,7 @@ class Parts:
 
     engine_command: Sequence[str] = tuple(python_command("-m", "flightserver.engine_process"))
     http_app: str = APP
+    most_deaths: int = 6  # of one part within a minute
 
 
 def serve(config: ServeConfig, environment: Mapping[str, str], parts: Parts | None = None) -> int:
@@ -58,12 +60,22 @@ def serve(config: ServeConfig, environment: Mapping[str, str], parts: Parts | No
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: config.cores])
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # thousands of connections; our children inherit it
+    if config.tls is not None:
+        check_certificate(config.tls)
     with ExitStack() as stack:
         listener = stack.enter_context(listen(config.http_bind))
         if config.flight_bind is not None and config.flight_bind[1]:
             listen(config.flight_bind).close()  # only to say clearly that it is taken
         run = stack.enter_context(run_directory())
         return Supervisor(config, environment, listener, run, parts or Parts()).run()
+
+
+def check_certificate(tls: Tls) -> None:
+    """Before anything starts, because workers that cannot use it would only keep dying."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert_file, tls.key_file)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ServeError(f"--tls-cert {tls.cert_file} and --tls-key {tls.key_file} cannot be used: {error}") from None
 
 
 def listen(address: tuple[str, int]) -> socket.socket:
@@ -93,9 +105,9 @@ class Part:
     """A child that is meant to run, and when to start it if it does not."""
 
     name: str
+    restarts: Restarts
     child: Child | None = None
     start_at_s: float | None = 0.0
-    restarts: Restarts = field(default_factory=Restarts)
 
 
 class Supervisor:
@@ -107,8 +119,8 @@ class Supervisor:
         self.listener = listener
         self.run_dir = run
         self.parts = parts
-        self.engine = Part("engine")
-        self.http = Part("http")
+        self.engine = Part("engine", Restarts(parts.most_deaths))
+        self.http = Part("http", Restarts(parts.most_deaths))
         self.signals: list[int] = []
         self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.report_read = -1

@@ -30,7 +30,12 @@ def python_command(*arguments: str) -> list[str]:
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     existing = environment.get("PYTHONPATH")
-    return {**environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{existing}" if existing else str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return {
+        "OPENBLAS_NUM_THREADS": "1",  # numpy would start a thread per core, for nothing we do
+        **environment,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{existing}" if existing else str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 @dataclass(slots=True)
@@ -94,7 +99,7 @@ class Child:
 class Restarts:
     """When to start a child again that has just died."""
 
-    most: int = 6
+    most: int
     window_s: float = 60.0
     first_delay_s: float = 0.1
     longest_delay_s: float = 5.0

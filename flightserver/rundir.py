@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,11 @@ class RunDirectory:
     @property
     def handover(self) -> Path:
         return self.path / "handover"
+
+    @property
+    def counters(self) -> Path:
+        """What the HTTP workers have counted, those that are gone included."""
+        return self.path / "counters"
 
     @property
     def log_config(self) -> Path:
@@ -53,6 +59,7 @@ def run_directory(candidates: tuple[Path, ...] | None = None) -> Iterator[RunDir
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made.handover.mkdir(0o700)
+        made.counters.mkdir(0o700)
         yield made
     finally:
         shutil.rmtree(made.path, ignore_errors=True)
@@ -68,11 +75,20 @@ def _usable(place: Path) -> bool:
 def _remove_abandoned(place: Path) -> None:
     for found in place.glob(PREFIX + "*"):
         with contextlib.suppress(OSError):
-            if found.is_symlink() or found.stat().st_uid != os.getuid():
-                continue
-            lock = os.open(found / "lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its server lives
+            if not found.is_symlink() and found.stat().st_uid == os.getuid() and _is_abandoned(found):
                 shutil.rmtree(found, ignore_errors=True)
-            finally:
-                os.close(lock)
+
+
+def _is_abandoned(found: Path) -> bool:
+    """Its lock is free; or it has none, which is a moment of its making or the rest of a removal that was disturbed."""
+    try:
+        lock = os.open(found / "lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return found.stat().st_mtime < time.time() - 60
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True

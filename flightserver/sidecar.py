@@ -29,6 +29,7 @@ def http_command(config: ServeConfig, run: RunDirectory, listener_fd: int, app: 
     settings = {
         "FLIGHTLINE_ENGINE": f"grpc+unix://{run.engine_socket}",
         "FLIGHTLINE_HANDOVER_DIR": str(run.handover),
+        "FLIGHTLINE_COUNTERS_DIR": str(run.counters),
         "FLIGHTLINE_MAX_HTTP_REQUEST_BYTES": str(config.settings.max_http_request_size_bytes),
     }
     command = python_command("-m", "gunicorn", app)

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Request
 
+from httpapi.bodies import BodyReader
 from httpapi.counters import RequestCounters
 from httpapi.gateway import Gateway
 from httpapi.parameters import json_body
@@ -19,7 +20,7 @@ class Call:
     request: Request
     gateway: Gateway
     counters: RequestCounters
-    max_request_bytes: int
+    bodies: BodyReader
 
     @property
     def method(self) -> str:
@@ -42,7 +43,7 @@ class Call:
         return str(self.request.environ[REQUEST_ID_KEY])
 
     def json_body(self, *, any_content_type: bool = False) -> dict[str, Any]:
-        return json_body(self.request.environ, self.max_request_bytes, any_content_type=any_content_type)
+        return json_body(self.request.environ, self.bodies, any_content_type=any_content_type)
 
 
 View = Callable[[Call], Reply]

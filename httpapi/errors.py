@@ -1,6 +1,6 @@
 """Our errors as HTTP answers: one status per kind of error, one body shape per family of endpoints.
 
-    v3, v1   {"error": "…"}  and, where lines were refused, "data": the line (nothing stored) or the list of lines (the others stored)
+    v3, v1   {"error": "…"}, and for refused lines "data": the first one (nothing was stored) or all of them (the others were)
     v2       {"code": "…", "message": "…"}
 
 H1  Every error of the v1, v2 and v3 APIs is a JSON object; no answer shows a traceback.
@@ -9,12 +9,15 @@ H2  A mistake of the caller is a 4xx; 503 says that the same request may work la
 Held by tests/unit/httpapi/test_errors.py (H1, H2) and tests/integration/http/test_hostile_input.py (H1).
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
 from catalog.errors import InvalidRequest, LimitReached, LinesRejected, NotFound, ServiceError
 from httpapi.replies import Reply, json_reply
+
+log = logging.getLogger("httpapi")
 
 PARTIAL_WRITE = "partial write of line protocol occurred"
 FULL_REJECT = "parsing failed for write_lp endpoint"
@@ -80,6 +83,9 @@ def error_reply(family: Family, error: ServiceError, prefix: str = "") -> Reply:
     """The answer for an error that the caller may be told."""
     if isinstance(error, LinesRejected):
         return rejected_reply(family, error.details["rejected"], stored=error.details["stored"])
+    if error.kind == "internal":
+        log.error("the engine failed: %s", error.message)
+        return internal_reply(family)
     status = _STATUS_BY_KIND.get(error.kind, 500)
     headers = (("Retry-After", str(error.details.get("retry_after_s", _DEFAULT_RETRY_AFTER_S))),) if status == 503 else ()
     if family is Family.V2:

@@ -1,9 +1,8 @@
 """The only door out of the HTTP face: everything a request needs from the engine goes through here.
 
 G1  The identity of the engine is asked for until it is known, and not again: it does not change while the processes run.
-G2  A worker knows nothing about data. What a gateway remembers (the identity) is the same in every worker.
 
-Held by tests/integration/http/test_health.py (G1); G2 is held by there being nothing else in it.
+Held by tests/integration/http/test_health.py (G1).
 """
 
 import time

@@ -7,13 +7,14 @@ Held by tests/unit/httpapi/test_parameters.py (P1, P2).
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
 
 from catalog.errors import InvalidRequest
-from httpapi.bodies import Environ, read_body
+from httpapi.bodies import BodyReader, Environ
 from httpapi.errors import UnsupportedMediaType
 
 T = TypeVar("T")
@@ -59,15 +60,24 @@ def require(found: Mapping[str, Any], *names: str) -> None:
             raise InvalidRequest(f"missing field `{name}`")
 
 
-def json_body(environ: Environ, max_request_bytes: int, *, any_content_type: bool = False) -> dict[str, Any]:
+@contextmanager
+def told_as(frame: str) -> Iterator[None]:
+    """A refusal inside is told with the words that this endpoint puts around it."""
+    try:
+        yield
+    except InvalidRequest as error:
+        raise InvalidRequest(frame.format(error)) from None
+
+
+def json_body(environ: Environ, bodies: BodyReader, *, any_content_type: bool = False) -> dict[str, Any]:
     """The JSON object of a body. Queries by `curl --data` come as a form by their type, so theirs is not looked at."""
     if not any_content_type and not _is_json(environ.get("CONTENT_TYPE", "")):
         raise UnsupportedMediaType("unacceptable content-type, expected: application/json")
-    body = read_body(environ, max_request_bytes)
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"serde json error: {error}") from None
+    with bodies.read(environ) as body:
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise InvalidRequest(f"serde json error: {error}") from None
     if not isinstance(document, dict):
         raise InvalidRequest("serde json error: invalid type, expected a JSON object")
     return document

@@ -2,16 +2,17 @@
 
 P1  What a connection speaks is decided by what it sends (or by ALPN), whatever the pieces it comes in.
 P2  A thread is given to a request that has arrived, not to a connection: waiting, slow and idle clients cost no thread.
-P3  A client has REQUEST_S for a request, and the transfer of a long body or response must keep up SLOWEST_BYTES_PER_S.
+P3  A client has `request_s` for a request to arrive (of a long one, the beginning), and must take a response at a fair rate.
 P4  The loop that accepts never waits for a client: neither in a handshake nor in a close.
 P5  A stopping worker answers what it has accepted, what still stands in the queue of the socket included.
 
 Held by tests/integration/test_single_port.py (P1-P4), test_tls.py (P1) and test_serve.py (P5).
-Elsewhere: when a request has arrived (sniff.py), HTTP/2 connections (relay.py), gunicorn's flags (flightserver.sidecar).
+Elsewhere: a connection (connections.py), when a request has arrived (sniff.py), the rest of long bodies (bodies.py), HTTP/2
+(relay.py), gunicorn's flags (flightserver.sidecar).
 
-Written against gunicorn 27's gthread worker. The seams: `accept`, `enqueue_req`, `finish_request` and the three that end
-connections (`murder_keepalived`, `murder_pending`, `_cap_keepalive`) are ours; its main loop, its `handle` (one request in
-one thread, through TConn.init) and its threads are used as they are, with its own lists of connections left empty.
+Written against gunicorn 27's gthread worker. The seams: `accept`, `enqueue_req`, the thread pool and the three that end
+connections (`murder_keepalived`, `murder_pending`, `_cap_keepalive`) are ours; its main loop and its `handle` (one request in
+one thread, through TConn.init) are used as they are, with its own lists of connections left empty.
 """
 
 import contextlib
@@ -22,25 +23,25 @@ import selectors
 import socket
 import ssl
 import sys
+import threading
 import time
-from concurrent.futures import Future
-from enum import Enum, auto
+from collections.abc import Callable
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
-from gunicorn import http
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
+import httpapi.app  # noqa: F401  before the fork: what every worker needs is loaded once, and nothing of it is used yet
+from httpapi.connections import IO_TIMEOUT_S, ClientSocket, ClientTlsSocket, Connection, Phase, Waiting
 from httpapi.relay import Relay
-from httpapi.sniff import Sniffer, Verdict
+from httpapi.sniff import Verdict
 
 log = logging.getLogger("httpapi.worker")
 
-REQUEST_S = 30.0  # for a request to arrive, counted from its first byte
-HANDSHAKE_S = 10.0
-IO_TIMEOUT_S = 15.0  # without a single byte moving
-SLOWEST_BYTES_PER_S = 16 * 1024
+NEXT_REQUEST_S = 0.001  # that a thread without other work waits for the next request on the same connection
 LINGER_S = 2.0  # for a client to read a last response before its unread bytes turn into a reset
+LINGER_BYTES = 1024 * 1024  # that are read to that end
 STOP_IDLE_S = 0.3  # idle connections of a stopping worker: for a request that is on its way
 STOP_REQUEST_S = 1.0  # requests that have begun to arrive
 READ_BYTES = 64 * 1024
@@ -57,127 +58,36 @@ def refusal(status: str, message: str) -> bytes:
     ).encode()
 
 
-class _Patient:
-    """A socket whose blocking calls end: after a time without progress, and when the whole is too slow (P3).
+class Threads:
+    """Threads that take connections from one queue. gunicorn asks its pool for nothing but `shutdown`."""
 
-    gunicorn makes a socket blocking before a thread reads from it; here that means "with a time limit".
-    """
+    def __init__(self, count: int, serve: Callable[[Connection], None]) -> None:
+        self.queue: SimpleQueue[Connection] = SimpleQueue()
+        for number in range(count):
+            threading.Thread(target=self._run, args=(serve,), name=f"request-{number}", daemon=True).start()
 
-    waited_s = 0.0
-    moved_bytes = 0
+    def _run(self, serve: Callable[[Connection], None]) -> None:
+        while True:
+            serve(self.queue.get())
 
-    def start_request(self) -> None:
-        self.waited_s, self.moved_bytes = 0.0, 0
-
-    def setblocking(self, flag: bool) -> None:
-        self.settimeout(IO_TIMEOUT_S if flag else 0.0)  # type: ignore[attr-defined]  # mixed into a socket
-
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        began_s = time.monotonic()
-        try:
-            data: bytes = super().recv(size, flags)  # type: ignore[misc]
-        except TimeoutError:
-            raise ConnectionResetError(errno.ECONNRESET, "the client stopped sending") from None
-        self._count(began_s, len(data))
-        return data
-
-    def sendall(self, data: bytes, flags: int = 0) -> None:
-        view = memoryview(data).cast("B")
-        while len(view):
-            began_s = time.monotonic()
-            try:
-                sent: int = super().send(view, flags)  # type: ignore[misc]
-            except TimeoutError:
-                raise BrokenPipeError(errno.EPIPE, "the client stopped reading") from None
-            self._count(began_s, sent)
-            view = view[sent:]
-
-    def _count(self, began_s: float, count: int) -> None:
-        self.waited_s += time.monotonic() - began_s
-        self.moved_bytes += count
-        if self.waited_s > IO_TIMEOUT_S + self.moved_bytes / SLOWEST_BYTES_PER_S:
-            raise ConnectionResetError(errno.ECONNRESET, "the client is too slow")
-
-
-class ClientSocket(_Patient, socket.socket):  # type: ignore[misc]  # narrower arguments, as gunicorn calls it
-    pass
-
-
-class ClientTlsSocket(_Patient, ssl.SSLSocket):  # type: ignore[misc]  # narrower arguments, as gunicorn calls it
-    pass
-
-
-class Phase(Enum):
-    SHAKING = auto()  # TLS handshake
-    IDLE = auto()  # nothing of a request yet
-    READING = auto()  # a request is on its way in
-    BUSY = auto()  # a thread has it
-    LINGERING = auto()  # answered and closed on our side
-    GONE = auto()
-
-
-class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
-    """gunicorn's connection, fed by the loop instead of by its own reads."""
-
-    initialized: bool
-
-    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
-        super().__init__(cfg, sock, client, server)
-        self.data_ready = True
-        self.buffer = bytearray()
-        self.sniffer = Sniffer()
-        self.phase = Phase.IDLE
-
-    def init(self) -> None:
-        """Before every request, in its thread: hand the parser what has been read."""
-        self.sock.start_request()
-        if not self.initialized:
-            self.initialized = True
-            self.parser = http.get_parser(self.cfg, self.sock, self.client)
-        self.parser.unreader.unread(bytes(self.buffer))
-        self.buffer.clear()
-
-
-class Waiting:
-    """Connections in the order of their deadlines, which is the order in which they came: all get the same time."""
-
-    def __init__(self, patience_s: float) -> None:
-        self.patience_s = patience_s
-        self._deadlines: dict[Connection, float] = {}
-
-    def add(self, conn: Connection) -> None:
-        self._deadlines[conn] = time.monotonic() + self.patience_s
-
-    def remove(self, conn: Connection) -> None:
-        self._deadlines.pop(conn, None)
-
-    def expired(self, now_s: float) -> list[Connection]:
-        found = []
-        for conn, deadline_s in self._deadlines.items():
-            if deadline_s > now_s:
-                break
-            found.append(conn)
-        return found
-
-    def cap(self, deadline_s: float) -> None:
-        self._deadlines = {conn: min(old_s, deadline_s) for conn, old_s in self._deadlines.items()}
-        self.patience_s = max(0.0, deadline_s - time.monotonic())
-
-    def all(self) -> list[Connection]:
-        return list(self._deadlines)
+    def shutdown(self, wait: bool = True) -> None:
+        """They are daemons: the end of the process ends them."""
 
 
 class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     alive: bool
     worker_connections: int
+    request_s = 30.0  # for a request to arrive, counted from its first byte
+    handshake_s = 10.0
+    io_timeout_s = IO_TIMEOUT_S
 
     def init_process(self) -> None:
         soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.worker_connections = max(1, min(self.worker_connections, (soft - 200) // 2))  # a relayed one needs two
         self.waiting = {
-            Phase.SHAKING: Waiting(HANDSHAKE_S),
+            Phase.SHAKING: Waiting(self.handshake_s),
             Phase.IDLE: Waiting(self.cfg.keepalive),
-            Phase.READING: Waiting(REQUEST_S),
+            Phase.READING: Waiting(self.request_s),
             Phase.LINGERING: Waiting(LINGER_S),
         }
         self.buffered_bytes = 0
@@ -221,6 +131,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls is not None:
                 sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            sock.io_timeout_s = self.io_timeout_s  # type: ignore[attr-defined]  # one of the two above
             conn = Connection(self.cfg, sock, client, listener.getsockname())
         except OSError:
             sock.close()  # gone before it was accepted
@@ -243,7 +154,8 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
             if conn.phase is Phase.SHAKING:
                 self._shake_hands(conn)
             elif conn.phase is Phase.LINGERING:
-                if not conn.sock.recv(READ_BYTES):
+                conn.drained_bytes += READ_BYTES
+                if not conn.sock.recv(READ_BYTES) or conn.drained_bytes > LINGER_BYTES:
                     self._drop(conn)
             elif conn.phase in (Phase.IDLE, Phase.READING):
                 self._read(conn)
@@ -309,6 +221,44 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         self._enter(conn, Phase.BUSY)
         self.enqueue_req(conn)
 
+    def get_thread_pool(self) -> Threads:
+        return Threads(self.cfg.threads, self._serve)
+
+    def enqueue_req(self, conn: Connection) -> None:
+        self.tpool.queue.put(conn)
+
+    def _serve(self, conn: Connection) -> None:
+        """In a thread: a request, and those that follow at once."""
+        keep = False
+        try:
+            keep = self._handle(conn)
+            while keep and self._next_is_here(conn):
+                keep = self._handle(conn)
+        except Exception:  # the thread has to live on
+            log.exception("a request ended with an error that nobody caught")
+        finally:
+            self.method_queue.defer(self._finish, conn, keep)
+
+    def _handle(self, conn: Connection) -> bool:
+        try:
+            return bool(self.handle(conn))
+        finally:
+            with contextlib.suppress(OSError):  # what was wrong with the connection has been seen by now
+                conn.sock.end_request()
+
+    def _next_is_here(self, conn: Connection) -> bool:
+        """Who waits for an answer often asks again at once; the way through the loop would cost more than the request."""
+        if not self.alive or not self.tpool.queue.empty():
+            return False
+        conn.take_back()
+        conn.sock.settimeout(NEXT_REQUEST_S)
+        try:
+            if not conn.buffer:
+                conn.buffer += conn.sock.recv(READ_BYTES)
+        except OSError:  # nothing yet, or nothing any more: the loop will see
+            return False
+        return conn.sniffer.look(conn.buffer) is Verdict.READY
+
     def _unwatch(self, conn: Connection) -> None:
         self.poller.unregister(conn.sock)
         self.buffered_bytes -= len(conn.buffer)
@@ -321,10 +271,9 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
     def _forget_relayed(self) -> None:
         self.nr_conns -= 1
 
-    def finish_request(self, conn: Connection, fs: "Future[bool]") -> None:
-        """The thread is done with the request; gunicorn's own version would wait for the client in here."""
+    def _finish(self, conn: Connection, keep: bool) -> None:
+        """In the loop again. (gunicorn's `finish_request` would wait here until the client has closed.)"""
         try:
-            keep = not fs.cancelled() and fs.result()
             conn.sock.setblocking(False)
             self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_ready, conn))
             if keep:
@@ -336,8 +285,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
             self._drop(conn)
 
     def _await_next(self, conn: Connection) -> None:
-        conn.sniffer.restart()
-        conn.buffer += conn.parser.unreader.take_buffered()  # a client that did not wait for the response
+        conn.take_back()
         self.buffered_bytes += len(conn.buffer)
         self._enter(conn, Phase.IDLE)
         if (not conn.buffer or self._judge(conn)) and self.tls is not None:
@@ -397,8 +345,9 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
 
     def _cap_keepalive(self, deadline: float) -> None:
         now_s = time.monotonic()
-        for phase, patience_s in ((Phase.IDLE, STOP_IDLE_S), (Phase.SHAKING, STOP_REQUEST_S), (Phase.READING, STOP_REQUEST_S)):
-            self.waiting[phase].cap(min(deadline, now_s + patience_s))
+        for phase, waiting in self.waiting.items():
+            patience_s = STOP_REQUEST_S if phase in (Phase.READING, Phase.SHAKING) else STOP_IDLE_S
+            waiting.cap(min(deadline, now_s + patience_s))
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, 0.05))

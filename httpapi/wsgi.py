@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 
 from flightserver.client import EngineClient
-from httpapi.app import create_app
+from httpapi.app import HttpSettings, create_app
 from httpapi.gateway import Gateway
 
 app = create_app(
-    Gateway(
-        EngineClient(os.environ["FLIGHTLINE_ENGINE"], handover_dir=Path(os.environ["FLIGHTLINE_HANDOVER_DIR"])),
+    Gateway(EngineClient(os.environ["FLIGHTLINE_ENGINE"], handover_dir=Path(os.environ["FLIGHTLINE_HANDOVER_DIR"]))),
+    HttpSettings(
+        counters_dir=Path(os.environ["FLIGHTLINE_COUNTERS_DIR"]),
         max_request_bytes=int(os.environ["FLIGHTLINE_MAX_HTTP_REQUEST_BYTES"]),
-    )
+    ),
 )

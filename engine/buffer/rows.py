@@ -12,6 +12,7 @@ B5  Values are replaced, never changed: a reader keeps what it holds.
 Held by tests/unit/engine/test_table_rows.py (B3-B5), tests/property/test_rows_model.py.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -19,9 +20,9 @@ from itertools import count
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.batch import concatenated
+from engine.batch import concatenated, size_of
 from engine.files.manifest import DataFile
-from engine.merge import FIRST_FIELD, merged
+from engine.merge import FIRST_FIELD, merged_parts
 
 _numbers = count(1)
 
@@ -88,11 +89,11 @@ class TableData:
 
     @property
     def unsettled_bytes(self) -> int:
-        return int(sum(batch.rows.nbytes for batch in self.open) + sum(run.rows.nbytes for run in self.runs))
+        return sum(size_of(batch.rows) for batch in self.open) + sum(size_of(run.rows) for run in self.runs)
 
     @property
     def held_bytes(self) -> int:
-        return sum(held.rows.nbytes for held in self.files if held.rows is not None)
+        return sum(size_of(held.rows) for held in self.files if held.rows is not None)
 
     @property
     def late(self) -> TimeRange | None:
@@ -140,7 +141,16 @@ class Sealing:
     batches: int
     taken_runs: frozenset[int]
     taken_files: frozenset[str]
-    run: Run | None
+    runs: tuple[Run, ...]
+
+
+#: puts rows together that came in this order: batches that share no key, each sorted and with each key once
+Arrange = Callable[[Sequence[pa.RecordBatch]], Sequence[pa.RecordBatch]]
+
+
+def as_one(parts: Sequence[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
+    """One run, by series number and time."""
+    return merged_parts(parts, fields_of(parts))
 
 
 def fenced(data: TableData) -> TableData:
@@ -148,29 +158,49 @@ def fenced(data: TableData) -> TableData:
     return replace(data, fenced=len(data.open))
 
 
-def seal(data: TableData, load: Callable[[DataFile], pa.RecordBatch]) -> Sealing:
-    """Sort what is open into a run, together with every run and file that its late rows may repeat (B3)."""
-    if not data.open:
-        return Sealing(0, frozenset(), frozenset(), None)
+def seal(
+    data: TableData, load: Callable[[DataFile], pa.RecordBatch], arrange: Arrange = as_one, *, whole: bool = False
+) -> Sealing:
+    """Sort what is open into runs, together with every run and file that its late rows may repeat (B3).
+
+    `whole`: together with all runs, so that nothing is left beside the result.
+    """
     late = data.late
-    runs = [run for run in data.runs if late is not None and run.times.overlaps(late)]
-    files = [held for held in data.files if late is not None and held.times.overlaps(late)]
+    runs = [run for run in data.runs if whole or (late is not None and run.times.overlaps(late))]
+    if not data.open and len(runs) < 2:
+        return Sealing(0, frozenset(), frozenset(), ())
+    files = _files_met(data.files, data.open, late)
     older = [held.rows if held.rows is not None else load(held.file) for held in files]
-    parts = [*older, *(run.rows for run in runs), *(batch.rows for batch in data.open)]
-    rows = merged(parts, fields_of(parts))
+    arranged = arrange([*older, *(run.rows for run in runs), *(batch.rows for batch in data.open)])
     absorbed = frozenset(run.number for run in runs).union(*(run.absorbed for run in runs))
     taken_files = frozenset(held.file.path for held in files)
-    run = Run(rows, times_of(rows), absorbed, taken_files.union(*(run.replaces for run in runs)))
-    return Sealing(len(data.open), frozenset(run.number for run in runs), taken_files, run)
+    replaces = taken_files.union(*(run.replaces for run in runs))
+    made = tuple(Run(rows, times_of(rows), absorbed, replaces) for rows in arranged)
+    return Sealing(len(data.open), frozenset(run.number for run in runs), taken_files, made)
+
+
+def _files_met(files: Sequence[HeldFile], open_batches: Sequence[OpenBatch], late: TimeRange | None) -> list[HeldFile]:
+    """The files within whose times a row of a late batch lies."""
+    near = [] if late is None else [held for held in files if held.times.overlaps(late)]
+    if not near:
+        return []
+    times = pa.chunked_array([batch.rows.column(1).view(pa.int64()) for batch in open_batches if batch.late is not None])
+    ordered = memoryview(times.combine_chunks().sort().buffers()[1]).cast("B").cast("q")
+    return [held for held in near if _any_between(ordered, held.times)]
+
+
+def _any_between(ordered_ns: memoryview, times: TimeRange) -> bool:
+    at = bisect_left(ordered_ns, times.start_ns)
+    return at < len(ordered_ns) and ordered_ns[at] <= times.end_ns
 
 
 def sealed(data: TableData, sealing: Sealing) -> TableData:
     """The table after a seal; batches that arrived meanwhile stay open."""
-    if sealing.run is None:
+    if not sealing.runs:
         return data
     return TableData(
         open=data.open[sealing.batches :],
-        runs=(*(run for run in data.runs if run.number not in sealing.taken_runs), sealing.run),
+        runs=(*(run for run in data.runs if run.number not in sealing.taken_runs), *sealing.runs),
         files=tuple(held for held in data.files if held.file.path not in sealing.taken_files),
     )
 

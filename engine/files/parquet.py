@@ -125,8 +125,10 @@ def open_rows(source: Source, columns: Sequence[str] | None = None, *, name: str
     """The rows of a file with their Arrow types restored; of `columns` those that the file has, in the file's order.
     Raises Damaged; a path where no file is stays FileNotFoundError."""
     with pq.ParquetFile(pa.BufferReader(_sealed(source, name))) as file:
-        known = file.schema_arrow.names
-        return file.read(columns=known if columns is None else [column for column in known if column in set(columns)])
+        if columns is None:
+            return file.read()
+        wanted = [column for column in file.schema_arrow.names if column in set(columns)]
+        return file.read(columns=wanted).select(wanted)  # Arrow takes "a" for a prefix of "a.b" and reads both
 
 
 # ---- what a file says about itself

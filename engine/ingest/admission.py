@@ -69,9 +69,7 @@ class Admission:
         """The homes of tables, made or widened where needed; `series` and its `drops` are what the rows were read with."""
         state = self._catalog.state()
         if any(table.known_id is None or table.tags or table.fields for table in wanted):
-            state = self._catalog.commit(
-                lambda now: plan_schema_changes(now, database_name, wanted, limits=self.limits)
-            )
+            state = self._catalog.commit(lambda now: plan_schema_changes(now, database_name, wanted, limits=self.limits))
             series = self._learned(state, database_name, wanted)
         elif series.drops != drops:
             raise SchemaMoved(["a table was dropped"])

@@ -63,7 +63,9 @@ class Ingest:
             series, drops, parsed = self._parse(request, now_ns)
             rejected = _rejected(parsed)
             if rejected and not request.accept_partial:
-                raise LinesRejected("parsing failed for write_lp endpoint", rejected=rejected_details(rejected[:1]), stored=False)
+                raise LinesRejected(
+                    "parsing failed for write_lp endpoint", rejected=rejected_details(rejected[:1]), stored=False
+                )
             if parsed.rows == 0:
                 return self._nothing_written(request, rejected)
             try:
@@ -145,5 +147,6 @@ def _rejected(parsed: Parsed) -> tuple[RejectedLine, ...]:
 def rejected_details(lines: Sequence[RejectedLine]) -> list[dict[str, str | int]]:
     """The lines as clients are told of them."""
     return [
-        {"error_message": line.error_message, "line_number": line.line_number, "original_line": line.original_line} for line in lines
+        {"error_message": line.error_message, "line_number": line.line_number, "original_line": line.original_line}
+        for line in lines
     ]

@@ -19,6 +19,7 @@ Elsewhere: when a snapshot is due (schedule.py), what a file looks like (files/p
 import logging
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,14 +32,14 @@ from catalog.errors import Damaged
 from catalog.schema import Table
 from engine._native import SeriesIndex
 from engine.batch import series_buffer
-from engine.buffer.rows import HeldFile, Run, TableData, fields_of
+from engine.buffer.rows import HeldFile, Run, TableData, TimeRange, fields_of, times_of
 from engine.buffer.series import SeriesRegistry
 from engine.clock import Clock
 from engine.files.index import FileIndex
 from engine.files.manifest import DataFile, Manifest
 from engine.files.parquet import FileDescription, encode, verify
 from engine.hydrate import hydrated, series_rank
-from engine.merge import merged, sorted_by_rank
+from engine.merge import merged_parts, sorted_by_rank
 from engine.metrics import Metrics
 from engine.paths import NodePaths
 from engine.settings import Settings
@@ -115,7 +116,9 @@ class Snapshots:
 
     def _store_tables(self, number: int, tables: Sequence[tuple[int, int, TableData]]) -> list[Settled]:
         with ThreadPoolExecutor(self._settings.snapshot_concurrency, thread_name_prefix="settle") as pool:
-            return [done for done in pool.map(lambda each: self._store_table(number, each[0], each[1]), tables) if done is not None]
+            return [
+                done for done in pool.map(lambda each: self._store_table(number, each[0], each[1]), tables) if done is not None
+            ]
 
     def _store_table(self, number: int, database_id: int, table_id: int) -> Settled | None:
         database = self._catalog.state().find_database_by_id(database_id)
@@ -123,25 +126,19 @@ class Snapshots:
         if database is None or table is None:
             self._views.forget(database_id, table_id)
             return None
-        runs = self._views.seal(database_id, table_id).runs
         index = self._series.index(database, table)
+        runs = self._views.seal(database_id, table_id, lambda parts: self._arranged(index, parts), whole=True).runs
+        rank = series_rank(index, [series_buffer(run.rows) for run in runs])
         written: list[tuple[Sequence[Run], HeldFile]] = []
-        for part, rows in enumerate(self._parts(index, runs)):
-            written.append((runs, self._store_file(number, database_id, table, index, part, rows)))
+        for run in runs:
+            for rows in cut([sorted_by_rank(run.rows, rank)], self._settings.gen1_duration_ns):
+                written.append(([run], self._store_file(number, database_id, table, index, len(written), rows[0])))
         return Settled(database_id, table_id, written, frozenset().union(*(run.replaces for run in runs)))
 
-    def _parts(self, index: SeriesIndex, runs: Sequence[Run]) -> Iterator[pa.RecordBatch]:
-        """The rows of the runs, sorted as files are, cut into what goes into one file each."""
-        rank = series_rank(index, [series_buffer(run.rows) for run in runs])
-        batches = [run.rows for run in runs]
-        rows = sorted_by_rank(batches[0], rank) if len(batches) == 1 else merged(batches, fields_of(batches), rank)
-        spans = list(file_spans(rows.column(1), self._settings.gen1_duration_ns))
-        if len(spans) == 1:
-            yield rows
-            return
-        times = rows.column(1).cast(pa.int64())
-        for start_ns, end_ns in spans:
-            yield rows.filter(pc.and_(pc.greater_equal(times, start_ns), pc.less(times, end_ns)))
+    def _arranged(self, index: SeriesIndex, parts: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
+        """One run for each file to be, in the order of files: what is sealed here need not be sorted again."""
+        rank, fields = series_rank(index, [series_buffer(part) for part in parts]), fields_of(parts)
+        return [rows for span in cut(parts, self._settings.gen1_duration_ns) for rows in merged_parts(span, fields, rank)]
 
     def _store_file(
         self, number: int, database_id: int, table: Table, index: SeriesIndex, part: int, rows: pa.RecordBatch
@@ -185,22 +182,52 @@ class Snapshots:
             return len(leftovers)
 
 
-def file_spans(times: pa.Array, gen1_duration_ns: int) -> Iterator[tuple[int, int]]:
-    """Spans [start, end) of whole gen1 windows, none longer than a day or fuller than FILE_ROWS unless one window is."""
-    ends = pc.min_max(times.cast(pa.int64()))
-    first, last = ends["min"].as_py() // gen1_duration_ns, ends["max"].as_py() // gen1_duration_ns
-    if last * gen1_duration_ns // _DAY_NS == first * gen1_duration_ns // _DAY_NS and len(times) <= FILE_ROWS:
-        yield first * gen1_duration_ns, (last + 1) * gen1_duration_ns
-        return
-    windows = pc.value_counts(pc.divide(pc.subtract(times.cast(pa.int64()), first * gen1_duration_ns), gen1_duration_ns))
-    counts = sorted(zip(windows.field("values").to_pylist(), windows.field("counts").to_pylist(), strict=True))
-    start, rows = None, 0
-    for offset, count in counts:
-        window = first + offset
-        day = window * gen1_duration_ns // _DAY_NS
-        if start is not None and (rows + count > FILE_ROWS or start * gen1_duration_ns // _DAY_NS != day):
-            yield start * gen1_duration_ns, window * gen1_duration_ns
-            start, rows = None, 0
-        start, rows = window if start is None else start, rows + count
-    if start is not None:
-        yield start * gen1_duration_ns, (last + 1) * gen1_duration_ns
+def cut(parts: Sequence[pa.RecordBatch], gen1_duration_ns: int) -> Iterator[list[pa.RecordBatch]]:
+    """The rows of each file to be: of whole gen1 windows, within a day, no more than FILE_ROWS unless one window has more."""
+    ranges = [times_of(part) for part in parts]
+    ends = file_ends(parts, ranges, gen1_duration_ns)
+    start_ns = min(times.start_ns for times in ranges)
+    for end_ns in ends:
+        rows = [
+            part if start_ns <= times.start_ns and times.end_ns < end_ns else _between(part, start_ns, end_ns)
+            for part, times in zip(parts, ranges, strict=True)
+            if times.start_ns < end_ns and start_ns <= times.end_ns
+        ]
+        yield [part for part in rows if part.num_rows]
+        start_ns = end_ns
+
+
+def file_ends(parts: Sequence[pa.RecordBatch], ranges: Sequence[TimeRange], gen1_duration_ns: int) -> list[int]:
+    """Where each file ends (the time after it)."""
+    first = min(times.start_ns for times in ranges) // gen1_duration_ns
+    last = max(times.end_ns for times in ranges) // gen1_duration_ns
+    windows_a_day = _DAY_NS // gen1_duration_ns
+    if first // windows_a_day == last // windows_a_day and sum(part.num_rows for part in parts) <= FILE_ROWS:
+        return [(last + 1) * gen1_duration_ns]
+    ends: list[int] = []
+    rows, day = 0, first // windows_a_day
+    for window, count in sorted(_rows_by_window(parts, ranges, gen1_duration_ns).items()):
+        if rows and (rows + count > FILE_ROWS or window // windows_a_day != day):
+            ends.append(window * gen1_duration_ns)
+            rows = 0
+        rows, day = rows + count, window // windows_a_day
+    return [*ends, (last + 1) * gen1_duration_ns]
+
+
+def _rows_by_window(parts: Sequence[pa.RecordBatch], ranges: Sequence[TimeRange], gen1_duration_ns: int) -> Counter[int]:
+    found: Counter[int] = Counter()
+    for part, times in zip(parts, ranges, strict=True):
+        first = times.start_ns // gen1_duration_ns
+        if times.end_ns // gen1_duration_ns == first:
+            found[first] += part.num_rows
+            continue
+        offsets = pc.divide(pc.subtract(part.column(1).view(pa.int64()), first * gen1_duration_ns), gen1_duration_ns)
+        counts = pc.value_counts(offsets)
+        for offset, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
+            found[first + offset] += count
+    return found
+
+
+def _between(rows: pa.RecordBatch, start_ns: int, end_ns: int) -> pa.RecordBatch:
+    times = rows.column(1).view(pa.int64())
+    return rows.filter(pc.and_(pc.greater_equal(times, start_ns), pc.less(times, end_ns)))

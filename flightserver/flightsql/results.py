@@ -26,13 +26,18 @@ def plain_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Itera
 
 
 def plain_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    columns = [
-        column if column.type == wanted.type else column.cast(wanted.type)
-        for column, wanted in zip(batch.columns, schema, strict=True)
-    ]
+    columns = [_plain_column(column, wanted.type) for column, wanted in zip(batch.columns, schema, strict=True)]
     if not columns:
         return batch.replace_schema_metadata(schema.metadata)
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _plain_column(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if column.type == kind:
+        return column
+    if pa.types.is_dictionary(column.type):
+        return column.dictionary.cast(kind).take(column.indices)
+    return column.cast(kind)
 
 
 def cut(batch: pa.RecordBatch, bytes_max: int = BATCH_BYTES_MAX) -> Iterator[pa.RecordBatch]:

@@ -9,7 +9,6 @@ Elsewhere: writes (handlers.writes), prepared statements (handlers.prepared), th
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +17,7 @@ from catalog.errors import InvalidRequest, UnsupportedFeature
 from engine.requests import NodeLike
 from flightserver import wire
 from flightserver.handlers.call import Call
+from flightserver.version import version
 
 Handler = Callable[[Call, pa.Buffer], Iterable[bytes]]
 
@@ -78,7 +78,7 @@ def node_actions(node: NodeLike) -> list[Action]:
                     "cluster_uuid": node.cluster_uuid,
                     "node_id": node.node_id,
                     "instance_id": node.instance_id,
-                    "version": product_version(),
+                    "version": version(),
                 }
             )
         ]
@@ -92,8 +92,16 @@ def node_actions(node: NodeLike) -> list[Action]:
 
     def drop_database(arguments: _Arguments) -> Mapping[str, object]:
         name = arguments.take("name", (str,))
+        hard_delete_at_ns = arguments.take("hard_delete_at_ns", (int,), needed=False)
         arguments.done()
-        node.drop_database(name)
+        node.drop_database(name, hard_delete_at_ns)
+        return {}
+
+    def set_retention(arguments: _Arguments) -> Mapping[str, object]:
+        name = arguments.take("name", (str,))
+        retention_ns = arguments.take("retention_ns", (int,), needed=False)
+        arguments.done()
+        node.set_retention(name, retention_ns)
         return {}
 
     def list_databases(arguments: _Arguments) -> Mapping[str, object]:
@@ -111,8 +119,9 @@ def node_actions(node: NodeLike) -> list[Action]:
 
     def drop_table(arguments: _Arguments) -> Mapping[str, object]:
         database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
+        hard_delete_at_ns = arguments.take("hard_delete_at_ns", (int,), needed=False)
         arguments.done()
-        node.drop_table(database, name)
+        node.drop_table(database, name, hard_delete_at_ns)
         return {}
 
     return [
@@ -120,10 +129,11 @@ def node_actions(node: NodeLike) -> list[Action]:
         Action(wire.METRICS, "counters in Prometheus' text format", metrics),
         Action(wire.IDENTITY, "cluster, node, instance and version", identity),
         _admin("create_database", "name, retention_ns", create_database),
-        _admin("drop_database", "name", drop_database),
+        _admin("drop_database", "name, hard_delete_at_ns", drop_database),
+        _admin("set_retention", "name, retention_ns", set_retention),
         _admin("list_databases", "show_deleted", list_databases),
         _admin("create_table", "database, name, tags, fields", create_table),
-        _admin("drop_table", "database, name", drop_table),
+        _admin("drop_table", "database, name, hard_delete_at_ns", drop_table),
     ]
 
 
@@ -132,10 +142,3 @@ def _admin(verb: str, arguments: str, act: Callable[[_Arguments], Mapping[str, o
         return [wire.encode_json(act(_Arguments(body)))]
 
     return Action(wire.ADMIN + verb, f"JSON in, JSON out: {arguments}", run)
-
-
-def product_version() -> str:
-    try:
-        return version("flightline")
-    except PackageNotFoundError:
-        return "0"

@@ -41,4 +41,6 @@ class Puts:
     ) -> None:
         if isinstance(command, sql.CommandStatementIngest):
             return self._ingests.ingest(call, command, reader, writer)
+        if isinstance(command, sql.CommandPreparedStatementQuery):
+            raise UnsupportedFeature("parameters of prepared statements are not supported by this version")
         raise UnsupportedFeature(f"{type(command).__name__} is not supported by DoPut")

@@ -6,29 +6,30 @@
 
 W1  A door only translates: what a line means, and whether it is taken, is decided in the engine.
 W2  Nothing is sent to the engine before the whole body has arrived.
-W3  A parameter that an endpoint knows appears at most once and has a value that the endpoint knows; other parameters are ignored.
+W3  A parameter that an endpoint knows appears at most once and has a value that the endpoint knows; others are ignored.
 
-These are called by httpapi.app without Flask between (figures there). A client sends the same query string with every request, so what it
-means is remembered.
+These are called by httpapi.app without Flask between (figures there). A client sends the same query string with every
+request, so what it means is remembered.
 
 Held by tests/unit/httpapi/test_write_parameters.py (W3) and tests/integration/http/test_write.py (W1, W2).
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from catalog.errors import InvalidRequest, ServiceError
 from catalog.names import check_database_name, check_namespace_name, with_retention_policy
-from httpapi.bodies import Environ, read_body
+from flightserver.wire import WriteReportDict
+from httpapi.bodies import BodyReader, Environ
 from httpapi.errors import Family, rejected_reply, write_error_reply
 from httpapi.gateway import Gateway
-from httpapi.parameters import boolean, one_of, query_parameters, require
+from httpapi.parameters import boolean, one_of, query_parameters, require, told_as
 from httpapi.replies import NO_CONTENT, Reply
 
 _REMEMBERED_QUERY_STRINGS = 1024
+_REMEMBERED_CHARACTERS = 512  # a longer one is no client's habit
 
 _PRECISIONS = {
     "second": "second",
@@ -58,40 +59,50 @@ class Target:
     no_sync: bool = False
 
 
-def write(environ: Environ, gateway: Gateway, max_request_bytes: int) -> Reply:
+def write(environ: Environ, gateway: Gateway, bodies: BodyReader) -> Reply:
     """Take one body to the engine and turn its report into the answer that this door's clients expect."""
     target = parse_target(environ["PATH_INFO"], environ["QUERY_STRING"])
-    body = read_body(environ, max_request_bytes)
-    try:
-        if not body:
-            raise InvalidRequest("incoming write was empty")
-        report = gateway.write_lp(
-            db=target.db,
-            body=body,
-            precision=target.precision,
-            accept_partial=target.accept_partial,
-            no_sync=target.no_sync,
-            door=target.door.value,
-            authorization=environ.get("HTTP_AUTHORIZATION"),
-        )
-    except ServiceError as error:
-        return write_error_reply(target.door, error)
+    with bodies.read(environ) as body:
+        try:
+            report = _stored(target, body, gateway, environ.get("HTTP_AUTHORIZATION"))
+        except ServiceError as error:
+            return write_error_reply(target.door, error)
     if report["rejected"]:
         return rejected_reply(target.door, report["rejected"], stored=True)
     return NO_CONTENT
 
 
-@lru_cache(_REMEMBERED_QUERY_STRINGS)
+def _stored(target: Target, body: memoryview, gateway: Gateway, authorization: str | None) -> WriteReportDict:
+    if not body:
+        raise InvalidRequest("incoming write was empty")
+    return gateway.write_lp(
+        db=target.db,
+        body=body,
+        precision=target.precision,
+        accept_partial=target.accept_partial,
+        no_sync=target.no_sync,
+        door=target.door.value,
+        authorization=authorization,
+    )
+
+
 def parse_target(path: str, query_string: str) -> Target:
+    return (_remembered_target if len(query_string) <= _REMEMBERED_CHARACTERS else _target)(path, query_string)
+
+
+def _target(path: str, query_string: str) -> Target:
     """Older documentation prints `db=mydb,precision=ns`. No database name has a comma, so it is read as an ampersand there."""
     return WRITE_PATHS[path](_COMMA_FOR_AMPERSAND.sub(r"\1&", query_string))
+
+
+_remembered_target = lru_cache(_REMEMBERED_QUERY_STRINGS)(_target)
 
 
 def _target_v3(query_string: str) -> Target:
     if not query_string:
         raise InvalidRequest("missing query parameter 'db'")
     found = {"precision": "auto", "accept_partial": "true", "no_sync": "false"}
-    with _told_as("serde error: {}"):
+    with told_as("serde error: {}"):
         for name, value in query_parameters(query_string, ("db", *found)):
             found[name] = value
             if name == "precision":
@@ -112,7 +123,7 @@ def _target_v3(query_string: str) -> Target:
 def _target_v2(query_string: str) -> Target:
     if not query_string:
         raise InvalidRequest("no org/bucket destination provided")
-    with _told_as("failed to deserialize org/bucket/precision in request: {}"):
+    with told_as("failed to deserialize org/bucket/precision in request: {}"):
         found = _found(query_string, ("bucket", "precision"), {"db": "bucket"})
         require(found, "bucket")
         precision = _old_precision(found)
@@ -127,7 +138,7 @@ def _target_v2(query_string: str) -> Target:
 def _target_v1(query_string: str) -> Target:
     if not query_string:
         raise InvalidRequest("no db destination provided")
-    with _told_as("failed to deserialize db/rp/precision in request: {}"):
+    with told_as("failed to deserialize db/rp/precision in request: {}"):
         found = _found(query_string, ("db", "rp", "precision"), {})
         require(found, "db")
         precision = _old_precision(found)
@@ -148,11 +159,3 @@ def _old_precision(found: Mapping[str, str]) -> str:
     """What v1 and v2 clients mean; some of them send the parameter empty, and one writes µ (as one of two characters)."""
     word = found.get("precision", "").replace("\u00b5", "u").replace("\u03bc", "u") or "ns"
     return _PRECISIONS[one_of(word, _PRECISIONS)]
-
-
-@contextmanager
-def _told_as(frame: str) -> Iterator[None]:
-    try:
-        yield
-    except InvalidRequest as error:
-        raise InvalidRequest(frame.format(error)) from None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from .scenarios import SCENARIOS, SOAK, SOAK_ROWS, Figures
+from .scenarios import SCENARIOS, Figures
 from .targets import version
 
 Runs = Mapping[str, Sequence[Figures]]
@@ -44,10 +44,11 @@ RESTART = (Column("restart s", lambda f: f.restart_s, 2), Column("lost rows", la
 WHOLE = (RATE, *COSTS, *LATENCY, MEMORY, START, NOISE)
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "disk": (RATE, COSTS[0], *SETTLED, MEMORY, *RESTART, NOISE),
-    "replay": (RATE, *RESTART, Column("replayed rows/s", lambda f: replay_rate(f), 0), NOISE),
-    SOAK: (RATE, *COSTS, MEMORY),
+    "replay": (RATE, START, *RESTART, Column("replayed rows/s", lambda f: replay_rate(f), 0), NOISE),
+    "soak": (Column("rows", lambda f: f.rows, 0), RATE, *COSTS, MEMORY, NOISE),
 }
 ABOUT = {"one-line-idle": "p50 ms", "thousand": "p99 ms", "disk": "B/row", "replay": "restart s"}
+BAD = ("WRONG", "LOST", "FAILED")
 US, PEER, LIMIT = "flightline", "victoriametrics", "nothing"
 
 
@@ -70,23 +71,13 @@ def head(targets: Sequence[str]) -> str:
 
 def table(name: str, data: str, runs: Runs, plain: Runs | None = None) -> str:
     """`plain`: the scenario `http` on the same data, for what is measured against it."""
-    title = (
-        SCENARIOS[name].title
-        if name in SCENARIOS
-        else f"{SOAK_ROWS // 10**6} million rows over both data sets, restarts between"
-    )
     columns = COLUMNS.get(name, WHOLE)
     rows = [["", *(column.title for column in columns), "rows asked back"]]
     rows += [[target, *(cell(column, name, found) for column in columns), verdict(found)] for target, found in runs.items()]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            text.ljust(width) if place == 0 else text.rjust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    heading = f"\n## {name}{f', data set {data}' if data else ''}: {title}"
+    aligned = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
+    lines = ["  ".join(row) for row in aligned]
+    heading = f"\n## {name}{f', data set {data}' if data else ''}: {SCENARIOS[name].title}"
     return "\n".join([heading, *lines, *details(name, runs), *ratios(runs), *goals(name, runs, plain or {})])
 
 
@@ -101,7 +92,7 @@ def cell(column: Column, name: str, found: Sequence[Figures]) -> str:
 
 
 def verdict(found: Sequence[Figures]) -> str:
-    bad = [one.checked for one in found if one.checked.startswith(("WRONG", "FAILED"))]
+    bad = [one.checked for one in found if one.checked.startswith(BAD)]
     return bad[0] if bad else found[0].checked if found else "-"
 
 
@@ -116,9 +107,12 @@ def details(name: str, runs: Runs) -> list[str]:
             lines.append(
                 f"{target}: outcomes {', '.join(f'{key} {count:,}' for one in found for key, count in one.outcomes.items())}"
             )
+        errors = [one.first_error for one in found if one.first_error]
+        if errors:
+            lines.append(f"{target}: first error {errors[0]}")
         if name == "thousand" and found[0].rss_over_time_mb:
             lines.append(f"{target}: RSS MB after each quarter {spelled(found[0].rss_over_time_mb)}")
-        if name == SOAK and found[0].rates_over_time:
+        if name == "soak" and found[0].rates_over_time:
             lines.append(f"{target}: rows/s in each round {spelled(found[0].rates_over_time)}")
             lines.append(f"{target}: peak RSS MB in each round {spelled(found[0].rss_over_time_mb)}")
     return lines
@@ -170,7 +164,10 @@ def quotient(one: float | None, other: float | None) -> float | None:
 
 
 def replay_rate(found: Figures) -> float | None:
-    return found.rows / found.restart_s if found.restart_s else None
+    """Rows by the time that the restart took longer than the start on an empty directory; needs many rows and quiet."""
+    if found.restart_s is None or found.start_s is None or found.restart_s - found.start_s < 0.05:
+        return None
+    return found.rows / (found.restart_s - found.start_s)
 
 
 def silent(found: Figures) -> float | None:
@@ -222,9 +219,9 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     ),
     "replay": (
         Goal("no acknowledged row lost", ours(lambda f: f.lost_rows), lambda rows: rows == 0, "rows"),
-        Goal("2 million rows/s, start of the process included", ours(replay_rate), lambda rate: rate >= 2e6, "rows/s"),
+        Goal("2 million rows/s, beyond what an empty start takes", ours(replay_rate), lambda rate: rate >= 2e6, "rows/s"),
     ),
-    SOAK: (Goal("no slow-down beyond 10 %", ours(slowdown), lambda percent: percent <= 10, "%"),),
+    "soak": (Goal("no slow-down beyond 10 %", ours(slowdown), lambda percent: percent <= 10, "%"),),
 }
 
 

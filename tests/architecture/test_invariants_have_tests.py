@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[2]
 TAG = re.compile(r"^([A-Z]\d+)  \S", re.MULTILINE)
 HELD = re.compile(r"^Held by (.*?)(?:\n\n|\nElsewhere|\Z)", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"tests/[\w/.]+")
-SOURCES = sorted(path for package in ("catalog", "engine", "flightserver", "httpapi") for path in (ROOT / package).rglob("*.py"))
+SOURCES = sorted(
+    path for package in ("catalog", "engine", "flightserver", "httpapi") for path in (ROOT / package).rglob("*.py")
+)
 
 
 def header(path: Path) -> str:
@@ -25,7 +27,9 @@ def cited(text: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if TAG.search(header(path))], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if TAG.search(header(path))], ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_each_stated_invariant_is_cited_where_the_header_says(path: Path) -> None:
     text = header(path)
     held = HELD.search(text)

@@ -17,7 +17,15 @@ LAYERS = [
     ["engine.ingest", "engine.persist", "engine.query"],
     ["engine.view"],
     ["engine.wal", "engine.buffer", "engine.files", "engine.catalog_log", "engine.hydrate"],
-    ["engine.storage", "engine.lineprotocol", "engine.batch", "engine.merge", "engine.paths", "engine.requests", "engine._native"],
+    [
+        "engine.storage",
+        "engine.lineprotocol",
+        "engine.batch",
+        "engine.merge",
+        "engine.paths",
+        "engine.requests",
+        "engine._native",
+    ],
     ["engine.clock", "engine.settings", "engine.metrics"],
     ["catalog"],
 ]
@@ -52,7 +60,10 @@ def imports(path: Path) -> list[str]:
 
 
 SOURCES = sorted(
-    path for package in ("catalog", "engine", "flightserver", "httpapi") for path in (ROOT / package).rglob("*.py") if "proto" not in path.parts
+    path
+    for package in ("catalog", "engine", "flightserver", "httpapi")
+    for path in (ROOT / package).rglob("*.py")
+    if "proto" not in path.parts
 )
 
 

@@ -4,6 +4,7 @@ with that change done or not done. Then it starts again and everything acknowled
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ class Outcome:
         self.acknowledged[host, time] = value
         self.attempted[host, time] = {value}
 
-    def check(self, rows: list[dict[str, object]]) -> None:
+    def check(self, rows: list[dict[str, Any]]) -> None:
         seen = [(row["host"], row["ns"]) for row in rows]
         assert len(seen) == len(set(seen)), "a key occurs twice"
         for row in rows:
@@ -58,7 +59,7 @@ def story(node: Node, outcome: Outcome) -> None:
     outcome.write(node, "b", 2, 22.0)
 
 
-def rows_of(store: ObjectStore) -> list[dict[str, object]]:
+def rows_of(store: ObjectStore) -> list[dict[str, Any]]:
     node = open_node(store)
     try:
         if node._catalog.state().find_database("db") is None:

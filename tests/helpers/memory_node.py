@@ -1,7 +1,7 @@
 """A node in a few lines: Arrow tables in a dict, SQL by DataFusion. What it answers, it really computes."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import datafusion
@@ -85,12 +85,17 @@ class MemoryNode:
     fail_with: Exception | None = None
     fail_write_with: Exception | None = None
     before_wait: Callable[[], None] = lambda: None
+    before_lines: Callable[[WriteRequest], None] = lambda request: None
     closed_sessions: int = 0
+    closed_results: int = 0
     requests: list[WriteRequest] = field(default_factory=list)
+    removals: dict[str, int | None] = field(default_factory=dict)
+    retention_ns: dict[str, int | None] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def write_lp(self, request: WriteRequest) -> WriteReport:
         self._fail()
+        self.before_lines(request)
         with self.lock:
             self.requests.append(request)
             text = bytes(request.body).decode()
@@ -137,23 +142,36 @@ class MemoryNode:
             schema = frame.schema()
         except Exception as error:
             raise InvalidRequest(f"Error while planning query: {str(error).removeprefix('DataFusion error: ')}") from None
-        return QueryResult(schema, _run(frame))
+        batches = _run(frame)
+        return QueryResult(schema, batches, lambda: self._close(batches))
+
+    def _close(self, batches: Generator[pa.RecordBatch, None, None]) -> None:
+        batches.close()
+        self.closed_results += 1
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]:
-        return [DatabaseListing(name) for name in sorted(self.databases)]
+        self._fail()
+        return [DatabaseListing(name, self.retention_ns.get(name)) for name in sorted(self.databases)]
 
     def list_tables(self, database: str) -> Sequence[TableListing]:
         tables = self._database(database)
         return [TableListing("iox", name, "BASE TABLE", tables[name].rows.schema) for name in sorted(tables)]
 
     def create_database(self, name: str, retention_ns: int | None = None) -> None:
+        self._fail()
         if name in self.databases:
             raise Conflict(f"attempted to create a resource that already exists: {name}")
         self.databases[name] = {}
+        self.retention_ns[name] = retention_ns
 
-    def drop_database(self, name: str) -> None:
+    def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None:
         self._database(name)
         del self.databases[name]
+        self.removals[name] = hard_delete_at_ns
+
+    def set_retention(self, name: str, retention_ns: int | None) -> None:
+        self._database(name)
+        self.retention_ns[name] = retention_ns
 
     def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None:
         kinds = {"float64": pa.float64(), "int64": pa.int64(), "utf8": pa.string(), "bool": pa.bool_(), "uint64": pa.uint64()}
@@ -162,9 +180,10 @@ class MemoryNode:
             tuple(tags), pa.schema([*columns, pa.field("time", pa.timestamp("ns"), False)]).empty_table()
         )
 
-    def drop_table(self, database: str, name: str) -> None:
+    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None:
         if self._database(database).pop(name, None) is None:
             raise TableNotFound(database, name)
+        self.removals[f"{database}.{name}"] = hard_delete_at_ns
 
     def health(self) -> dict[str, object]:
         return {"status": "ok"}
@@ -197,7 +216,8 @@ class MemoryNode:
         context = datafusion.SessionContext(options)
         with self.lock:
             for name, table in self._database(database).items():
-                context.register_record_batches(name, [table.rows.to_batches()])
+                batches = table.rows.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.rows.schema)]
+                context.register_record_batches(name, [batches])
         return context
 
 
@@ -221,7 +241,7 @@ def _known(table: MemoryTable | None, name: str) -> Table | None:
     return Table.create(0, name, table.tags, fields)
 
 
-def _run(frame: datafusion.DataFrame) -> Iterator[pa.RecordBatch]:
+def _run(frame: datafusion.DataFrame) -> Generator[pa.RecordBatch, None, None]:
     try:
         for batch in frame.execute_stream():
             yield batch.to_pyarrow()

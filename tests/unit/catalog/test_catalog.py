@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from catalog.catalog import CHECKPOINT_INTERVAL, Catalog
-from catalog.changes import create_database, create_table, drop_database
+from catalog.changes import create_database, create_table, drop_database, set_retention
 from catalog.codec import Batch, decode_batch, encode_batch
 from catalog.errors import AlreadyExists, Damaged, ServiceError, Unavailable
 from catalog.growth import SchemaMoved, WantedTable, plan_schema_changes
@@ -222,6 +222,18 @@ def test_a_wish_is_not_refused_by_a_state_that_others_have_left_behind() -> None
 
     assert [database.name for database in state.databases] == ["_internal", "db-19700101T000000"]
     assert [database.name for database in theirs.state().databases] == ["_internal", "db-19700101T000000", "db"]
+
+
+def test_the_last_of_two_settings_stands_although_its_writer_had_not_heard_of_the_first() -> None:
+    """C3."""
+    log = MemoryLog()
+    opened(log).commit(creating("db"))
+    ours, theirs = opened(log), opened(log)
+    theirs.commit(lambda state: set_retention(state, "db", 5))
+
+    ours.commit(lambda state: set_retention(state, "db", None))
+
+    assert theirs.refresh().database("db").retention_ns is None
 
 
 # ---- unknown outcomes ----

@@ -66,6 +66,21 @@ def test_only_the_columns_asked_for_are_read_and_those_the_file_lacks_are_left_o
     assert open_rows(encode(EVERY_TYPE, CPU), ["time", "host", "not there"]).column_names == ["host", "time"]
 
 
+def test_column_names_may_hold_anything() -> None:
+    """P1: dots, which mean nesting to Parquet, and whatever else line protocol lets through."""
+    tags, fields = ["a", "a.b", "größe", "x\0y"], [".", "a.b.c", "a\nb", "a`b\"c'", "series", "日本", "\x7f"]
+    rows = table(
+        **{name: tag([name, None]) for name in tags}, **{name: pa.array([1, 2]) for name in fields}, time=times([1, 2])
+    )
+
+    data = encode(rows, FileDescription("m", tuple(tags)))
+
+    assert plain(open_rows(data)) == plain(rows)
+    assert [column.name for column in verify(data).columns] == rows.column_names
+    for name in rows.column_names:
+        assert plain(open_rows(data, [name])) == {name: plain(rows)[name]}
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -7,7 +7,7 @@ from flightserver.children import Restarts
 
 def test_restarts_grow_rarer_and_then_stop() -> None:
     """K3."""
-    restarts = Restarts(most=6, window_s=60.0)
+    restarts = Restarts(most=6)
 
     delays = [restarts.delay_s(float(second)) for second in range(7)]
 
@@ -19,6 +19,6 @@ def test_restarts_grow_rarer_and_then_stop() -> None:
 
 def test_a_death_now_and_then_is_forgiven() -> None:
     """K3."""
-    restarts = Restarts(most=2, window_s=60.0)
+    restarts = Restarts(most=2)
 
     assert all(restarts.delay_s(hour * 3600.0) == restarts.first_delay_s for hour in range(20))

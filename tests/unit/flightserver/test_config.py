@@ -157,7 +157,7 @@ def test_half_an_address_is_refused(written: str) -> None:
 
 def test_gen1_durations_are_three() -> None:
     assert resolved(gen1_duration="5m").settings.gen1_duration_ns == 300 * 10**9
-    with pytest.raises(UsageError, match="invalid gen1 duration 7m. Must be one of 1m, 5m, 10m"):
+    with pytest.raises(UsageError, match=r"invalid gen1 duration 7m\. Must be one of 1m, 5m, 10m"):
         resolved(gen1_duration="7m")
 
 
@@ -183,7 +183,7 @@ def test_what_this_version_lacks_stops_the_start_with_a_sentence(flag: str, valu
 
 def test_the_sentence_names_the_variable_where_that_was_used() -> None:
     """F2."""
-    with pytest.raises(ConfigError, match="^INFLUXDB3_PLUGIN_DIR is not supported"):
+    with pytest.raises(ConfigError, match=r"^INFLUXDB3_PLUGIN_DIR is not supported"):
         resolved({"INFLUXDB3_PLUGIN_DIR": "/plugins"})
 
 
@@ -273,9 +273,9 @@ def test_tls_takes_a_pair_of_readable_files(tmp_path: Path) -> None:
 
     assert tls is not None
     assert (tls.cert_file, tls.key_file, tls.minimum_version) == (str(cert), str(key), "tls-1.3")
-    with pytest.raises(ConfigError, match="^tls requires both a cert and a key file to be passed in to work$"):
+    with pytest.raises(ConfigError, match=r"^tls requires both a cert and a key file to be passed in to work$"):
         resolved(tls_cert=str(cert))
-    with pytest.raises(ConfigError, match="--tls-key /nowhere/key.pem cannot be read: No such file or directory"):
+    with pytest.raises(ConfigError, match=r"--tls-key /nowhere/key\.pem cannot be read: No such file or directory"):
         resolved(tls_cert=str(cert), tls_key="/nowhere/key.pem")
 
 

@@ -20,6 +20,11 @@ def machine() -> Machine:
     return this_machine()
 
 
+@pytest.fixture(scope="module")
+def all_help() -> str:
+    return help_text(everything=True, width=120)
+
+
 @every_option
 def test_an_option_does_something_or_says_why_not(option: Option) -> None:
     """O1."""
@@ -48,12 +53,10 @@ def test_a_variable_is_named_after_its_flag_unless_the_cloud_named_it_first(opti
 
 
 @every_option
-def test_all_help_shows_the_option_its_variables_and_its_older_spellings(option: Option) -> None:
-    shown = help_text(everything=True, width=120)
-
-    assert f" {option.flag}" in shown
+def test_all_help_shows_the_option_its_variables_and_its_older_spellings(option: Option, all_help: str) -> None:
+    assert f" {option.flag}" in all_help
     for name in (*option.env_names, *option.unprefixed, *option.also):
-        assert name in shown
+        assert name in all_help
 
 
 @every_option

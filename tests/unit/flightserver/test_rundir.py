@@ -1,5 +1,6 @@
 """The run directory (R1, R2)."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -27,13 +28,16 @@ def test_one_that_was_left_behind_is_removed_and_one_in_use_is_not(tmp_path: Pat
     abandoned.mkdir()
     (abandoned / "lock").touch()
     (abandoned / "big").write_bytes(b"x")
-    (tmp_path / (PREFIX + "foreign")).mkdir()
+    (tmp_path / (PREFIX + "being-made")).mkdir()
+    remains = tmp_path / (PREFIX + "remains")
+    remains.mkdir()
+    os.utime(remains, (0, 0))
 
     with run_directory((tmp_path,)) as first, run_directory((tmp_path,)) as second:
         assert first.path.is_dir()
         assert second.path.is_dir()
 
-    assert [path.name for path in tmp_path.iterdir()] == [PREFIX + "foreign"]
+    assert [path.name for path in tmp_path.iterdir()] == [PREFIX + "being-made"]
 
 
 def test_a_place_that_cannot_be_used_is_passed_over(tmp_path: Path) -> None:

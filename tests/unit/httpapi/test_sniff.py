@@ -1,5 +1,7 @@
 """First bytes of a connection (N1-N3)."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +44,7 @@ def test_the_verdict_does_not_depend_on_the_pieces(whole: bytes, cuts: list[int]
     """N1."""
     edges = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
 
-    pieces = [whole[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    pieces = [whole[start:end] for start, end in itertools.pairwise(edges)]
 
     assert look_at(*pieces) is look_at(whole)
 

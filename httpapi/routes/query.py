@@ -1,0 +1,159 @@
+"""SQL goes in, rows come out, in the format that was asked for.
+
+    GET, POST /api/v3/query_sql        db, q, format, params; GET in the query string, POST as a JSON object
+    GET, POST /api/v3/query_influxql   answered with a sentence that says what this version lacks
+    GET, POST /query
+
+Q1  What can be refused is refused before the first byte of an answer: the first batch is waited for. An error after that cuts
+    the answer short without its closing chunk, so that no client takes it for whole.
+Q2  `format` decides; without it `Accept` does. An Accept header that no format satisfies is refused even then.
+Q3  The work behind a result ends with the connection that asked for it.
+
+Held by tests/integration/http/test_query.py (Q1-Q3).
+Elsewhere: how values are spelled (httpapi.formats).
+"""
+
+import errno
+import logging
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound, ServiceError, UnsupportedFeature
+from flightserver.client import ResultStream
+from httpapi.calls import Call, Routes
+from httpapi.formats import FORMAT_NAMES, Format, named_format
+from httpapi.parameters import one_of, query_parameters, require, told_as
+from httpapi.replies import Reply
+
+log = logging.getLogger("httpapi")
+
+_FORMAT_BY_ACCEPT = {
+    "": "json",
+    "*/*": "json",
+    "application/json": "json",
+    "text/csv": "csv",
+    "text/plain": "pretty",
+    "application/vnd.apache.parquet": "parquet",
+}
+_NO_INFLUXQL = "InfluxQL is not part of this version yet"
+
+
+def query_sql(call: Call) -> Reply:
+    accepted = _accepted_format(call.accept)
+    asked = _from_query_string(call) if call.method == "GET" else _from_body(call)
+    params = _params(asked.get("params"))
+    try:
+        result = call.gateway.query_sql(db=asked["db"], q=asked["q"], params=params, authorization=call.authorization)
+        return _streamed(result, named_format(asked.get("format") or accepted))
+    except DatabaseNotFound as error:
+        raise NotFound(f"query error: {error}") from None
+
+
+def query_influxql(call: Call) -> Reply:
+    raise UnsupportedFeature(_NO_INFLUXQL, hint="use SQL: /api/v3/query_sql")
+
+
+def accepted_or_named(name: str | None, accept: str) -> Format:
+    """For other endpoints whose answers are rows (Q2)."""
+    return named_format(name or _accepted_format(accept))
+
+
+def rows_reply(table: pa.Table, wanted: Format) -> Reply:
+    return Reply(200, b"".join(wanted.encode(table.schema, table.to_batches())), wanted.content_type)
+
+
+def _from_query_string(call: Call) -> dict[str, Any]:
+    if not call.query_string:
+        raise InvalidRequest("missing query parameters 'db' and 'q'")
+    with told_as("serde error: {}"):
+        asked: dict[str, Any] = dict(query_parameters(call.query_string, ("db", "q", "format", "params")))
+        require(asked, "db", "q")
+        if "format" in asked:
+            one_of(asked["format"], FORMAT_NAMES)
+        if "params" in asked:
+            asked["params"] = _json(asked["params"])
+    return asked
+
+
+def _from_body(call: Call) -> dict[str, Any]:
+    asked = call.json_body(any_content_type=True)
+    with told_as("serde json error: {}"):
+        require(asked, "db", "q")
+        if asked.get("format") is None:
+            asked.pop("format", None)
+        for name in asked.keys() & {"db", "q", "format"}:
+            if not isinstance(asked[name], str):
+                raise InvalidRequest(f"invalid type for `{name}`, expected a string")
+        if "format" in asked:
+            one_of(asked["format"], FORMAT_NAMES)
+    return asked
+
+
+def _json(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"params: {error}") from None
+
+
+def _params(params: Any) -> Mapping[str, Any]:
+    if params is None:
+        return {}
+    if not isinstance(params, dict):
+        raise InvalidRequest("params must be a JSON object of names and values")
+    expected = "are not supported as query parameters. Expected null, boolean, number, or string"
+    for value in params.values():
+        if isinstance(value, list):
+            raise InvalidRequest(f"JSON arrays {expected}.")
+        if isinstance(value, dict):
+            raise InvalidRequest(f"JSON objects {expected}")
+    return params
+
+
+def _accepted_format(accept: str) -> str:
+    found = _FORMAT_BY_ACCEPT.get(accept.strip())
+    if found is not None:
+        return found
+    if "text/html" in accept or "*/*" in accept:
+        return "json"
+    raise InvalidRequest(f"invalid mime type ({accept})")
+
+
+def _streamed(result: ResultStream, wanted: Format) -> Reply:
+    batches = iter(result)
+    try:
+        first = next(batches, None)
+    except BaseException:
+        result.close()
+        raise
+    rest = batches if first is None else chain([first], batches)
+    return Reply(200, _Body(result, wanted.encode(result.schema, rest)), wanted.content_type)
+
+
+class _Body:
+    """The answer on its way, and the end of the work behind it however it ends."""
+
+    def __init__(self, result: ResultStream, chunks: Iterator[bytes]) -> None:
+        self._result = result
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._chunks
+        except ServiceError as error:
+            log.warning("a query failed after its answer had begun: %s", error)
+            raise BrokenPipeError(errno.EPIPE, "the answer is cut short") from None  # the server closes the connection (Q1)
+
+    def close(self) -> None:
+        self._result.close()
+
+
+ROUTES: Routes = (
+    ("/api/v3/query_sql", ["GET", "POST"], query_sql),
+    ("/api/v3/query_influxql", ["GET", "POST"], query_influxql),
+    ("/query", ["GET", "POST"], query_influxql),
+)

@@ -1,0 +1,72 @@
+"""The registry of actions and the arguments of administration."""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from catalog.errors import InvalidRequest, UnsupportedFeature
+from flightserver import wire
+from flightserver.handlers.actions import Actions, node_actions
+from flightserver.handlers.call import Call
+from tests.helpers.memory_node import MemoryNode
+
+
+@pytest.fixture
+def node() -> MemoryNode:
+    return MemoryNode()
+
+
+def admin(node: MemoryNode, verb: str, payload: Any) -> Any:
+    (answer,) = Actions(node_actions(node)).run(Call(), wire.ADMIN + verb, pa.py_buffer(json.dumps(payload).encode()))
+    return json.loads(answer)
+
+
+def answers(actions: Actions, name: str) -> bool:
+    try:
+        actions.run(Call(), name, pa.py_buffer(b""))
+    except UnsupportedFeature:
+        return False
+    except InvalidRequest:
+        return True
+    return True
+
+
+def test_what_is_listed_is_what_is_answered(node: MemoryNode) -> None:
+    """A1."""
+    actions = Actions(node_actions(node))
+
+    for name, description in actions.names():
+        assert description
+        assert answers(actions, name)
+    with pytest.raises(UnsupportedFeature, match="unknown action: other"):
+        actions.run(Call(), "other", pa.py_buffer(b""))
+
+
+def test_databases_and_tables_come_and_go(node: MemoryNode) -> None:
+    assert admin(node, "create_database", {"name": "db", "retention_ns": None}) == {}
+    assert admin(node, "create_table", {"database": "db", "name": "t", "tags": ["a"], "fields": {"v": "int64"}}) == {}
+    assert admin(node, "list_databases", {}) == {"databases": [{"name": "db", "retention_ns": None, "deleted": False}]}
+    assert node.databases["db"]["t"].rows.schema.names == ["a", "v", "time"]
+    assert admin(node, "drop_table", {"database": "db", "name": "t"}) == {}
+    assert admin(node, "drop_database", {"name": "db"}) == {}
+    assert node.databases == {}
+
+
+@pytest.mark.parametrize(
+    ("verb", "payload", "expected"),
+    [
+        ("create_database", {}, "argument 'name' must be str"),
+        ("create_database", {"name": 1}, "argument 'name' must be str"),
+        ("create_database", {"name": "x", "colour": "red"}, "unknown argument: colour"),
+        ("create_database", {"name": "x", "retention_ns": True}, "argument 'retention_ns' must be int"),
+        ("create_table", {"database": "db", "name": "t", "tags": "a", "fields": {}}, "argument 'tags' must be list"),
+        ("list_databases", {"show_deleted": "yes"}, "argument 'show_deleted' must be bool"),
+        ("drop_table", [], "not a JSON object"),
+    ],
+)
+def test_a_wrong_argument_is_named(node: MemoryNode, verb: str, payload: Any, expected: str) -> None:
+    """A2."""
+    with pytest.raises(InvalidRequest, match=expected):
+        admin(node, verb, payload)
