@@ -4,7 +4,7 @@
     {node}/wal/{first sequence:020}.wal                      write-ahead log
     {node}/snapshots/{number:020}.manifest                   one settled snapshot
     {node}/snapshots/{number:020}.index                      every live file as of that snapshot
-    {node}/dbs/{db}/{table}/{YYYY-MM-DD}/{HH-MM}/{snapshot:010}-{part:03}-{nonce}.parquet
+    {node}/dbs/{db}/{table}/{YYYY-MM-DD}/{HH-MM}-{snapshot:010}-{part:03}-{nonce}.parquet
     {catalog prefix}/catalog/log/{sequence:020}.catalog      one catalog commit
     {catalog prefix}/catalog/checkpoint                      the catalog as of some sequence
 
@@ -50,8 +50,8 @@ class NodePaths:
         window = (
             datetime.fromtimestamp(time_ns // 1_000_000_000, UTC) if _datable(time_ns) else datetime(1970, 1, 1, tzinfo=UTC)
         )
-        place = f"{self.data_prefix}{database_id}/{table_id}/{window:%Y-%m-%d}/{window:%H-%M}"
-        return f"{place}/{snapshot:010}-{part:03}-{nonce}.parquet"
+        name = f"{window:%H-%M}-{snapshot:010}-{part:03}-{nonce}.parquet"
+        return f"{self.data_prefix}{database_id}/{table_id}/{window:%Y-%m-%d}/{name}"
 
 
 @dataclass(frozen=True, slots=True)

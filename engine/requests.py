@@ -3,7 +3,7 @@
 R1  A body is borrowed: it may be changed as soon as the call that was given it has returned, so nothing may point into it.
 R2  A report counts rows that are stored (or accepted, with no_sync); what was refused is listed line by line.
 
-Held by tests/integration/flight/test_engine_client.py (R1), tests/unit/engine/test_ingest.py (R2).
+Held by tests/integration/flight/test_real_node.py (R1, R2).
 Elsewhere: how a write is carried out (engine.ingest), how it travels (flightserver.wire).
 """
 

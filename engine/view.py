@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from catalog.catalog import Catalog
 from catalog.state import CatalogState
-from engine.batch import Group, TableRows, series_buffer, time_buffer
+from engine.batch import Group, TableRows, series_buffer, size_of, time_buffer
 from engine.buffer.rows import Arrange, HeldFile, OpenBatch, Run, TableData, TimeRange, as_one, fenced, seal, sealed, times_of
 from engine.files.manifest import DataFile
 
@@ -100,7 +100,7 @@ class Views:
             for rows, batch in arrived:
                 tables = changed[rows.database_id]
                 tables[rows.table_id] = tables.get(rows.table_id, _NOTHING).with_batch(batch)
-                self._unsettled_bytes += batch.rows.nbytes
+                self._unsettled_bytes += size_of(batch.rows)
             self._databases = self._databases | changed
 
     # the settling thread
@@ -132,7 +132,7 @@ class Views:
         with self._lock:
             held = sorted(
                 (
-                    (file.times.end_ns, file.rows.nbytes, database_id, table_id, file.file.path)
+                    (file.times.end_ns, size_of(file.rows), database_id, table_id, file.file.path)
                     for database_id, tables in self._databases.items()
                     for table_id, data in tables.items()
                     for file in data.files

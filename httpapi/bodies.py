@@ -230,7 +230,7 @@ def _open_source(environ: Environ, patience: Callable[[int], float]) -> _Source:
 
 
 class _PatientSocket:
-    """A socket whose reads end with TimeoutError once `patience(bytes received)`, a point in monotonic time, has passed (B3)."""
+    """A socket whose reads end with TimeoutError after `patience(bytes received)`, a point in monotonic time (B3)."""
 
     def __init__(self, sock: socket.socket, patience: Callable[[int], float]) -> None:
         self._sock = sock

@@ -19,7 +19,7 @@ from itertools import count
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.batch import concatenated
+from engine.batch import concatenated, size_of
 from engine.files.manifest import DataFile
 from engine.merge import FIRST_FIELD, merged_parts
 
@@ -88,11 +88,11 @@ class TableData:
 
     @property
     def unsettled_bytes(self) -> int:
-        return int(sum(batch.rows.nbytes for batch in self.open) + sum(run.rows.nbytes for run in self.runs))
+        return sum(size_of(batch.rows) for batch in self.open) + sum(size_of(run.rows) for run in self.runs)
 
     @property
     def held_bytes(self) -> int:
-        return sum(held.rows.nbytes for held in self.files if held.rows is not None)
+        return sum(size_of(held.rows) for held in self.files if held.rows is not None)
 
     @property
     def late(self) -> TimeRange | None:

@@ -55,6 +55,7 @@ class TextArena {
         return piece;
     }
     std::string_view keep(std::string_view text) {
+        if (text.empty()) return {};
         char* piece = take(text.size());
         std::memcpy(piece, text.data(), text.size());
         return {piece, text.size()};

@@ -120,7 +120,7 @@ struct Column {
     char* text_room(size_t size) {
         const auto used = static_cast<size_t>(text_size());
         if (used + size > static_cast<size_t>(TEXT_LIMIT)) return nullptr;
-        if (used + size > text.size()) text.grow(used + size < 32 ? 64 : (used + size) * 2);
+        if (used + size > text.size() || !text) text.grow(used + size < 32 ? 64 : (used + size) * 2);
         return text.data() + used;
     }
     void put_text(int64_t row, size_t size) {

@@ -93,8 +93,8 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         self._database = database
 
     @property
-    def table_names(self) -> set[str]:
-        return {table.name for table in self._database.tables}
+    def table_names(self) -> list[str]:  # the bindings look for a property, and for a sequence
+        return sorted(table.name for table in self._database.tables)
 
     def table(self, name: str) -> PlanTable | None:
         dataset = self._executor.dataset(self._view, self._database, name)

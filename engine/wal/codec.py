@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from isal.isal_zlib import crc32
 
-from engine.batch import SERIES, TableRows, int32_array, series_buffer, tag_column
+from engine.batch import SERIES, TableRows, int32_array, series_buffer
 
 MAGIC = b"FLWALG01"
 HEADER = struct.Struct("<8sQQIII")
@@ -123,10 +123,11 @@ def _tables(payload: memoryview) -> Iterator[StoredTable]:
 
 def _definitions(table: TableRows, epoch: int) -> pa.Buffer | bytes:
     """Those series of the rows that this epoch has not seen, with their tags; nothing when there is none."""
-    series = int32_array(table.index.define(series_buffer(table.rows), epoch))
-    if len(series) == 0:
+    numbers = table.index.define(series_buffer(table.rows), epoch)
+    if numbers.nbytes == 0:
         return b""
-    columns = [series, *(tag_column(table.index, tag, series).dictionary_decode() for tag in range(len(table.tags)))]
+    series = int32_array(numbers)
+    columns = [series, *(pa.array(table.index.values(tag, numbers)) for tag in range(len(table.tags)))]
     fields = [SERIES, *(pa.field(str(tag), pa.utf8()) for tag in range(len(table.tags)))]
     return _stream(pa.record_batch(columns, schema=pa.schema(fields)))
 

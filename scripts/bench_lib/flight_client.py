@@ -110,7 +110,8 @@ class DoPutStream:
         self.writer.close()
 
     def read_answer(self, under_way: deque[tuple[int, float]]) -> None:
-        if self.reader.read() is None:
+        answer = self.reader.read()
+        if answer is None or b'"error"' in answer.to_pybytes():
             self.writer.close()  # raises what the server said
             raise EOFError("the server ended the stream before it had acknowledged every batch")
         self.load.acknowledged(*under_way.popleft())
