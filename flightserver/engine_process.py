@@ -24,7 +24,9 @@ from typing import Any
 from catalog.errors import ServiceError
 from engine.clock import SystemClock
 from engine.node import Node
+from engine.storage.base import ObjectStore
 from engine.storage.open import StoreOptions, open_store
+from engine.storage.probe import check_store
 from flightserver.config import settings_from
 from flightserver.logs import LogOptions, set_up_logging
 from flightserver.server import EngineServer
@@ -36,6 +38,7 @@ log = logging.getLogger("flightserver.engine_process")
 class Running:
     """An open node and the servers in front of it."""
 
+    store: ObjectStore
     node: Node
     servers: tuple[EngineServer, ...]
     report: Mapping[str, str]
@@ -47,24 +50,34 @@ class Running:
             thread.start()
         for thread in closing:
             thread.join(drain_s)
+        giving_up = threading.Timer(drain_s, self.store.close)
+        giving_up.daemon = True
+        giving_up.start()  # a store that does not answer must not hold up the end
         self.node.close()
+        self.store.close()
 
 
 def open_engine(orders: Mapping[str, Any]) -> Running:
-    store = open_store(_store_options(orders["store"]))
-    node = Node.open(settings_from(orders["settings"]), store, SystemClock(), _end)
+    options = _store_options(orders["store"])
+    settings = settings_from(orders["settings"])
+    store = open_store(options)
+    store = check_store(store, settings.node_id, allow_unconditional_writes=options.allow_unconditional_writes)
+    node = Node.open(settings, store, SystemClock(), _end)
     inner = EngineServer(node, location=f"grpc+unix://{orders['socket']}", handover_dir=orders["handover_dir"])
     os.chmod(orders["socket"], 0o600)
     if orders["flight_bind"] is None:
-        return Running(node, (inner,), {"store": store.url})
+        return Running(store, node, (inner,), {"store": store.url})
     outer = _open_outer(node, orders)
-    return Running(node, (inner, outer), {"store": store.url, "flight": f"{orders['flight_bind'][0]}:{outer.port}"})
+    return Running(store, node, (inner, outer), {"store": store.url, "flight": f"{orders['flight_bind'][0]}:{outer.port}"})
 
 
 def _store_options(given: Mapping[str, Any]) -> StoreOptions:
     """Paths travel as text."""
-    paths = ("data_dir", "aws_credentials_file", "google_service_account", "tls_ca")
-    return StoreOptions(**{name: Path(value) if name in paths else value for name, value in given.items()})
+    options: dict[str, Any] = dict(given)
+    for name in ("data_dir", "aws_credentials_file", "google_service_account", "tls_ca"):
+        if name in options:
+            options[name] = Path(options[name])
+    return StoreOptions(**options)
 
 
 def _open_outer(node: Node, orders: Mapping[str, Any]) -> EngineServer:

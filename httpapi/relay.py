@@ -236,6 +236,7 @@ class Relay(threading.Thread):
 
     def _connect(self) -> socket.socket | None:
         engine = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        engine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         try:
             engine.connect(self.engine_path)
         except OSError as error:

@@ -1,10 +1,10 @@
 #include "lines.h"
 
 #include <algorithm>
-#include <charconv>
 #include <stdexcept>
 
 #include "lines_grammar.h"
+#include "lines_values.h"
 
 namespace flightline {
 
@@ -60,10 +60,10 @@ constexpr char RESERVED_TIME[] = "time";
 constexpr char RESERVED_ORDER[] = "__chunk_order";
 constexpr size_t ORIGINAL_LIMIT = 1024;
 
-// How far the fast reader may look ahead of a field without asking: a name and a number. Lines that reach closer to the end of the
-// body go through the grammar.
-constexpr ptrdiff_t AHEAD = 96;
+// How far the fast reader may look ahead without asking: at a field a name and a value, behind it a timestamp and the line's end.
+// Lines that reach closer to the end of the body go through the grammar.
 constexpr size_t NAME_AHEAD = 32;
+constexpr ptrdiff_t AHEAD = NAME_AHEAD + VALUE_AHEAD;
 constexpr ptrdiff_t STAMP_AHEAD = 32;
 
 // A part of a table may spend this many bytes on cells per byte of its lines, and all of a body's tables together some more.
@@ -230,11 +230,16 @@ class Parser {
     const char* prefix_end(const char* p, const char*& measurement_end, bool& escaped) const;
     bool find_series(const char* p, Place& place, const char*& fields);
     bool resolve(BodyTable& table, const LineParts& parts, Place& place);
-    const char* read_row(Place& place, const char* p, int64_t& time);
+    const char* fast_line(const char* p);
+    bool guessed(const char* p) const;
+    const char* read_row(BodyTable& table, const char* p, int64_t& time);
+    const char* read_time(const char* p, int64_t& time) const;
     Column* expect(BodyTable& table, size_t nth, const char*& p);
     const char* undo(BodyTable& table, size_t count, Column* last);
-    void commit(Place& place, int64_t time, size_t bytes);
-    void follow(const Place& place, bool guessed);
+    void settle_place(Place& place);
+    void add_row(BodyTable& table, int32_t series, int64_t time, size_t bytes);
+    void follow(BodyTable& table, Alias* here, uint32_t handle);
+    void guess_after(BodyTable& table, Alias* here);
 
     const char* check_line(const char* p);
     bool apply(LineParts& parts, const char* line, size_t bytes, std::string& error);
@@ -527,105 +532,6 @@ inline bool matches(const Expected& expected, const char* p) {
 #endif
 }
 
-// The first quote or backslash in [p, end), or `end`; `high` tells of bytes that are not ASCII.
-inline const char* string_stop(const char* p, const char* end, bool& high) {
-#if defined(__SSE2__)
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
-    while (end - p >= 16) {
-        const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-        const int stops = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(block, quote), _mm_cmpeq_epi8(block, backslash)));
-        const int highs = _mm_movemask_epi8(block);
-        if (stops != 0) {
-            const int at = __builtin_ctz(static_cast<unsigned>(stops));
-            high = high || (highs & ((1 << at) - 1)) != 0;
-            return p + at;
-        }
-        high = high || highs != 0;
-        p += 16;
-    }
-#endif
-    for (; p < end && *p != '"' && *p != '\\'; ++p) high = high || (*p & 0x80) != 0;
-    return p;
-}
-
-// A string value at `p` (behind its quote) into the column; returns the place behind the closing quote, or null.
-const char* put_string(Column& column, int64_t row, const char* p, const char* end) {
-    bool high = false;
-    const char* stop = string_stop(p, end, high);
-    if (stop == end) return nullptr;
-    if (FL_LIKELY(*stop == '"')) {
-        const auto size = static_cast<size_t>(stop - p);
-        if (size > NAME_LIMIT || (high && !is_utf8(p, size))) return nullptr;
-        char* room = column.text_room(size);
-        if (room == nullptr) return nullptr;
-        std::memcpy(room, p, size);
-        column.put_text(row, size);
-        return stop + 1;
-    }
-    size_t size = 0;
-    for (;;) {
-        const auto piece = static_cast<size_t>(stop - p);
-        if (size + piece + 2 > NAME_LIMIT) return nullptr;
-        char* room = column.text_room(size + piece + 2);
-        if (room == nullptr) return nullptr;
-        std::memcpy(room + size, p, piece);
-        size += piece;
-        if (*stop == '"') {
-            if (high && !is_utf8(room, size)) return nullptr;
-            column.put_text(row, size);
-            return stop + 1;
-        }
-        if (stop + 1 == end) return nullptr;
-        const bool resolved = stop[1] == '"' || stop[1] == '\\';
-        room[size++] = resolved ? stop[1] : '\\';
-        p = stop + (resolved ? 2 : 1);
-        stop = string_stop(p, end, high);
-        if (stop == end) return nullptr;
-    }
-}
-
-// A float at `p`, which AHEAD allows to be read freely; returns where it ends, or null when it needs the exact way.
-inline const char* short_float(const char* p, double& value) {
-    static constexpr double POWERS[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19};
-    const bool negative = *p == '-';
-    p += negative;
-    uint64_t whole;
-    const unsigned before = read_digits(p, whole);
-    if (before == 0 || before > 15) return nullptr;
-    p += before;
-    double magnitude = static_cast<double>(whole);
-    if (*p == '.') {
-        uint64_t fraction;
-        const unsigned after = read_digits(p + 1, fraction);
-        if (after == 0 || before + after > 19) return nullptr;
-        const uint64_t all = whole * powers_of_ten[after] + fraction;
-        if (all > (uint64_t{1} << 53)) return nullptr;
-        p += 1 + after;
-        magnitude = static_cast<double>(all) / POWERS[after];  // both exact, so the quotient is correctly rounded
-    }
-    if (*p == 'e' || *p == 'E') return nullptr;
-    value = negative ? -magnitude : magnitude;
-    return p;
-}
-
-const char* float_end(const char* p, const char* end) {
-    while (p < end && (is_digit(*p) || *p == '.' || *p == '-' || *p == '+' || *p == 'e' || *p == 'E')) ++p;
-    return p;
-}
-
-// A float the exact way, or null when it is none that stands alone.
-const char* long_float(const char* p, const char* end, double& value) {
-    const char* stop = float_end(p, end);
-    const char* digits = p < stop && *p == '-' ? p + 1 : p;
-    if (digits == stop || !is_digit(*digits)) return nullptr;
-    const auto result = std::from_chars(p, stop, value);
-    if (result.ec != std::errc() || result.ptr != stop || !is_digit(stop[-1])) return nullptr;
-    for (const char* dot = digits; dot < stop; ++dot) {
-        if (*dot == '.' && !is_digit(dot[1])) return nullptr;
-    }
-    return stop;
-}
-
 const char* Parser::undo(BodyTable& table, size_t count, Column* last) {
     const int64_t row = table.part->rows;
     for (size_t i = 0; i < count; ++i) table.expected[i].column->filled = row;
@@ -633,93 +539,85 @@ const char* Parser::undo(BodyTable& table, size_t count, Column* last) {
     return nullptr;
 }
 
+// One value at `p` into row `row` of the column; returns where it ends, or null when only the grammar can tell.
+inline const char* put_value(Column& column, int64_t row, const char* p, const char* end) {
+    switch (column.type) {
+        case FieldType::INTEGER: {
+            const bool negative = *p == '-';
+            if (negative) ++p;
+            uint64_t magnitude;
+            p = short_integer(p, 'i', magnitude);
+            if (FL_LIKELY(p != nullptr)) column.put(row, negative ? -static_cast<int64_t>(magnitude) : static_cast<int64_t>(magnitude));
+            return p;
+        }
+        case FieldType::FLOAT: {
+            double value;
+            const char* stop = short_float(p, value);
+            if (FL_UNLIKELY(stop == nullptr)) stop = long_float(p, end, value);
+            if (FL_LIKELY(stop != nullptr)) column.put(row, value);
+            return stop;
+        }
+        case FieldType::STRING:
+            return *p == '"' ? put_string(column, row, p + 1, end) : nullptr;
+        case FieldType::BOOLEAN: {
+            bool value;
+            p = boolean(p, value);
+            if (FL_LIKELY(p != nullptr)) column.put_boolean(row, value);
+            return p;
+        }
+        case FieldType::UINTEGER: {
+            uint64_t magnitude;
+            p = short_integer(p, 'u', magnitude);
+            if (FL_LIKELY(p != nullptr)) column.put(row, magnitude);
+            return p;
+        }
+    }
+    return nullptr;
+}
+
+// The timestamp at `p` (which reads STAMP_AHEAD bytes); returns where it ends, or null when only the grammar can tell.
+inline const char* Parser::read_time(const char* p, int64_t& time) const {
+    const bool negative = *p == '-';
+    if (negative) ++p;
+    uint64_t magnitude;
+    const unsigned digits = read_digits(p, magnitude);
+    if (FL_UNLIKELY(digits - 1 >= 19 || magnitude > static_cast<uint64_t>(INT64_MAX))) return nullptr;
+    const auto timestamp = static_cast<int64_t>(magnitude);
+    return to_ns(negative ? -timestamp : timestamp, time) ? p + digits : nullptr;
+}
+
 // The fields and the timestamp from `p` into row `rows` of the part; returns the next line, or null with nothing written.
-const char* Parser::read_row(Place& place, const char* p, int64_t& time) {
-    BodyTable& table = *place.table;
+const char* Parser::read_row(BodyTable& table, const char* p, int64_t& time) {
     const int64_t row = table.part->rows;
+    const Expected* expected = table.expected.data();
+    size_t expected_count = table.expected_count;
     for (size_t nth = 0;; ++nth) {
         if (FL_UNLIKELY(end_ - p < AHEAD)) return undo(table, nth, nullptr);
         Column* column;
-        if (FL_LIKELY(nth < table.expected_count && matches(table.expected[nth], p))) {
-            column = table.expected[nth].column;
-            p += table.expected[nth].size;
+        if (FL_LIKELY(nth < expected_count && matches(expected[nth], p))) {
+            column = expected[nth].column;
+            p += expected[nth].size;
         } else {
             // the fields written so far stay listed in `expected`, where undo finds them
             column = expect(table, nth, p);
             if (column == nullptr || end_ - p < AHEAD) return undo(table, nth, nullptr);
+            expected = table.expected.data();
+            expected_count = table.expected_count;
         }
         if (FL_UNLIKELY(column->filled != row)) {
             if (column->filled > row) return undo(table, nth, nullptr);
             column->pad(row);
         }
-        switch (column->type) {
-            case FieldType::INTEGER: {
-                const bool negative = *p == '-';
-                p += negative;
-                uint64_t magnitude;
-                const unsigned digits = read_digits(p, magnitude);
-                if (digits == 0 || digits > 18 || p[digits] != 'i') return undo(table, nth, column);
-                p += digits + 1;
-                column->put(row, negative ? -static_cast<int64_t>(magnitude) : static_cast<int64_t>(magnitude));
-                break;
-            }
-            case FieldType::FLOAT: {
-                double value;
-                const char* stop = short_float(p, value);
-                if (stop == nullptr) stop = long_float(p, end_, value);
-                if (stop == nullptr) return undo(table, nth, column);
-                p = stop;
-                column->put(row, value);
-                break;
-            }
-            case FieldType::STRING: {
-                if (*p != '"') return undo(table, nth, column);
-                p = put_string(*column, row, p + 1, end_);
-                if (p == nullptr) return undo(table, nth, column);
-                break;
-            }
-            case FieldType::BOOLEAN: {
-                const bool truth = *p == 't' || *p == 'T';
-                if (!truth && *p != 'f' && *p != 'F') return undo(table, nth, column);
-                size_t size = 1;
-                if (p[1] != ',' && p[1] != ' ' && p[1] != '\n') {
-                    const uint32_t rest = load32(p);
-                    const bool whole = truth ? rest == load32("true") || rest == load32("True") || rest == load32("TRUE")
-                                             : (rest == load32("fals") && p[4] == 'e') || (rest == load32("Fals") && p[4] == 'e') ||
-                                                   (rest == load32("FALS") && p[4] == 'E');
-                    if (!whole) return undo(table, nth, column);
-                    size = truth ? 4 : 5;
-                }
-                p += size;
-                column->put_boolean(row, truth);
-                break;
-            }
-            case FieldType::UINTEGER: {
-                uint64_t magnitude;
-                const unsigned digits = read_digits(p, magnitude);
-                if (digits == 0 || digits > 18 || p[digits] != 'u') return undo(table, nth, column);
-                p += digits + 1;
-                column->put(row, magnitude);
-                break;
-            }
-        }
+        p = put_value(*column, row, p, end_);
+        if (FL_UNLIKELY(p == nullptr)) return undo(table, nth, column);
         if (FL_UNLIKELY(end_ - p < STAMP_AHEAD)) return undo(table, nth + 1, nullptr);
         if (FL_LIKELY(*p == ',')) {
             ++p;
             continue;
         }
         if (FL_LIKELY(*p == ' ')) {
-            ++p;
-            const bool negative = *p == '-';
-            p += negative;
-            uint64_t magnitude;
-            const unsigned digits = read_digits(p, magnitude);
-            if (digits == 0 || digits > 18) {
-                if (digits != 19 || magnitude > static_cast<uint64_t>(INT64_MAX)) return undo(table, nth + 1, nullptr);
-            }
-            p += digits;
-            const auto timestamp = static_cast<int64_t>(magnitude);
-            if (!to_ns(negative ? -timestamp : timestamp, time)) return undo(table, nth + 1, nullptr);
+            p = read_time(p + 1, time);
+            if (FL_UNLIKELY(p == nullptr)) return undo(table, nth + 1, nullptr);
         } else {
             time = now_ns_;
         }
@@ -729,85 +627,103 @@ const char* Parser::read_row(Place& place, const char* p, int64_t& time) {
     }
 }
 
-void Parser::commit(Place& place, int64_t time, size_t bytes) {
-    BodyTable& table = *place.table;
+// The row that read_row wrote exists from here on.
+inline void Parser::add_row(BodyTable& table, int32_t series, int64_t time, size_t bytes) {
     TableRows& part = *table.part;
-    if (FL_UNLIKELY(place.pending)) place.series = part.pend(key_);
-    if (FL_UNLIKELY(!place.spelling.empty())) {
-        const bool wanted = place.series < 0 ? place.spelling.size() <= SeriesIndex::ALIAS_LIMIT : table.index->wants_alias(place.series, place.spelling.size());
-        const std::string_view kept =
-            wanted ? part.note_alias(place.spelling, place.spelling_hash, place.series) : arena_.keep(place.spelling);
-        const int32_t at = local_numbers_.find(kept, place.spelling_hash);
-        const LocalAlias local{&table, table.part_number, place.series};
-        if (at != NameMap::NONE) {
-            locals_[static_cast<size_t>(at)] = local;
-        } else {
-            local_numbers_.insert(kept, place.spelling_hash, static_cast<int32_t>(locals_.size()));
-            locals_.push_back(local);
-        }
-    }
-    reinterpret_cast<int32_t*>(part.series.data())[part.rows] = place.series;
+    reinterpret_cast<int32_t*>(part.series.data())[part.rows] = series;
     reinterpret_cast<int64_t*>(part.times.data())[part.rows] = time;
     ++part.rows;
     table.bytes += static_cast<int64_t>(bytes);
     last_ = &table;
 }
 
-// Remembers what followed the previous line, and guesses what follows this one.
-inline void Parser::follow(const Place& place, bool guessed) {
-    Alias* here = place.alias;
-    if (!guessed && here != nullptr && previous_ != nullptr) {
-        previous_->next.store(static_cast<uint64_t>(place.table->id) << 32 | place.handle, std::memory_order_release);
+// Numbers the series of a row about to be added and remembers how it was spelled.
+void Parser::settle_place(Place& place) {
+    BodyTable& table = *place.table;
+    TableRows& part = *table.part;
+    if (place.pending) place.series = part.pend(key_);
+    if (place.spelling.empty()) return;
+    const bool wanted =
+        place.series < 0 ? place.spelling.size() <= SeriesIndex::ALIAS_LIMIT : table.index->wants_alias(place.series, place.spelling.size());
+    const std::string_view kept = wanted ? part.note_alias(place.spelling, place.spelling_hash, place.series) : arena_.keep(place.spelling);
+    const int32_t at = local_numbers_.find(kept, place.spelling_hash);
+    const LocalAlias local{&table, table.part_number, place.series};
+    if (at != NameMap::NONE) {
+        locals_[static_cast<size_t>(at)] = local;
+    } else {
+        local_numbers_.insert(kept, place.spelling_hash, static_cast<int32_t>(locals_.size()));
+        locals_.push_back(local);
     }
+}
+
+// Remembers that the line before was followed by this one, whose series has the spelling `here` (null: none yet).
+inline void Parser::follow(BodyTable& table, Alias* here, uint32_t handle) {
+    if (here != nullptr && previous_ != nullptr) {
+        previous_->next.store(static_cast<uint64_t>(table.id) << 32 | handle, std::memory_order_release);
+    }
+    guess_after(table, here);
+}
+
+// Guesses the line that follows one of this series, and fetches its spelling.
+inline void Parser::guess_after(BodyTable& table, Alias* here) {
     previous_ = here;
     guess_ = nullptr;
     if (here == nullptr) return;
     const uint64_t next = here->next.load(std::memory_order_acquire);
     if (next == 0) return;
     const auto id = static_cast<uint32_t>(next >> 32);
-    guess_table_ = id == place.table->id ? place.table : known_id(id);
+    guess_table_ = FL_LIKELY(id == table.id) ? &table : known_id(id);
     if (guess_table_ == nullptr) return;
     guess_ = guess_table_->index->alias(static_cast<uint32_t>(next));
-    __builtin_prefetch(guess_);
-    __builtin_prefetch(reinterpret_cast<const char*>(guess_) + 64);
-    __builtin_prefetch(reinterpret_cast<const char*>(guess_) + 128);
-    __builtin_prefetch(reinterpret_cast<const char*>(guess_) + 192);
+    for (size_t ahead = 0; ahead < 256; ahead += 64) __builtin_prefetch(reinterpret_cast<const char*>(guess_) + ahead);
+}
+
+inline bool Parser::guessed(const char* p) const {
+    return guess_ != nullptr && end_ - p >= static_cast<ptrdiff_t>(guess_->size) && std::memcmp(p, guess_->text(), guess_->size) == 0;
+}
+
+// One line the fast way; returns the next line, or null when the grammar must look at it.
+const char* Parser::fast_line(const char* p) {
+    int64_t time;
+    if (FL_LIKELY(guessed(p))) {
+        BodyTable& table = *guess_table_;
+        make_room(table, p);
+        const char* next = read_row(table, p + guess_->size, time);
+        if (FL_UNLIKELY(next == nullptr)) return nullptr;
+        add_row(table, guess_->series, time, static_cast<size_t>(next - p));
+        guess_after(table, guess_);
+        return next;
+    }
+    Place place;
+    const char* fields;
+    if (!find_series(p, place, fields)) return nullptr;
+    const char* next = read_row(*place.table, fields, time);
+    if (next == nullptr) return nullptr;
+    settle_place(place);
+    add_row(*place.table, place.series, time, static_cast<size_t>(next - p));
+    follow(*place.table, place.alias, place.handle);
+    return next;
 }
 
 ParseResult Parser::run() {
     const char* p = begin_;
     while (p < end_ && !stopped_) {
-        Place place;
-        const char* fields = nullptr;
-        const bool guessed = guess_ != nullptr && end_ - p >= static_cast<ptrdiff_t>(guess_->size) && std::memcmp(p, guess_->text(), guess_->size) == 0;
-        if (FL_LIKELY(guessed)) {
-            make_room(*guess_table_, p);
-            place.table = guess_table_;
-            place.series = guess_->series;
-            place.alias = guess_;
-            fields = p + guess_->size;
-        } else {
+        if (FL_UNLIKELY(static_cast<uint8_t>(*p) <= '#')) {
             p = skip_blank(p);
             if (p == end_) break;
         }
-        int64_t time = 0;
-        const bool found = guessed || find_series(p, place, fields);
-        const char* next = found ? read_row(place, fields, time) : nullptr;
-        if (FL_LIKELY(next != nullptr)) {
-            commit(place, time, static_cast<size_t>(next - p));
-            follow(place, guessed);
-            ++result_.lines;
-            p = next;
-        } else {
-            p = check_line(p);
+        const char* next = fast_line(p);
+        ++result_.lines;
+        if (FL_UNLIKELY(next == nullptr)) {
+            next = check_line(p);
             previous_ = guess_ = nullptr;
         }
+        p = next;
     }
     for (auto& table : tables_) {
         result_.rows += table->part->rows;
         close_part(*table);
     }
-    for (auto& part : result_.tables) part->tags.shrink_to_fit();
     return std::move(result_);
 }
 
@@ -827,7 +743,6 @@ const char* Parser::check_line(const char* p) {
     const char* const newline = line_end(p, end_);
     const char* const next = newline < end_ ? newline + 1 : end_;
     const char* const stop = newline < end_ && newline > p && newline[-1] == '\r' ? newline - 1 : newline;
-    ++result_.lines;
     const auto size = static_cast<size_t>(stop - p);
     const size_t valid = is_ascii(p, size) ? size : utf8_valid_prefix(p, size);
     error_.clear();
@@ -934,7 +849,7 @@ bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string
     for (const FieldPart& field : parts.fields) {
         const BodyColumn* column = field.type == FieldType::STRING ? columns_[static_cast<size_t>(&field - parts.fields.data())] : nullptr;
         if (column == nullptr || column->column == nullptr) continue;
-        if (column->column->text_size() + static_cast<int64_t>(field.text.size()) <= Column::TEXT_LIMIT) continue;
+        if (column->column->text_size() + static_cast<int64_t>(field.text.size() + Column::TEXT_SLACK) <= Column::TEXT_LIMIT) continue;
         close_part(*table);
         new_part(*table);
         break;
@@ -987,7 +902,8 @@ bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string
     if (measurement.find('\\') != std::string_view::npos && spellings_.find(measurement) == NameMap::NONE) {
         spellings_.insert(arena_.keep(measurement), names_.find(table->name));
     }
-    commit(place, time, bytes);
+    settle_place(place);
+    add_row(*table, place.series, time, bytes);
     return true;
 }
 
