@@ -38,7 +38,7 @@ from engine.ingest.pipeline import Ingest
 from engine.metrics import Metrics
 from engine.paths import CatalogPaths, NodePaths
 from engine.persist.schedule import Schedule
-from engine.persist.snapshot import SnapshotReport, Snapshots
+from engine.persist.snapshot import Snapshots
 from engine.replay import Replay
 from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
 from engine.settings import Settings
@@ -161,8 +161,10 @@ class Node:
     def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
         return self._executor.result().run(database, sql, params)
 
-    def snapshot_now(self) -> SnapshotReport | None:
-        return self._snapshots.take()
+    def snapshot_now(self) -> int:
+        """Settle the rows that are in no file yet; how many they were."""
+        report = self._snapshots.take()
+        return 0 if report is None else report.rows
 
     # names
 
