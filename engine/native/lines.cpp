@@ -339,6 +339,7 @@ void Parser::close_part(BodyTable& table) {
     }
     part.time_min_ns = earliest;
     part.time_max_ns = latest;
+    result_.rows += part.rows;
     result_.tables.push_back(table.part);
 }
 
@@ -803,10 +804,7 @@ ParseResult Parser::run() {
             previous_ = guess_ = nullptr;
         }
     }
-    for (auto& table : tables_) {
-        result_.rows += table->part->rows;
-        close_part(*table);
-    }
+    for (auto& table : tables_) close_part(*table);
     for (auto& part : result_.tables) part->tags.shrink_to_fit();
     return std::move(result_);
 }
