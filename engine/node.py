@@ -88,7 +88,10 @@ class Node:
         self._catalog = Catalog.open(StoredCatalogLog(store, CatalogPaths(settings.node_id)), clock=clock)
         self._files = FileIndex.open(store, paths)
         self._series = SeriesRegistry(
-            extend_tags=settings.extend_tags, column_limit=settings.column_limit, floors_ns=_floors_ns(self._files.files)
+            self._catalog.state,
+            extend_tags=settings.extend_tags,
+            column_limit=settings.column_limit,
+            floors_ns=_floors_ns(self._files.files),
         )
         self._catalog.subscribe(self._series.catalog_changed)
         self._views = Views(self._catalog, self._files.files, self._load)
@@ -261,8 +264,10 @@ class Node:
         state = self._catalog.state()
         database = state.database_by_id(file.database_id)
         table = database.table_by_id(file.table_id)
+        rows = open_rows(self._open_file(file), name=file.path).combine_chunks()
         index = self._series.index(database, table)
-        return _numbered(open_rows(self._open_file(file), name=file.path).combine_chunks(), table.tags, index)
+        with self._series.database(database).lock:
+            return _numbered(rows, table.tags, index)
 
 
 def _numbered(rows: pa.Table, tags: Sequence[str], index: Any) -> pa.RecordBatch:

@@ -8,7 +8,7 @@ from engine.buffer.rows import TimeRange
 from engine.query.predicate import ALL_TIME, EVERYTHING, Predicate, read_filter
 
 TAG = pa.dictionary(pa.int32(), pa.utf8())
-HOST, REGION, TIME, USAGE = pc.field("host"), pc.field("region"), pc.field("time"), pc.field("usage")
+host, region, time, usage = pc.field("host"), pc.field("region"), pc.field("time"), pc.field("usage")
 FIRST, LAST = ALL_TIME.start_ns, ALL_TIME.end_ns
 
 
@@ -27,16 +27,16 @@ def one(name: str, *values: str | None) -> Predicate:
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
-        (HOST == tag("a"), one("host", "a")),
-        (tag("a") == HOST, one("host", "a")),
-        ((HOST == tag("a")) | (HOST == tag("b")), one("host", "a", "b")),
-        ((HOST == tag("a")) | HOST.is_null(), one("host", "a", None)),
-        ((HOST == tag("a")) & (HOST == tag("b")), one("host")),
-        (TIME >= at(5), Predicate(TimeRange(5, LAST))),
-        (at(5) < TIME, Predicate(TimeRange(6, LAST))),
-        ((TIME > at(5)) & (TIME < at(9)), Predicate(TimeRange(6, 8))),
-        (TIME == at(7), Predicate(TimeRange(7, 7))),
-        ((HOST == tag('a" or b')) & (TIME <= at(3)), Predicate(TimeRange(FIRST, 3), {"host": frozenset(['a" or b'])})),
+        (host == tag("a"), one("host", "a")),
+        (tag("a") == host, one("host", "a")),
+        ((host == tag("a")) | (host == tag("b")), one("host", "a", "b")),
+        ((host == tag("a")) | host.is_null(), one("host", "a", None)),
+        ((host == tag("a")) & (host == tag("b")), one("host")),
+        (time >= at(5), Predicate(TimeRange(5, LAST))),
+        (at(5) < time, Predicate(TimeRange(6, LAST))),
+        ((time > at(5)) & (time < at(9)), Predicate(TimeRange(6, 8))),
+        (time == at(7), Predicate(TimeRange(7, 7))),
+        ((host == tag('a" or b')) & (time <= at(3)), Predicate(TimeRange(FIRST, 3), {"host": frozenset(['a" or b'])})),
     ],
 )
 def test_times_and_tag_values_are_read_exactly(expression: pc.Expression, expected: Predicate) -> None:
@@ -47,16 +47,16 @@ def test_times_and_tag_values_are_read_exactly(expression: pc.Expression, expect
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
-        ((HOST == tag("a")) & (USAGE > 1.5), Predicate(tags={"host": frozenset(["a"])}, exact=False)),
-        ((HOST == tag("a")) | (USAGE > 1.5), Predicate(exact=False)),
-        ((HOST == tag("a")) | (REGION == tag("b")), Predicate(exact=False)),
-        (((HOST == tag("a")) & (TIME < at(3))) | (TIME > at(8)), Predicate(exact=False)),
+        ((host == tag("a")) & (usage > 1.5), Predicate(tags={"host": frozenset(["a"])}, exact=False)),
+        ((host == tag("a")) | (usage > 1.5), Predicate(exact=False)),
+        ((host == tag("a")) | (region == tag("b")), Predicate(exact=False)),
+        (((host == tag("a")) & (time < at(3))) | (time > at(8)), Predicate(exact=False)),
         (
-            ((HOST == tag("a")) & (REGION == tag("x"))) | (HOST == tag("b")),
+            ((host == tag("a")) & (region == tag("x"))) | (host == tag("b")),
             Predicate(tags={"host": frozenset("ab")}, exact=False),
         ),
-        (~(HOST == tag("a")), Predicate(exact=False)),
-        (TIME > at(LAST), Predicate(TimeRange(LAST, LAST), exact=False)),
+        (~(host == tag("a")), Predicate(exact=False)),
+        (time > at(LAST), Predicate(TimeRange(LAST, LAST), exact=False)),
     ],
 )
 def test_what_is_read_in_part_narrows_and_is_not_exact(expression: pc.Expression, expected: Predicate) -> None:
@@ -71,8 +71,8 @@ def test_no_filter_lets_everything_through() -> None:
 
 def test_a_thousand_values_are_read_without_running_out_of_stack() -> None:
     """F1."""
-    expression = HOST == tag("h0")
+    expression = host == tag("h0")
     for number in range(1, 1500):
-        expression = expression | (HOST == tag(f"h{number}"))
+        expression = expression | (host == tag(f"h{number}"))
 
     assert read_filter(expression, ("host",)) == one("host", *(f"h{number}" for number in range(1500)))
