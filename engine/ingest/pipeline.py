@@ -13,6 +13,7 @@ Elsewhere: grammar and error texts of lines (native), types of Arrow columns (ar
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -116,18 +117,12 @@ class Ingest:
 
     def _admit(self, database_name: str, series: DatabaseSeries, drops: int, parsed: Parsed) -> WriteBatch:
         """The rows with their table ids and series numbers; SchemaMoved when what the parser knew is no longer so."""
-        wanted = [
-            WantedTable(
-                table.name,
-                None if table.is_new else series.known[table.name].id,
-                tuple(table.new_tags),
-                tuple((name, FieldType(kind)) for name, kind in table.new_fields),
-            )
-            for table in parsed.tables
-        ]
+        wanted = _wanted(series, parsed)
         homes = self._admission.admit(database_name, series, drops, wanted)
+        home_of = {table.name: home for table, home in zip(wanted, homes.tables, strict=True)}
         rows: list[TableRows] = []
-        for table, home in zip(parsed.tables, homes.tables, strict=True):
+        for table in parsed.tables:
+            home = home_of[table.name]
             with homes.series.lock:
                 table.settle(home.index)
             rows.append(TableRows(homes.database_id, home.id, home.tags, home.index, pa.record_batch(table)))
@@ -138,6 +133,18 @@ class Ingest:
         if not rejected:
             raise InvalidRequest("incoming write was empty")
         return WriteReport(0, tuple(rejected))
+
+
+def _wanted(series: DatabaseSeries, parsed: Parsed) -> list[WantedTable]:
+    """What the rows need of the catalog. A table whose rows come in several parts is wanted once."""
+    wanted: dict[str, WantedTable] = {}
+    for table in parsed.tables:
+        before = wanted.get(table.name)
+        if before is None:
+            before = WantedTable(table.name, None if table.is_new else series.known[table.name].id)
+        fields = tuple((name, FieldType(kind)) for name, kind in table.new_fields)
+        wanted[table.name] = replace(before, tags=(*before.tags, *table.new_tags), fields=(*before.fields, *fields))
+    return list(wanted.values())
 
 
 def _rejected(parsed: Parsed) -> tuple[RejectedLine, ...]:
