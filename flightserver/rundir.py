@@ -82,9 +82,7 @@ def private_directory(candidates: Sequence[Path]) -> Iterator[Path]:
 
 
 def _usable(place: Path) -> bool:
-    return (
-        place.is_dir() and os.access(place, os.W_OK | os.X_OK) and len(str(place)) + len(PREFIX) + 8 + 12 < LONGEST_SOCKET_PATH
-    )
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
 
 
 def _remove_abandoned(place: Path) -> None:
