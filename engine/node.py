@@ -3,7 +3,7 @@
     open    store ─▶ lock ─▶ catalog ─▶ live files ─▶ views ─▶ replay the log ─▶ accept writes ─▶ settle in the background
     close   refuse writes ─▶ flush the log ─▶ finish the snapshot in progress ─▶ release the lock
 
-N1  One process at a time owns a node's objects: a second one is told so (local store) or stopped at its first group (any store).
+N1  One process at a time owns a node's objects: a second one is told so (local store), or stopped at its first group.
 N2  Between open and close every acknowledged write is visible; after close every acknowledged write is durable.
 N3  What is damaged is named: by the error that stops the start, or by `health`, which serves what is intact.
 
@@ -15,9 +15,10 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -37,16 +38,18 @@ from engine.ingest.pipeline import Ingest
 from engine.metrics import Metrics
 from engine.paths import CatalogPaths, NodePaths
 from engine.persist.schedule import Schedule
-from engine.persist.snapshot import SnapshotReport, Snapshots
-from engine.query.executor import Executor
+from engine.persist.snapshot import Snapshots
 from engine.replay import Replay
 from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
 from engine.settings import Settings
 from engine.storage.base import ObjectExists, ObjectStore
 from engine.view import Views
 from engine.wal.log import open_log
-from engine.wal.reader import read_groups
+from engine.wal.reader import next_sequence, read_groups
 from engine.wal.writer import WalLimits, WalWriter
+
+if TYPE_CHECKING:
+    from engine.query.executor import Executor
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +88,10 @@ class Node:
         self._catalog = Catalog.open(StoredCatalogLog(store, CatalogPaths(settings.node_id)), clock=clock)
         self._files = FileIndex.open(store, paths)
         self._series = SeriesRegistry(
-            extend_tags=settings.extend_tags, column_limit=settings.column_limit, floors_ns=_floors_ns(self._files.files)
+            self._catalog.state,
+            extend_tags=settings.extend_tags,
+            column_limit=settings.column_limit,
+            floors_ns=_floors_ns(self._files.files),
         )
         self._catalog.subscribe(self._series.catalog_changed)
         self._views = Views(self._catalog, self._files.files, self._load)
@@ -104,14 +110,16 @@ class Node:
             limits,
             clock,
             metrics,
-            next_sequence=replayed.sequence + 1,
+            next_sequence=next_sequence(groups, replayed.sequence),
             epoch=replayed.epoch + 1,
             on_fatal=on_fatal,
         )
         admission = Admission(self._catalog, self._series, self._views, self._wal, settings)
         self._limits = admission.limits
         self._ingest = Ingest(self._catalog, self._series, admission, self._wal, settings, clock, metrics)
-        self._executor = Executor(self._series, self._views, self._open_file, metrics)
+        loader = ThreadPoolExecutor(1, thread_name_prefix="load-sql")
+        self._executor = loader.submit(self._load_executor)
+        loader.shutdown(wait=False)
         self._snapshots = Snapshots(
             store, paths, self._catalog, self._series, self._views, self._wal, self._files, settings, clock, metrics
         )
@@ -154,10 +162,12 @@ class Node:
         return self._ingest.session(database, table, schema, options, self.drop_table)
 
     def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        return self._executor.run(database, sql, params)
+        return self._executor.result().run(database, sql, params)
 
-    def snapshot_now(self) -> SnapshotReport | None:
-        return self._snapshots.take()
+    def snapshot_now(self) -> int:
+        """Settle the rows that are in no file yet; how many they were."""
+        report = self._snapshots.take()
+        return 0 if report is None else report.rows
 
     # names
 
@@ -239,6 +249,12 @@ class Node:
             with suppress(ObjectExists):
                 self._store.put_new(f"{self.node_id}/damaged/{damaged.rpartition('/')[2]}", self._store.get(damaged))
 
+    def _load_executor(self) -> "Executor":
+        """Importing the SQL engine takes longer than everything else at start; writes need not wait for it."""
+        from engine.query.executor import Executor
+
+        return Executor(self._series, self._views, self._open_file, self._metrics, self._settings.exec_mem_pool_bytes)
+
     def _open_file(self, file: DataFile) -> Any:
         path = self._store.local_path(file.path)
         return path if path is not None else pa.py_buffer(self._store.get(file.path))
@@ -248,8 +264,10 @@ class Node:
         state = self._catalog.state()
         database = state.database_by_id(file.database_id)
         table = database.table_by_id(file.table_id)
+        rows = open_rows(self._open_file(file), name=file.path).combine_chunks()
         index = self._series.index(database, table)
-        return _numbered(open_rows(self._open_file(file), name=file.path).combine_chunks(), table.tags, index)
+        with self._series.database(database).lock:
+            return _numbered(rows, table.tags, index)
 
 
 def _numbered(rows: pa.Table, tags: Sequence[str], index: Any) -> pa.RecordBatch:

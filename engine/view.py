@@ -28,9 +28,6 @@ from engine.batch import Group, TableRows, series_buffer, size_of, time_buffer
 from engine.buffer.rows import Arrange, HeldFile, OpenBatch, Run, TableData, TimeRange, as_one, fenced, seal, sealed, times_of
 from engine.files.manifest import DataFile
 
-#: open rows of a table at which they are worth sorting
-SEAL_ROWS = 262_144
-
 _NOTHING = TableData()
 
 
@@ -90,6 +87,12 @@ class Views:
         """Bytes of rows that are in memory and not yet in a file."""
         return self._unsettled_bytes
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of rows that are in memory and in files too."""
+        with self._lock:
+            return sum(data.held_bytes for tables in self._databases.values() for data in tables.values())
+
     # the log's thread
 
     def apply(self, group: Group) -> None:
@@ -99,8 +102,9 @@ class Views:
             changed = {database_id: dict(self._databases.get(database_id, {})) for database_id in touched}
             for rows, batch in arrived:
                 tables = changed[rows.database_id]
-                tables[rows.table_id] = tables.get(rows.table_id, _NOTHING).with_batch(batch)
-                self._unsettled_bytes += size_of(batch.rows)
+                before = tables.get(rows.table_id, _NOTHING)
+                after = tables[rows.table_id] = before.with_batch(batch)
+                self._unsettled_bytes += after.unsettled_bytes - before.unsettled_bytes
             self._databases = self._databases | changed
 
     # the settling thread
@@ -115,12 +119,18 @@ class Views:
                 if data.open or data.runs
             ]
 
-    def seal(self, database_id: int, table_id: int, arrange: Arrange = as_one) -> TableData:
-        """Sort what is open now; what arrives meanwhile stays open."""
+    def seal(self, database_id: int, table_id: int, arrange: Arrange = as_one, *, whole: bool = False) -> TableData:
+        """Sort what is open now, or all that is in no file; what arrives meanwhile stays open."""
         with self._seal_locks[database_id, table_id]:
             before = self._replace(database_id, table_id, fenced)
-            sealing = seal(before, self._load, arrange)
+            sealing = seal(before, self._load, arrange, whole=whole)
             return self._replace(database_id, table_id, lambda data: sealed(data, sealing))
+
+    def fold_duplicates(self) -> None:
+        """Seal the tables whose open rows may repeat a key, so that queries need not."""
+        for database_id, table_id, data in self.unsettled():
+            if data.late is not None:
+                self.seal(database_id, table_id)
 
     def settled(self, tables: Iterable[Settled]) -> None:
         for table in tables:

@@ -15,8 +15,9 @@ Elsewhere: how a process is configured (httpapi.wsgi), how a connection is accep
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from catalog.errors import InvalidRequest, ServiceError
-from httpapi.bodies import BodyReader, Environ
+from httpapi.bodies import BodyReader, Environ, has_body
 from httpapi.calls import REQUEST_ID_KEY, Call
 from httpapi.counters import RequestCounters
 from httpapi.errors import NoSuchEndpoint, error_reply, family_of, internal_reply
@@ -79,8 +80,8 @@ class HttpFace:
             body = answer.send(_PREFLIGHT)
         else:
             body = self._flask.wsgi_app(environ, answer.start)
-        if answer.status >= 400:
-            self._bodies.discard(environ)
+        if answer.status >= 400 and has_body(environ):
+            body = _ThenDiscard(body, partial(self._bodies.discard, environ))
         route = environ.get(_ROUTE_KEY, "other")
         duration_s = time.perf_counter() - started
         self._counters.count(route, method if method in _METHODS else "other", answer.status, duration_s)
@@ -98,6 +99,23 @@ class HttpFace:
             return error_reply(family_of(environ["PATH_INFO"]), error)
         except Exception:
             return _unplanned(environ)
+
+
+class _ThenDiscard:
+    """An answer behind which the rest of the request's body is read and dropped, once the client has the answer."""
+
+    def __init__(self, body: Iterable[bytes], discard: Callable[[], None]) -> None:
+        self._body = body
+        self._discard = discard
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()
+        self._discard()
 
 
 class _Answer:

@@ -8,10 +8,15 @@ from pathlib import Path
 
 from flightserver.client import EngineClient
 from httpapi.app import HttpSettings, create_app
-from httpapi.gateway import Gateway
+from httpapi.gateway import WATCHING_TIMEOUT_S, Gateway
+
+ENGINE = os.environ["FLIGHTLINE_ENGINE"]
 
 app = create_app(
-    Gateway(EngineClient(os.environ["FLIGHTLINE_ENGINE"], handover_dir=Path(os.environ["FLIGHTLINE_HANDOVER_DIR"]))),
+    Gateway(
+        EngineClient(ENGINE, handover_dir=Path(os.environ["FLIGHTLINE_HANDOVER_DIR"])),
+        watching=EngineClient(ENGINE, timeout_s=WATCHING_TIMEOUT_S),
+    ),
     HttpSettings(
         counters_dir=Path(os.environ["FLIGHTLINE_COUNTERS_DIR"]),
         max_request_bytes=int(os.environ["FLIGHTLINE_MAX_HTTP_REQUEST_BYTES"]),

@@ -12,6 +12,7 @@ B5  Values are replaced, never changed: a reader keeps what it holds.
 Held by tests/unit/engine/test_table_rows.py (B3-B5), tests/property/test_rows_model.py.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -157,13 +158,18 @@ def fenced(data: TableData) -> TableData:
     return replace(data, fenced=len(data.open))
 
 
-def seal(data: TableData, load: Callable[[DataFile], pa.RecordBatch], arrange: Arrange = as_one) -> Sealing:
-    """Sort what is open into runs, together with every run and file that its late rows may repeat (B3)."""
-    if not data.open:
-        return Sealing(0, frozenset(), frozenset(), ())
+def seal(
+    data: TableData, load: Callable[[DataFile], pa.RecordBatch], arrange: Arrange = as_one, *, whole: bool = False
+) -> Sealing:
+    """Sort what is open into runs, together with every run and file that its late rows may repeat (B3).
+
+    `whole`: together with all runs, so that nothing is left beside the result.
+    """
     late = data.late
-    runs = [run for run in data.runs if late is not None and run.times.overlaps(late)]
-    files = [held for held in data.files if late is not None and held.times.overlaps(late)]
+    runs = [run for run in data.runs if whole or (late is not None and run.times.overlaps(late))]
+    if not data.open and len(runs) < 2:
+        return Sealing(0, frozenset(), frozenset(), ())
+    files = _files_met(data.files, data.open, late)
     older = [held.rows if held.rows is not None else load(held.file) for held in files]
     arranged = arrange([*older, *(run.rows for run in runs), *(batch.rows for batch in data.open)])
     absorbed = frozenset(run.number for run in runs).union(*(run.absorbed for run in runs))
@@ -171,6 +177,21 @@ def seal(data: TableData, load: Callable[[DataFile], pa.RecordBatch], arrange: A
     replaces = taken_files.union(*(run.replaces for run in runs))
     made = tuple(Run(rows, times_of(rows), absorbed, replaces) for rows in arranged)
     return Sealing(len(data.open), frozenset(run.number for run in runs), taken_files, made)
+
+
+def _files_met(files: Sequence[HeldFile], open_batches: Sequence[OpenBatch], late: TimeRange | None) -> list[HeldFile]:
+    """The files within whose times a row of a late batch lies."""
+    near = [] if late is None else [held for held in files if held.times.overlaps(late)]
+    if not near:
+        return []
+    times = pa.chunked_array([batch.rows.column(1).view(pa.int64()) for batch in open_batches if batch.late is not None])
+    ordered = memoryview(times.combine_chunks().sort().buffers()[1]).cast("B").cast("q")
+    return [held for held in near if _any_between(ordered, held.times)]
+
+
+def _any_between(ordered_ns: memoryview, times: TimeRange) -> bool:
+    at = bisect_left(ordered_ns, times.start_ns)
+    return at < len(ordered_ns) and ordered_ns[at] <= times.end_ns
 
 
 def sealed(data: TableData, sealing: Sealing) -> TableData:

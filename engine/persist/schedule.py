@@ -13,6 +13,8 @@ import logging
 import threading
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from catalog.errors import ServiceError
 from engine.clock import Clock
 from engine.metrics import Metrics, resident_bytes
@@ -83,8 +85,10 @@ class Schedule:
             self._look()
 
     def _look(self) -> None:
-        reason = due(self._figures(), self._settings)
+        figures = self._figures()
+        reason = due(figures, self._settings)
         try:
+            self._views.fold_duplicates()
             if reason is not None:
                 report = self._snapshots.take()
                 self._first_unsettled_s = None
@@ -97,6 +101,8 @@ class Schedule:
                         report.seconds,
                         reason,
                     )
+            if figures.resident_bytes >= self._settings.force_snapshot_mem_bytes:
+                self._relieve()
             self._snapshots.delete_replaced()
             self._pause_s = 0.0
         except ServiceError as error:
@@ -107,6 +113,11 @@ class Schedule:
             self._pause_s = _LONGEST_PAUSE_S
             self._metrics.snapshot_failed()
             log.exception("snapshot failed for a reason that nobody planned, trying again in %.0f s", self._pause_s)
+
+    def _relieve(self) -> None:
+        """Memory is short: rows that files hold too leave it, half of them at a time."""
+        self._views.evict(self._views.held_bytes // 2)
+        pa.default_memory_pool().release_unused()
 
     def _figures(self) -> Figures:
         now_s, unsettled = self._clock.monotonic_s(), self._views.unsettled_bytes

@@ -127,7 +127,7 @@ class Snapshots:
             self._views.forget(database_id, table_id)
             return None
         index = self._series.index(database, table)
-        runs = self._views.seal(database_id, table_id, lambda parts: self._arranged(index, parts)).runs
+        runs = self._views.seal(database_id, table_id, lambda parts: self._arranged(index, parts), whole=True).runs
         rank = series_rank(index, [series_buffer(run.rows) for run in runs])
         written: list[tuple[Sequence[Run], HeldFile]] = []
         for run in runs:

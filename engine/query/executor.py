@@ -9,10 +9,11 @@ Held by tests/integration/engine/test_query.py (Q1, Q2).
 Elsewhere: how a table of a view is scanned (tables.py).
 """
 
+import os
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
-from datafusion import SessionConfig, SessionContext, SQLOptions
+from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions
 from datafusion.catalog import Catalog as PlanCatalog
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
@@ -28,6 +29,9 @@ from engine.view import ReadView, Views
 _READ_ONLY = SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
 
 
+_PARTITIONS = os.cpu_count() or 1
+
+
 class QueryRefused(InvalidRequest):
     """The statement is wrong, or asks for what a query may not do."""
 
@@ -35,11 +39,12 @@ class QueryRefused(InvalidRequest):
 
 
 class Executor:
-    def __init__(self, series: SeriesRegistry, views: Views, open_file: OpenFile, metrics: Metrics) -> None:
+    def __init__(self, series: SeriesRegistry, views: Views, open_file: OpenFile, metrics: Metrics, memory_bytes: int) -> None:
         self._series = series
         self._views = views
         self._open_file = open_file
         self._metrics = metrics
+        self._memory_bytes = memory_bytes
 
     def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
         view = self._views.now()
@@ -70,7 +75,8 @@ class Executor:
 
     def _context(self, view: ReadView, database: Database) -> SessionContext:
         config = SessionConfig().with_default_catalog_and_schema("public", "iox").with_information_schema(True)
-        context = SessionContext(config)
+        runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(self._memory_bytes)
+        context = SessionContext(config, runtime)
         catalog = PlanCatalog.memory_catalog(context)
         catalog.register_schema("iox", _Tables(self, view, database))
         context.register_catalog_provider("public", catalog)
@@ -81,7 +87,7 @@ class Executor:
         if table is None:
             return None
         index = self._series.index(database, table)
-        return TableDataset(table, index, self._views.distinct(view, database.id, table.id), self._open_file)
+        return TableDataset(table, index, self._views.distinct(view, database.id, table.id), self._open_file, _PARTITIONS)
 
 
 class _Tables(SchemaProvider):  # type: ignore[misc]

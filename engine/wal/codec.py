@@ -73,8 +73,8 @@ def encode(sequence: int, epoch: int, tables: Sequence[TableRows]) -> list[pa.Bu
     return [HEADER.pack(MAGIC, sequence, epoch, length, checksum, crc32(header[:-4])), *payload]
 
 
-def decode(data: memoryview, offset: int = 0) -> Iterator[tuple[int, StoredGroup]]:
-    """Each group with the offset behind it; DamagedGroup where the bytes stop making sense."""
+def decode(data: memoryview, offset: int = 0) -> Iterator[StoredGroup]:
+    """The groups from `offset` on; DamagedGroup where the bytes stop making sense."""
     while offset < len(data):
         sequence, epoch, length = read_header(data, offset)
         start = offset + HEADER.size
@@ -82,7 +82,7 @@ def decode(data: memoryview, offset: int = 0) -> Iterator[tuple[int, StoredGroup
         if crc32(payload) != HEADER.unpack_from(data, offset)[4]:
             raise DamagedGroup(offset, "checksum mismatch")
         offset = start + length
-        yield offset, StoredGroup(sequence, epoch, tuple(_tables(payload)))
+        yield StoredGroup(sequence, epoch, tuple(_tables(payload)))
 
 
 def read_header(data: memoryview, offset: int) -> tuple[int, int, int]:

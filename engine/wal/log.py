@@ -5,7 +5,7 @@ G2  `append` returns when the group is durable. It raises OutcomeUnknown when no
     when the group is certainly not stored and the log is as it was before.
 G3  After OutcomeUnknown nothing is appended until `resolve` has told the outcome.
 
-Held by tests/unit/engine/test_wal_log.py (G1-G3), tests/crash/test_wal.py.
+Held by tests/unit/engine/test_wal_log.py (G1-G3).
 """
 
 import os
@@ -15,9 +15,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from catalog.errors import Damaged
 from engine.paths import NodePaths, number_of
-from engine.storage.base import ObjectExists, ObjectInfo, ObjectMissing, ObjectStore, OutcomeUnknown
+from engine.storage.base import ObjectExists, ObjectInfo, ObjectStore, OutcomeUnknown, store_once
 from engine.storage.local import explain, sync_directory
 
 Pieces = Sequence[pa.Buffer | bytes]
@@ -47,8 +46,8 @@ class GroupLog(Protocol):
 
     def objects(self) -> list[ObjectInfo]: ...
     def read(self, path: str) -> bytes: ...
-    def cut(self, path: str, size: int) -> None:
-        """Remove the torn end of the last object."""
+    def cut(self, path: str, size: int) -> bool:
+        """Remove the torn end of the last object; False where an object has no torn end, but is whole or damaged."""
         ...
 
     def trim(self, through_sequence: int) -> int:
@@ -82,7 +81,7 @@ class SyncedFile:
         self._descriptor = os.open(path, flags, 0o640)
         self.size = os.fstat(self._descriptor).st_size
         if create:
-            sync_directory(str(path.parent))
+            self._enter(path)
 
     def append(self, pieces: Pieces) -> None:
         remaining = [memoryview(piece) for piece in pieces]
@@ -105,6 +104,15 @@ class SyncedFile:
     def close(self) -> None:
         os.close(self._descriptor)
 
+    def _enter(self, path: Path) -> None:
+        """Make the new name durable, or take it back."""
+        try:
+            sync_directory(str(path.parent))
+        except OSError:
+            os.close(self._descriptor)
+            os.unlink(path)
+            raise
+
 
 class SegmentLog:
     """Groups appended to files below the store's own directory, one fdatasync a group."""
@@ -120,7 +128,10 @@ class SegmentLog:
         self._file: SegmentFile | None = None
         self._path = ""
         self._doubtful = False
-        (self._root / paths.wal_prefix).mkdir(parents=True, exist_ok=True)
+        try:
+            (self._root / paths.wal_prefix).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain("open", store.url, paths.wal_prefix.rstrip("/"), error) from error
 
     @property
     def open_bytes(self) -> int:
@@ -169,10 +180,17 @@ class SegmentLog:
     def read(self, path: str) -> bytes:
         return self._store.get(path)
 
-    def cut(self, path: str, size: int) -> None:
-        file = self._open_file(self._root / path, create=False)
-        file.truncate(size)
-        file.close()
+    def cut(self, path: str, size: int) -> bool:
+        if size == 0:  # its name is the one that the next group wants
+            self._store.delete(path)
+            return True
+        try:
+            file = self._open_file(self._root / path, create=False)
+            file.truncate(size)
+            file.close()
+        except OSError as error:
+            raise explain("store", self._store.url, path, error) from error
+        return True
 
     def trim(self, through_sequence: int) -> int:
         return _trim(self._store, self.objects(), through_sequence, keep=self._path if self._file else "")
@@ -214,16 +232,15 @@ class ObjectLog:
             raise
 
     def resolve(self) -> bool:
+        """By storing it again: a request that seems lost may still arrive, so only "stored" is certain."""
         assert self._doubt is not None
         path, data = self._doubt
         try:
-            found = self._store.get(path)
-        except ObjectMissing:
-            found = None
-        if found is not None and found != data:
-            raise Fenced(f"{path} was written by another process: this one must stop")
+            store_once(self._store, path, data)
+        except ObjectExists:
+            raise Fenced(f"{path} was written by another process: this one must stop") from None
         self._doubt = None
-        return found is not None
+        return True
 
     def roll(self) -> None:
         """Every object is a new one."""
@@ -234,8 +251,8 @@ class ObjectLog:
     def read(self, path: str) -> bytes:
         return self._store.get(path)
 
-    def cut(self, path: str, size: int) -> None:
-        raise Damaged(f"{path} is cut short, which a whole object never is", object=path)
+    def cut(self, path: str, size: int) -> bool:
+        return False
 
     def trim(self, through_sequence: int) -> int:
         return _trim(self._store, self.objects(), through_sequence, keep="")

@@ -2,9 +2,10 @@
 
 R1  Sequence numbers are dense. A hole, and a damaged group with more behind it, is reported by the object's name before
     anything behind it is read; whoever is told may raise, or let the reading go on with what is intact.
-R2  A torn end of the last object of a segment log was never acknowledged: it is cut off, and said so in the log.
+R2  A torn end of the last object of a segment log was never acknowledged: it is cut off, and said so in the log. An object
+    of which nothing is left goes, for its name belongs to the group that comes next.
 
-Held by tests/unit/engine/test_wal_reader.py (R1, R2), tests/crash/test_wal.py.
+Held by tests/unit/engine/test_wal_reader.py (R1, R2).
 """
 
 import logging
@@ -27,35 +28,42 @@ def read_groups(groups: GroupLog, after_sequence: int, on_damage: OnDamage) -> I
     starts = [number_of(info.path) for info in objects]
     # An object is wholly behind us when the next one starts no later than where we begin.
     wanted = [info for at, info in enumerate(objects) if at + 1 == len(objects) or starts[at + 1] > after_sequence + 1]
-    expected = after_sequence + 1
+    expected, explained = after_sequence + 1, False
     for info in wanted:
-        for group in _read_object(groups, info, on_damage, last=info is objects[-1]):
-            if group.sequence < expected:
-                continue
-            if group.sequence != expected:
-                on_damage(
-                    Damaged(
-                        f"the write-ahead log has a hole: {info.path} continues with group {group.sequence}"
-                        f" where {expected} should come",
-                        object=info.path,
-                    )
-                )
-            yield group
-            expected = group.sequence + 1
+        for found in _read_object(groups, info, last=info is objects[-1]):
+            if isinstance(found, Damaged):
+                on_damage(found)
+                explained = True
+            elif found.sequence >= expected:
+                if found.sequence > expected and not explained:
+                    on_damage(_hole(info.path, found.sequence, expected))
+                yield found
+                expected, explained = found.sequence + 1, False
 
 
-def _read_object(groups: GroupLog, info: ObjectInfo, on_damage: OnDamage, *, last: bool) -> Iterator[StoredGroup]:
+def next_sequence(groups: GroupLog, last_sequence: int) -> int:
+    """The number of the next group: behind the last one, and behind what a damaged object has taken."""
+    return max(last_sequence, *(number_of(info.path) for info in groups.objects()[-1:]), 0) + 1
+
+
+def _read_object(groups: GroupLog, info: ObjectInfo, *, last: bool) -> Iterator[StoredGroup | Damaged]:
     data = memoryview(groups.read(info.path))
-    at = 0
-    while at < len(data):
+    if not data and not (last and groups.cut(info.path, 0)):
+        yield Damaged(f"{info.path} is empty", object=info.path)
+    at: int | None = 0
+    while at is not None:
         try:
-            for at, group in decode(data, at):  # noqa: B020  (reading goes on where it stopped)
-                yield group
+            yield from decode(data, at)
+            return
         except DamagedGroup as damage:
-            following = find_header(data, damage.offset + 1)
-            if following is None and last:
+            at = find_header(data, damage.offset + 1)
+            if at is None and last and groups.cut(info.path, damage.offset):
                 log.warning("cut the torn end of %s at byte %d of %d (%s)", info.path, damage.offset, len(data), damage.reason)
-                groups.cut(info.path, damage.offset)
-                return
-            on_damage(Damaged(f"{info.path} is damaged: {damage}", object=info.path))
-            at = len(data) if following is None else following
+            else:
+                yield Damaged(f"{info.path} is damaged: {damage}", object=info.path)
+
+
+def _hole(path: str, sequence: int, expected: int) -> Damaged:
+    return Damaged(
+        f"the write-ahead log has a hole: {path} continues with group {sequence} where {expected} should come", object=path
+    )

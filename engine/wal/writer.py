@@ -8,7 +8,7 @@ W5  An append whose outcome is unknown closes the log for new writes until the o
 W6  A write that failed was never shown; writes behind it go on.
 W7  Bytes that wait for the log are bounded: beyond that a write is refused as Unavailable and may be tried again.
 
-Held by tests/unit/engine/test_wal_writer.py (W1-W7), tests/crash/test_wal.py.
+Held by tests/unit/engine/test_wal_writer.py (W1-W7), tests/crash/test_stops.py (W1, W3).
 Elsewhere: what a row means (ingest), when to snapshot (persist).
 """
 
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 _GROUP_BYTES = 64 << 20
 _SEGMENT_BYTES = 64 << 20
 _GATHER_ROWS = 16_384
+_GATHER_BYTES = 16 << 20
 _RESOLVE_INTERVAL_S = 0.25
 
 
@@ -103,6 +104,7 @@ class WalWriter:
         self._last_flush_s = -limits.flush_interval_s
         self._boundaries: list[_Boundary] = []
         self._refusal: ServiceError | None = None
+        self._stopped: ServiceError | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="wal", daemon=True)
         self._thread.start()
@@ -132,6 +134,8 @@ class WalWriter:
         """Call `at_boundary(last stored sequence)` between two groups; the next group starts a new object and epoch."""
         request = _Boundary(at_boundary)
         with self._changed:
+            if self._stopped is not None:
+                raise self._stopped
             if self._closing:
                 raise Unavailable("the server is stopping")
             self._boundaries.append(request)
@@ -142,6 +146,12 @@ class WalWriter:
 
     def trim(self, through_sequence: int) -> int:
         return self._groups.trim(through_sequence)
+
+    @property
+    def problem(self) -> str | None:
+        """Why no write is accepted, while that is so."""
+        refusal = self._refusal
+        return None if refusal is None else refusal.message
 
     def close(self) -> None:
         """Flush what waits, then stop."""
@@ -169,7 +179,7 @@ class WalWriter:
                 pass
         except BaseException as error:
             log.critical("the write-ahead log stopped: %s", error, exc_info=not isinstance(error, Fenced))
-            self._refuse_for_ever(Unavailable(f"the write-ahead log stopped: {error}"))
+            self._refuse_for_ever(_stopped(error))
             self._on_fatal(error)
 
     def _step(self) -> bool:
@@ -179,8 +189,13 @@ class WalWriter:
                 self._changed.wait(delay_s)
             writes, boundaries = self._take()
             stop = self._closing and not writes and not boundaries
-        if writes:
-            self._flush(writes)
+        try:
+            if writes:
+                self._flush(writes)
+        except BaseException as error:
+            for boundary in boundaries:
+                boundary.fail(_stopped(error))
+            raise
         for boundary in boundaries:
             self._at_boundary(boundary)
         return not stop
@@ -223,17 +238,19 @@ class WalWriter:
         except StoreError as error:
             log.error("a group of %d writes was not stored: %s", len(writes), error)
             self._epoch += 1  # what this group defined is not on disk
-            for write in writes:
-                write.fail(error)
+            _fail(writes, error)
             return
         except BaseException as error:
-            for write in writes:
-                write.fail(Unavailable(f"the write-ahead log stopped: {error}"))
+            _fail(writes, _stopped(error))
             raise
         self._sequence += 1
         self._last_flush_s = self._clock.monotonic_s()
-        for stage in self._stages:
-            stage.apply(group)
+        try:
+            for stage in self._stages:
+                stage.apply(group)
+        except BaseException as error:
+            _fail(writes, _stopped(error))
+            raise
         for write in writes:
             write.acknowledge()
         self._metrics.flushed(
@@ -245,33 +262,42 @@ class WalWriter:
             self._roll()
 
     def _store(self, sequence: int, pieces: Pieces) -> None:
-        try:
-            self._groups.append(sequence, pieces)
-        except OutcomeUnknown as error:
-            log.error("the outcome of group %d is unknown, no write is accepted until it is known: %s", sequence, error)
-            with self._changed:
-                self._refusal = Unavailable(f"the log does not know whether its last group is stored: {error}")
-            if not self._resolved():
-                self._groups.append(sequence, pieces)
-            with self._changed:
-                self._refusal = None
-            log.warning("the outcome of group %d is known, writes are accepted again", sequence)
-
-    def _resolved(self) -> bool:
-        pause = threading.Event()
+        """Return when the group is stored; raise a StoreError when it certainly is not."""
         while True:
             try:
-                return self._groups.resolve()
+                return self._groups.append(sequence, pieces)
+            except OutcomeUnknown as error:
+                if self._resolved(sequence, error):
+                    return None
+
+    def _resolved(self, sequence: int, unknown: OutcomeUnknown) -> bool:
+        """Whether the group turned out to be stored. Closed for new writes until then (W5)."""
+        log.error("the outcome of group %d is unknown, no write is accepted until it is known: %s", sequence, unknown)
+        self._refuse(Unavailable(f"the log does not know whether its last group is stored: {unknown}"))
+        while True:
+            try:
+                stored = self._groups.resolve()
+                break
             except StoreError as error:
                 log.debug("still unknown: %s", error)
-                pause.wait(_RESOLVE_INTERVAL_S)
+                with self._changed:
+                    if self._closing:
+                        raise _LeftUnknown(f"stopped while the outcome of group {sequence} was unknown") from unknown
+                    self._changed.wait(_RESOLVE_INTERVAL_S)
+        self._refuse(None)
+        log.warning("the outcome of group %d is known, writes are accepted again", sequence)
+        return stored
+
+    def _refuse(self, refusal: ServiceError | None) -> None:
+        with self._changed:
+            self._refusal = refusal
 
     def _at_boundary(self, boundary: "_Boundary") -> None:
         try:
             self._roll()
             boundary.at_boundary(self._sequence - 1)
         except Exception as error:
-            boundary.error = error
+            boundary.fail(error)
         boundary.done.set()
 
     def _roll(self) -> None:
@@ -280,14 +306,12 @@ class WalWriter:
 
     def _refuse_for_ever(self, error: ServiceError) -> None:
         with self._changed:
-            self._refusal = error
+            self._refusal = self._stopped = error
             writes, self._queue = self._queue, []
             boundaries, self._boundaries = self._boundaries, []
-        for write in writes:
-            write.fail(error)
+        _fail(writes, error)
         for boundary in boundaries:
-            boundary.error = error
-            boundary.done.set()
+            boundary.fail(error)
 
 
 class _Boundary:
@@ -295,6 +319,23 @@ class _Boundary:
         self.at_boundary = at_boundary
         self.done = threading.Event()
         self.error: Exception | None = None
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+        self.done.set()
+
+
+class _LeftUnknown(Exception):
+    """The server stops and cannot tell whether the last group is stored: the next start will find out."""
+
+
+def _stopped(error: BaseException) -> Unavailable:
+    return Unavailable(f"the write-ahead log stopped: {error}")
+
+
+def _fail(writes: Sequence[PendingWrite], error: ServiceError) -> None:
+    for write in writes:
+        write.fail(error)
 
 
 def gathered(batches: Sequence[WriteBatch]) -> tuple[TableRows, ...]:
@@ -305,7 +346,8 @@ def gathered(batches: Sequence[WriteBatch]) -> tuple[TableRows, ...]:
             by_table.setdefault((table.database_id, table.table_id), []).append(table)
     result: list[TableRows] = []
     for tables in by_table.values():
-        if len(tables) > 1 and sum(table.rows.num_rows for table in tables) <= _GATHER_ROWS:
+        few = sum(table.rows.num_rows for table in tables) <= _GATHER_ROWS
+        if len(tables) > 1 and few and sum(table.rows.nbytes for table in tables) <= _GATHER_BYTES:
             last = tables[-1]
             rows = concatenated([table.rows for table in tables])
             result.append(TableRows(last.database_id, last.table_id, last.tags, last.index, rows))

@@ -272,7 +272,8 @@ def main() -> None:
     job: Job = json.loads(sys.stdin.readline())
     load = Load(job)
     print("ready", flush=True)
-    sys.stdin.readline()
+    if not sys.stdin.readline():
+        return  # whoever started us is gone
     before = cpu_s()
     result = load.run()
     print(json.dumps({**result, "client_cpu_s": cpu_s() - before}), flush=True)

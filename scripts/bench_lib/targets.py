@@ -1,8 +1,9 @@
 """Who is measured: this server, its peers, and the limits. Each starts fresh in a directory of its own, on 127.0.0.1.
 
-T1  A target runs with its defaults, except where this file says why not.
-T2  What a target says about its rows comes from a query to it, never from what the clients sent.
-T3  A target that is not installed is skipped with one line.
+T1  What a target says about its rows comes from a query to it, never from what the clients sent.
+T2  A target that is not installed is skipped with one line.
+
+A target runs with its defaults, except where its class says why not. Held by tests/bench/test_scenarios.py.
 """
 
 import http.client
@@ -83,7 +84,7 @@ class Target(ABC):
         return f"grpc://127.0.0.1:{self.port}"
 
     def count(self, span: Span) -> tuple[int, int]:
-        """Rows, and the sum of the field that all rows have (T2)."""
+        """Rows, and the sum of the field that all rows have (T1)."""
         raise NotImplementedError
 
     def settle(self) -> None:

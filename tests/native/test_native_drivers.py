@@ -1,4 +1,4 @@
-"""The parser and the series index under sanitizers: mutated bodies (lines.h P1-P3, lines_grammar.h G3), racing threads (series.h S1, S3).
+"""Parser and series index under sanitizers: mutated bodies (lines.h P1-P5, lines_grammar.h G3), threads (series.h S1, S3).
 
 The drivers are plain C++ programs around the same sources, built once per state of the sources into build/.
 """
