@@ -38,7 +38,7 @@ from engine.ingest.pipeline import Ingest
 from engine.metrics import Metrics
 from engine.paths import CatalogPaths, NodePaths
 from engine.persist.schedule import Schedule
-from engine.persist.snapshot import SnapshotReport, Snapshots
+from engine.persist.snapshot import Snapshots
 from engine.replay import Replay
 from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
 from engine.settings import Settings
@@ -88,7 +88,10 @@ class Node:
         self._catalog = Catalog.open(StoredCatalogLog(store, CatalogPaths(settings.node_id)), clock=clock)
         self._files = FileIndex.open(store, paths)
         self._series = SeriesRegistry(
-            extend_tags=settings.extend_tags, column_limit=settings.column_limit, floors_ns=_floors_ns(self._files.files)
+            self._catalog.state,
+            extend_tags=settings.extend_tags,
+            column_limit=settings.column_limit,
+            floors_ns=_floors_ns(self._files.files),
         )
         self._catalog.subscribe(self._series.catalog_changed)
         self._views = Views(self._catalog, self._files.files, self._load)
@@ -161,8 +164,10 @@ class Node:
     def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
         return self._executor.result().run(database, sql, params)
 
-    def snapshot_now(self) -> SnapshotReport | None:
-        return self._snapshots.take()
+    def snapshot_now(self) -> int:
+        """Settle the rows that are in no file yet; how many they were."""
+        report = self._snapshots.take()
+        return 0 if report is None else report.rows
 
     # names
 
@@ -259,8 +264,10 @@ class Node:
         state = self._catalog.state()
         database = state.database_by_id(file.database_id)
         table = database.table_by_id(file.table_id)
+        rows = open_rows(self._open_file(file), name=file.path).combine_chunks()
         index = self._series.index(database, table)
-        return _numbered(open_rows(self._open_file(file), name=file.path).combine_chunks(), table.tags, index)
+        with self._series.database(database).lock:
+            return _numbered(rows, table.tags, index)
 
 
 def _numbered(rows: pa.Table, tags: Sequence[str], index: Any) -> pa.RecordBatch:

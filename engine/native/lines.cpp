@@ -377,6 +377,7 @@ void Parser::close_part(BodyTable& table) {
     }
     part.time_min_ns = earliest;
     part.time_max_ns = latest;
+    result_.rows += part.rows;
     result_.tables.push_back(table.part);
 }
 
@@ -782,10 +783,7 @@ ParseResult Parser::run() {
         }
         p = next;
     }
-    for (auto& table : tables_) {
-        result_.rows += table->part->rows;
-        close_part(*table);
-    }
+    for (auto& table : tables_) close_part(*table);
     return std::move(result_);
 }
 

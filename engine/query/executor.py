@@ -9,6 +9,7 @@ Held by tests/integration/engine/test_query.py (Q1, Q2).
 Elsewhere: how a table of a view is scanned (tables.py).
 """
 
+import os
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
@@ -26,6 +27,9 @@ from engine.requests import QueryResult
 from engine.view import ReadView, Views
 
 _READ_ONLY = SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
+
+
+_PARTITIONS = os.cpu_count() or 1
 
 
 class QueryRefused(InvalidRequest):
@@ -83,7 +87,7 @@ class Executor:
         if table is None:
             return None
         index = self._series.index(database, table)
-        return TableDataset(table, index, self._views.distinct(view, database.id, table.id), self._open_file)
+        return TableDataset(table, index, self._views.distinct(view, database.id, table.id), self._open_file, _PARTITIONS)
 
 
 class _Tables(SchemaProvider):  # type: ignore[misc]
