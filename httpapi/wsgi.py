@@ -3,6 +3,7 @@
 Elsewhere: who sets these variables (flightserver.sidecar), the application itself (app.py).
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -22,3 +23,8 @@ app = create_app(
         max_request_bytes=int(os.environ["FLIGHTLINE_MAX_HTTP_REQUEST_BYTES"]),
     ),
 )
+
+# Everything loaded so far lives as long as the process: the collector need not look at it again, nor after every 700 objects.
+gc.collect()
+gc.freeze()
+gc.set_threshold(10_000, 20, 50)

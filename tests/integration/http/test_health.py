@@ -14,6 +14,7 @@ from httpapi.gateway import Gateway
 from tests.helpers.flight_process import FlightProcess
 from tests.helpers.http_api import HttpApi
 from tests.helpers.memory_node import MemoryNode
+from tests.helpers.servers import wait_until
 
 
 class TroubledNode(MemoryNode):
@@ -135,9 +136,10 @@ def test_an_engine_that_hangs_is_unhealthy_and_holds_nobody(tmp_path: Path) -> N
     http = Client(app)
     assert http.get("/health").text == "OK"
     engine.pause()
-    began_s = time.monotonic()
 
     try:
+        wait_until(lambda: http.get("/health").status_code == 503)  # its threads stop one after another
+        began_s = time.monotonic()
         assert http.get("/health").status_code == 503
         assert "flightline_engine_up 0" in http.get("/metrics").text
         assert http.get("/ping", headers={"Accept": "*/*"}).status_code == 200
