@@ -188,6 +188,13 @@ class Node:
     def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
         return self._executor.result().run(database, sql, params)
 
+    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+        """The schema of a statement's result; nothing runs."""
+        return self._executor.result().plan(database, sql, params)
+
+    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+        return self._executor.result().parameter_types(database, sql)
+
     def snapshot_now(self) -> int:
         """Settle the rows that are in no file yet; how many they were."""
         report = self._snapshots.take()
@@ -204,7 +211,7 @@ class Node:
 
     def list_tables(self, database: str) -> Sequence[TableListing]:
         return [
-            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()))
+            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags)
             for table in self._catalog.state().database(database).tables
         ]
 
