@@ -69,7 +69,10 @@ def serve(config: ServeConfig, environment: Mapping[str, str], parts: Parts | No
         listener = stack.enter_context(listen(config.http_bind))
         if config.flight_bind is not None and config.flight_bind[1]:
             listen(config.flight_bind).close()  # only to say clearly that it is taken
-        run = stack.enter_context(run_directory())
+        try:
+            run = stack.enter_context(run_directory())
+        except OSError as error:
+            raise ServeError(f"cannot make a directory for sockets: {error}") from None
         return Supervisor(config, environment, listener, run, parts or Parts()).run()
 
 
@@ -205,7 +208,10 @@ class Supervisor:
         for part, start in ((self.http, self._start_http), (self.engine, self._start_engine)):
             if part.start_at_s is not None and part.start_at_s <= now:
                 part.start_at_s = None
-                part.child = start()
+                try:
+                    part.child = start()
+                except OSError as error:
+                    raise ServeError(f"cannot start the {part.name} process: {error}") from None
 
     def _start_http(self) -> Child:
         report_fd = self.http.open_report()
