@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from catalog import changes
 from catalog.catalog import Catalog
-from catalog.errors import Conflict, Damaged
+from catalog.errors import Conflict, Damaged, ServiceError
 from catalog.schema import FieldType
 from engine.buffer.series import SeriesRegistry
 from engine.catalog_log import StoredCatalogLog
@@ -36,16 +36,18 @@ from engine.hydrate import table_schema
 from engine.ingest.admission import Admission
 from engine.ingest.pipeline import Ingest
 from engine.metrics import Metrics
+from engine.ownership import Ownership
 from engine.paths import CatalogPaths, NodePaths
+from engine.persist.removals import Removals
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import Snapshots
-from engine.replay import Replay
+from engine.replay import Replay, Replayed
 from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
 from engine.settings import Settings
 from engine.storage.base import ObjectExists, ObjectStore
 from engine.view import Views
-from engine.wal.log import open_log
-from engine.wal.reader import next_sequence, read_groups
+from engine.wal.log import GroupLog, claim, next_sequence, open_log
+from engine.wal.reader import read_groups
 from engine.wal.writer import WalLimits, WalWriter
 
 if TYPE_CHECKING:
@@ -85,8 +87,15 @@ class Node:
         self._problems: list[str] = []
 
         paths = NodePaths(settings.node_id)
-        self._catalog = Catalog.open(StoredCatalogLog(store, CatalogPaths(settings.node_id)), clock=clock)
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
+        catalog_log = StoredCatalogLog(store, CatalogPaths(settings.node_id))
+        self._catalog = Catalog.open(catalog_log, clock=clock, later=self._in_background)
         self._files = FileIndex.open(store, paths)
+        groups = open_log(store, paths)
+        self._ownership = Ownership(self._catalog, self.node_id, self.instance_id, clock, shared=store.durable_appends is None)
+        self._register()
+        if self._ownership.shared:
+            self._take_over(groups)
         self._series = SeriesRegistry(
             self._catalog.state,
             extend_tags=settings.extend_tags,
@@ -95,14 +104,13 @@ class Node:
         )
         self._catalog.subscribe(self._series.catalog_changed)
         self._views = Views(self._catalog, self._files.files, self._load)
-        groups = open_log(store, paths)
-        replay = Replay(self._catalog.state(), self._series, self._views, clock, self._damaged)
-        behind = self._files.wal_sequence
-        replayed = replay.run(read_groups(groups, behind, self._damaged), behind)
-        if replayed.rows:
-            log.info("replayed %d rows in %.2f s", replayed.rows, replayed.seconds)
+        replayed = self._replay(groups)
         limits = WalLimits(
-            settings.wal_flush_interval_ms / 1000, _WAITING_BYTES, settings.wal_max_buffered_writes, _WAIT_TIMEOUT_S
+            settings.wal_flush_interval_ms / 1000,
+            _WAITING_BYTES,
+            settings.wal_max_buffered_writes,
+            _WAIT_TIMEOUT_S,
+            settings.snapshotted_wal_files_to_keep,
         )
         self._wal = WalWriter(
             groups,
@@ -121,10 +129,24 @@ class Node:
         self._executor = loader.submit(self._load_executor)
         loader.shutdown(wait=False)
         self._snapshots = Snapshots(
-            store, paths, self._catalog, self._series, self._views, self._wal, self._files, settings, clock, metrics
+            store,
+            paths,
+            self._catalog,
+            self._series,
+            self._views,
+            self._wal,
+            self._files,
+            self._ownership,
+            settings,
+            clock,
+            metrics,
         )
-        self._schedule = Schedule(self._snapshots, self._views, settings, clock, metrics)
-        self._register()
+        grace_ns = settings.delete_grace_period_ms * 1_000_000
+        removals = Removals(
+            store, paths, self._catalog, self._views, self._snapshots, self._ownership, clock, grace_ns=grace_ns
+        )
+        self._schedule = Schedule(self._snapshots, removals, self._views, self._ownership, settings, clock, metrics, on_fatal)
+        self._declare_gauges()
         self._schedule.start()
 
     @classmethod
@@ -145,11 +167,13 @@ class Node:
             raise
 
     def close(self) -> None:
+        self._files.give_up()
         self._schedule.close()
         self._wal.close()
-        self._catalog.commit(
-            lambda state: changes.stop_node(state, self.node_id, instance_id=self.instance_id, now_ns=self._clock.now_ns())
-        )
+        try:
+            self._sign_off()
+        except ServiceError as error:
+            log.warning("could not note in the catalog that this server has stopped: %s", error)
         if self._lock is not None:
             os.close(self._lock)
 
@@ -188,9 +212,9 @@ class Node:
         self._catalog.commit(lambda state: changes.create_database(state, name, retention_ns=retention_ns, limits=self._limits))
 
     def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None:
-        self._catalog.commit(
-            lambda state: changes.drop_database(state, name, now_ns=self._clock.now_ns(), hard_delete_at_ns=hard_delete_at_ns)
-        )
+        now_ns = self._clock.now_ns()
+        at_ns = _not_before(now_ns, hard_delete_at_ns)
+        self._catalog.commit(lambda state: changes.drop_database(state, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
 
     def set_retention(self, name: str, retention_ns: int | None) -> None:
         self._catalog.commit(lambda state: changes.set_retention(state, name, retention_ns))
@@ -200,11 +224,9 @@ class Node:
         self._catalog.commit(lambda state: changes.create_table(state, database, name, tags, typed, limits=self._limits))
 
     def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None:
-        self._catalog.commit(
-            lambda state: changes.drop_table(
-                state, database, name, now_ns=self._clock.now_ns(), hard_delete_at_ns=hard_delete_at_ns
-            )
-        )
+        now_ns = self._clock.now_ns()
+        at_ns = _not_before(now_ns, hard_delete_at_ns)
+        self._catalog.commit(lambda state: changes.drop_table(state, database, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
 
     # itself
 
@@ -219,6 +241,7 @@ class Node:
         return self._metrics.text()
 
     def _register(self) -> None:
+        """From now on a process that ran this node before deletes nothing any more."""
         self._catalog.commit(
             lambda state: changes.register_node(
                 state,
@@ -229,6 +252,33 @@ class Node:
                 now_ns=self._clock.now_ns(),
             )
         )
+
+    def _sign_off(self) -> None:
+        self._catalog.commit(
+            lambda state: changes.stop_node(state, self.node_id, instance_id=self.instance_id, now_ns=self._clock.now_ns())
+        )
+        self._background.shutdown()
+        self._catalog.checkpoint_if_behind()
+
+    def _take_over(self, groups: GroupLog) -> None:
+        """Stop whoever ran this node before, and see all that it has stored until then."""
+        self._files.claim(self.instance_id)
+        claim(groups, self._files.wal_sequence, self.instance_id)
+        self._catalog.refresh()
+
+    def _replay(self, groups: GroupLog) -> Replayed:
+        behind = self._files.wal_sequence
+        replay = Replay(self._catalog.state(), self._series, self._views, self._clock, self._damaged)
+        replayed = replay.run(read_groups(groups, behind, self._damaged), behind)
+        if replayed.rows:
+            log.info("replayed %d rows in %.2f s", replayed.rows, replayed.seconds)
+        return replayed
+
+    def _in_background(self, task: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the process ends, which does what is left
+            self._background.submit(task)
+
+    def _declare_gauges(self) -> None:
         metrics = self._metrics
         metrics.gauge("flightline_buffer_bytes", "Bytes of rows that no file holds yet", lambda: self._views.unsettled_bytes)
         metrics.gauge("flightline_files", "Live Parquet files", lambda: len(self._files.files))
@@ -268,6 +318,11 @@ class Node:
         index = self._series.index(database, table)
         with self._series.database(database).lock:
             return _numbered(rows, table.tags, index)
+
+
+def _not_before(now_ns: int, at_ns: int | None) -> int | None:
+    """A moment that is past means now: the grace that deleted files get begins then."""
+    return None if at_ns is None else max(now_ns, at_ns)
 
 
 def _numbered(rows: pa.Table, tags: Sequence[str], index: Any) -> pa.RecordBatch:

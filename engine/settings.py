@@ -21,7 +21,7 @@ class Settings:
     wal_flush_interval_ms: int = 1_000
     wal_max_buffered_writes: int = 100_000
     wal_files_per_snapshot: int = 600
-    snapshotted_wal_files_to_keep: int = 300
+    snapshotted_wal_files_to_keep: int | None = None  # None: 300 objects of a remote store, no segment of a local one
     wal_replay_fail_on_error: bool = False
 
     # settling into Parquet

@@ -156,6 +156,11 @@ class Views:
             excess -= size
             self._replace(database_id, table_id, partial(_without_rows, path))
 
+    def holds(self, database_id: int, table_id: int) -> bool:
+        """Whether a table has rows, in memory or in files."""
+        data = self._databases.get(database_id, {}).get(table_id, _NOTHING)
+        return bool(data.open or data.runs or data.files)
+
     def forget(self, database_id: int, table_id: int | None) -> None:
         """A table, or a whole database, exists no more."""
         with self._lock:

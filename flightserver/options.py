@@ -498,11 +498,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--snapshotted-wal-files-to-keep",
-        help="Log files kept after a snapshot has made them unnecessary.",
+        help="Log files kept after a snapshot has made them unnecessary; default: 300 in a remote store, "
+        "none on a local disk, where each has 64 MiB.",
         group="Write-ahead log and settling",
         kind=count,
         value_name="N",
-        default="300",
         sets="settings.snapshotted_wal_files_to_keep",
         env=("INFLUXDB3_NUM_WAL_FILES_TO_KEEP", "INFLUXDB3_SNAPSHOTTED_WAL_FILES_TO_KEEP"),
     ),

@@ -66,10 +66,6 @@ constexpr size_t NAME_AHEAD = 32;
 constexpr ptrdiff_t AHEAD = NAME_AHEAD + VALUE_AHEAD;
 constexpr ptrdiff_t STAMP_AHEAD = 32;
 
-// A part of a table may spend this many bytes on cells per byte of its lines, and all of a body's tables together some more.
-constexpr int64_t SPARSE_RATIO = 64;
-constexpr int64_t SPARSE_BYTES = int64_t{32} << 20;
-
 constexpr int64_t FIRST_ROWS = 4;
 
 
@@ -554,8 +550,8 @@ bool Parser::find_codes(BodyTable& table, size_t used) {
         } else {
             codes_[i] = table.index->find_code(static_cast<int>(i), value);
             if (codes_[i] == UNKNOWN) return false;
-            last.value = value;
             last.code = codes_[i];
+            last.value = table.index->value(static_cast<int>(i), last.code);  // the index's copy, which stays
         }
     }
     return true;
@@ -910,7 +906,7 @@ bool Parser::apply(const char* line, size_t bytes, std::string& error) {
     for (const FieldPart& field : parts.fields) {
         const BodyColumn* column = field.type == FieldType::STRING ? columns_[static_cast<size_t>(&field - parts.fields.data())] : nullptr;
         if (column == nullptr || column->column == nullptr) continue;
-        if (column->column->text_size() + static_cast<int64_t>(field.text.size() + Column::TEXT_SLACK) <= Column::TEXT_LIMIT) continue;
+        if (column->column->text_size() + static_cast<int64_t>(field.text.size() + Column::TEXT_SLACK) <= TEXT_LIMIT) continue;
         close_part(*table);
         new_part(*table);
         break;

@@ -5,12 +5,14 @@ has grown `wal_files_per_snapshot` flush intervals old while rows wait, or the p
 
 D1  `due` is pure: the same figures give the same answer.
 D2  A snapshot that fails is tried again, after a pause that grows to a minute; writes go on meanwhile, up to the budget.
+D3  When another process has taken the node over, all of this ends and the process is told to.
 
-Held by tests/unit/engine/test_schedule.py (D1, D2).
+Held by tests/unit/engine/test_schedule.py (D1, D2) and tests/unit/engine/test_ownership.py (D3).
 """
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -18,6 +20,8 @@ import pyarrow as pa
 from catalog.errors import ServiceError
 from engine.clock import Clock
 from engine.metrics import Metrics, resident_bytes
+from engine.ownership import Fenced, Ownership
+from engine.persist.removals import Removals
 from engine.persist.snapshot import Snapshots
 from engine.settings import Settings
 from engine.view import Views
@@ -55,9 +59,22 @@ def due(figures: Figures, settings: Settings) -> str | None:
 class Schedule:
     """One thread that looks once a second, or when it is told that much has come."""
 
-    def __init__(self, snapshots: Snapshots, views: Views, settings: Settings, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        removals: Removals,
+        views: Views,
+        ownership: Ownership,
+        settings: Settings,
+        clock: Clock,
+        metrics: Metrics,
+        on_fatal: Callable[[BaseException], None],
+    ) -> None:
         self._snapshots = snapshots
+        self._removals = removals
         self._views = views
+        self._ownership = ownership
+        self._on_fatal = on_fatal
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
@@ -76,18 +93,27 @@ class Schedule:
 
     def _run(self) -> None:
         try:
+            self._begin()
+            while not self._stop.wait(self._pause_s or _LOOK_EVERY_S):
+                self._look()
+        except Fenced as error:
+            log.critical("%s; this one stops", error)
+            self._on_fatal(error)
+
+    def _begin(self) -> None:
+        try:
+            self._removals.look()
             swept = self._snapshots.sweep()
             if swept:
                 log.info("removed %d files that an unfinished snapshot had left", swept)
         except ServiceError as error:
             log.warning("could not look for leftovers of unfinished snapshots: %s", error)
-        while not self._stop.wait(self._pause_s or _LOOK_EVERY_S):
-            self._look()
 
     def _look(self) -> None:
         figures = self._figures()
         reason = due(figures, self._settings)
         try:
+            self._ownership.check_now_and_then()
             self._views.fold_duplicates()
             if reason is not None:
                 report = self._snapshots.take()
@@ -103,8 +129,11 @@ class Schedule:
                     )
             if figures.resident_bytes >= self._settings.force_snapshot_mem_bytes:
                 self._relieve()
-            self._snapshots.delete_replaced()
+            self._removals.look()
+            self._snapshots.delete_unwanted()
             self._pause_s = 0.0
+        except Fenced:
+            raise
         except ServiceError as error:
             self._pause_s = min(_LONGEST_PAUSE_S, max(1.0, self._pause_s * 2))
             self._metrics.snapshot_failed()

@@ -436,6 +436,7 @@ def test_a_body_too_sparse_for_one_batch_comes_in_parts() -> None:
         assert parsed.errors == []
         assert len(parsed.tables) > 1
         assert {table.name for table in parsed.tables} == {"m"}
+        assert parsed.rows == sum(table.rows for table in parsed.tables) == count
         cells = 0
         found: list[Row] = []
         for table in parsed.tables:
