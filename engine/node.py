@@ -40,7 +40,7 @@ from engine.ownership import Ownership
 from engine.paths import CatalogPaths, NodePaths
 from engine.persist.removals import Removals
 from engine.persist.schedule import Schedule
-from engine.persist.snapshot import SnapshotReport, Snapshots
+from engine.persist.snapshot import Snapshots
 from engine.replay import Replay, Replayed
 from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
 from engine.settings import Settings
@@ -97,7 +97,10 @@ class Node:
         if self._ownership.shared:
             self._take_over(groups)
         self._series = SeriesRegistry(
-            extend_tags=settings.extend_tags, column_limit=settings.column_limit, floors_ns=_floors_ns(self._files.files)
+            self._catalog.state,
+            extend_tags=settings.extend_tags,
+            column_limit=settings.column_limit,
+            floors_ns=_floors_ns(self._files.files),
         )
         self._catalog.subscribe(self._series.catalog_changed)
         self._views = Views(self._catalog, self._files.files, self._load)
@@ -185,8 +188,17 @@ class Node:
     def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
         return self._executor.result().run(database, sql, params)
 
-    def snapshot_now(self) -> SnapshotReport | None:
-        return self._snapshots.take()
+    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+        """The schema of a statement's result; nothing runs."""
+        return self._executor.result().plan(database, sql, params)
+
+    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+        return self._executor.result().parameter_types(database, sql)
+
+    def snapshot_now(self) -> int:
+        """Settle the rows that are in no file yet; how many they were."""
+        report = self._snapshots.take()
+        return 0 if report is None else report.rows
 
     # names
 
@@ -199,7 +211,7 @@ class Node:
 
     def list_tables(self, database: str) -> Sequence[TableListing]:
         return [
-            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()))
+            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags)
             for table in self._catalog.state().database(database).tables
         ]
 
@@ -309,8 +321,10 @@ class Node:
         state = self._catalog.state()
         database = state.database_by_id(file.database_id)
         table = database.table_by_id(file.table_id)
+        rows = open_rows(self._open_file(file), name=file.path).combine_chunks()
         index = self._series.index(database, table)
-        return _numbered(open_rows(self._open_file(file), name=file.path).combine_chunks(), table.tags, index)
+        with self._series.database(database).lock:
+            return _numbered(rows, table.tags, index)
 
 
 def _not_before(now_ns: int, at_ns: int | None) -> int | None:

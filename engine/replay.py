@@ -4,7 +4,7 @@ Y1  After replay, readers see every acknowledged row that no manifest covers, on
 Y2  Series numbers of the log mean something within their epoch only; rows come back under the numbers of this process.
 Y3  Rows of tables that the catalog has since removed are passed over; rows whose series a damaged group defined are reported.
 
-Held by tests/unit/engine/test_replay.py (Y1-Y3), tests/crash/test_wal.py (Y1).
+Held by tests/unit/engine/test_replay.py (Y1-Y3), tests/crash/test_stops.py (Y1).
 """
 
 import logging
@@ -56,7 +56,7 @@ class Replay:
             if group.tables and group.epoch != self._epoch:  # a claim defines nothing
                 self._epoch = group.epoch
                 self._mappings.clear()
-            tables = tuple(found for table in group.tables if (found := self._table(table)) is not None)
+            tables = tuple(found for table in group.tables if (found := self._table(table)) is not None and found.rows.num_rows)
             self._stage.apply(Group(group.sequence, tables))
             count, sequence = count + 1, group.sequence
             rows += sum(table.rows.num_rows for table in tables)

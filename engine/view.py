@@ -102,8 +102,9 @@ class Views:
             changed = {database_id: dict(self._databases.get(database_id, {})) for database_id in touched}
             for rows, batch in arrived:
                 tables = changed[rows.database_id]
-                tables[rows.table_id] = tables.get(rows.table_id, _NOTHING).with_batch(batch)
-                self._unsettled_bytes += size_of(batch.rows)
+                before = tables.get(rows.table_id, _NOTHING)
+                after = tables[rows.table_id] = before.with_batch(batch)
+                self._unsettled_bytes += after.unsettled_bytes - before.unsettled_bytes
             self._databases = self._databases | changed
 
     # the settling thread

@@ -9,10 +9,11 @@ Held by tests/integration/engine/test_query.py (Q1, Q2).
 Elsewhere: how a table of a view is scanned (tables.py).
 """
 
+import os
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
-from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions
+from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions
 from datafusion.catalog import Catalog as PlanCatalog
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
@@ -21,11 +22,15 @@ from catalog.errors import InvalidRequest
 from catalog.schema import Database
 from engine.buffer.series import SeriesRegistry
 from engine.metrics import Metrics
+from engine.query.placeholders import placeholder_types
 from engine.query.tables import OpenFile, TableDataset
 from engine.requests import QueryResult
 from engine.view import ReadView, Views
 
 _READ_ONLY = SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
+
+
+_PARTITIONS = os.cpu_count() or 1
 
 
 class QueryRefused(InvalidRequest):
@@ -43,17 +48,29 @@ class Executor:
         self._memory_bytes = memory_bytes
 
     def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        view = self._views.now()
-        database = view.state.database(database_name)
-        context = self._context(view, database)
+        frame = self._planned(database_name, sql, params)
         try:
-            frame = context.sql(sql, _READ_ONLY, param_values=dict(params) if params else None)
-            schema: pa.Schema = frame.schema()
             stream = frame.execute_stream()
+        except Exception as error:  # as in _planned
+            self._metrics.queried("refused")
+            raise QueryRefused(planner_message(error)) from None
+        return QueryResult(frame.schema(), self._batches(stream))
+
+    def plan(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+        """The schema of a statement's result; without params its parameters stay open."""
+        return self._planned(database_name, sql, params).schema()
+
+    def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
+        return placeholder_types(self._planned(database_name, sql, None).logical_plan())
+
+    def _planned(self, database_name: str, sql: str, params: Mapping[str, object] | None) -> DataFrame:
+        view = self._views.now()
+        context = self._context(view, view.state.database(database_name))
+        try:
+            return context.sql(sql, _READ_ONLY, param_values=dict(params) if params else None)
         except Exception as error:  # the bindings raise plain Exception for every mistake of a statement
             self._metrics.queried("refused")
             raise QueryRefused(planner_message(error)) from None
-        return QueryResult(schema, self._batches(stream))
 
     def _batches(self, stream: object) -> Iterator[pa.RecordBatch]:
         outcome = "failed"
@@ -83,7 +100,7 @@ class Executor:
         if table is None:
             return None
         index = self._series.index(database, table)
-        return TableDataset(table, index, self._views.distinct(view, database.id, table.id), self._open_file)
+        return TableDataset(table, index, self._views.distinct(view, database.id, table.id), self._open_file, _PARTITIONS)
 
 
 class _Tables(SchemaProvider):  # type: ignore[misc]
