@@ -24,9 +24,11 @@ from typing import Any
 from catalog.errors import ServiceError
 from engine.clock import SystemClock
 from engine.node import Node
+from engine.ownership import Fenced
 from engine.storage.base import ObjectStore
 from engine.storage.open import StoreOptions, open_store
 from engine.storage.probe import check_store
+from flightserver.children import EXIT_LOG_STOPPED, EXIT_TAKEN_OVER
 from flightserver.config import settings_from
 from flightserver.logs import LogOptions, set_up_logging
 from flightserver.server import EngineServer
@@ -109,10 +111,10 @@ def main() -> int:
     os._exit(0)  # a call that outlived its moment must not hold up the end
 
 
-def _end(_error: BaseException) -> None:
-    """The log has stopped for good. The supervisor starts another process, which reads it again."""
+def _end(error: BaseException) -> None:
+    """The log has stopped for good. The supervisor starts another process, which reads it again, unless it is not ours now."""
     logging.shutdown()
-    os._exit(70)
+    os._exit(EXIT_TAKEN_OVER if isinstance(error, Fenced) else EXIT_LOG_STOPPED)
 
 
 def _report(fd: int, content: Mapping[str, str]) -> None:
