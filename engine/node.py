@@ -1,7 +1,7 @@
 """A node: opens, wires and closes everything in the engine, and is all that a server calls.
 
     open    store ─▶ lock ─▶ catalog ─▶ live files ─▶ views ─▶ replay the log ─▶ accept writes ─▶ settle in the background
-    close   refuse writes ─▶ flush the log ─▶ finish the snapshot in progress ─▶ release the lock
+    close   finish the snapshot in progress ─▶ refuse writes ─▶ flush the log ─▶ release the lock
 
 N1  One process at a time owns a node's objects: a second one is told so (local store), or stopped at its first group.
 N2  Between open and close every acknowledged write is visible; after close every acknowledged write is durable.
@@ -16,21 +16,20 @@ import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from catalog import changes
 from catalog.catalog import Catalog
-from catalog.errors import Conflict, Damaged
+from catalog.errors import Conflict, Damaged, ServiceError
 from catalog.schema import FieldType
+from engine._native import SeriesIndex
 from engine.buffer.series import SeriesRegistry
 from engine.catalog_log import StoredCatalogLog
 from engine.clock import Clock
+from engine.files.access import FileAccess
 from engine.files.index import FileIndex
 from engine.files.manifest import DataFile
-from engine.files.parquet import open_rows
 from engine.hydrate import table_schema
 from engine.ingest.admission import Admission
 from engine.ingest.pipeline import Ingest
@@ -43,6 +42,7 @@ from engine.replay import Replay
 from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
 from engine.settings import Settings
 from engine.storage.base import ObjectExists, ObjectStore
+from engine.storage.local import explain
 from engine.view import Views
 from engine.wal.log import open_log
 from engine.wal.reader import next_sequence, read_groups
@@ -79,11 +79,12 @@ class Node:
         self._lock = lock
         self.node_id = settings.node_id
         self.instance_id = str(uuid.uuid4())
-        self._problems: list[str] = []
+        self._problems: dict[str, None] = {}
+        self._access = FileAccess(store, self._noted)
 
         paths = NodePaths(settings.node_id)
         self._catalog = Catalog.open(StoredCatalogLog(store, CatalogPaths(settings.node_id)), clock=clock)
-        self._files = FileIndex.open(store, paths)
+        self._files = FileIndex.claim(store, paths) if lock is None else FileIndex.open(store, paths)
         self._series = SeriesRegistry(
             self._catalog.state,
             extend_tags=settings.extend_tags,
@@ -114,11 +115,11 @@ class Node:
         admission = Admission(self._catalog, self._series, self._views, self._wal, settings)
         self._limits = admission.limits
         self._ingest = Ingest(self._catalog, self._series, admission, self._wal, settings, clock, metrics)
-        self._executor = Executor(self._series, self._views, self._open_file, metrics)
+        self._executor = Executor(self._series, self._views, self._access, metrics)
         self._snapshots = Snapshots(
             store, paths, self._catalog, self._series, self._views, self._wal, self._files, settings, clock, metrics
         )
-        self._schedule = Schedule(self._snapshots, self._views, settings, clock, metrics)
+        self._schedule = Schedule(self._snapshots, self._views, settings, clock, metrics, self._noted)
         self._register()
         self._schedule.start()
 
@@ -131,7 +132,7 @@ class Node:
         on_fatal: Callable[[BaseException], None] = lambda _: None,
     ) -> "Node":
         """`on_fatal` is called when the log has stopped for good: the process should end and be started anew."""
-        lock = _take_lock(store.durable_appends, settings.node_id)
+        lock = _take_lock(store, settings.node_id)
         try:
             return cls(settings, store, clock, Metrics(), lock, on_fatal)
         except BaseException:
@@ -142,11 +143,14 @@ class Node:
     def close(self) -> None:
         self._schedule.close()
         self._wal.close()
-        self._catalog.commit(
-            lambda state: changes.stop_node(state, self.node_id, instance_id=self.instance_id, now_ns=self._clock.now_ns())
-        )
-        if self._lock is not None:
-            os.close(self._lock)
+        try:
+            self._catalog.commit(
+                lambda state: changes.stop_node(state, self.node_id, instance_id=self.instance_id, now_ns=self._clock.now_ns())
+            )
+        except ServiceError as error:  # all rows are safe: nothing depends on this note
+            log.warning("could not note in the catalog that this node has stopped: %s", error)
+        finally:
+            self._release_lock()
 
     # rows
 
@@ -206,7 +210,10 @@ class Node:
         return self._catalog.state().uuid
 
     def health(self) -> dict[str, object]:
-        return {"status": "degraded" if self._problems else "pass", "problems": list(self._problems)}
+        closed = [problem for problem in (self._wal.problem,) if problem is not None]
+        passing = [problem for problem in (self._schedule.problem,) if problem is not None]
+        problems = [*closed, *passing, *self._problems]
+        return {"status": "fail" if closed else "degraded" if problems else "pass", "problems": problems}
 
     def metrics_text(self) -> bytes:
         return self._metrics.text()
@@ -235,29 +242,35 @@ class Node:
         """Damage in the log: the end of the start, or known to everyone who asks for health. The bytes are kept aside."""
         if self._settings.wal_replay_fail_on_error:
             raise error
-        log.error("%s; serving what is intact", error)
-        self._problems.append(str(error))
+        self._noted(error)
         damaged = error.details.get("object")
         if damaged is not None:
             with suppress(ObjectExists):
                 self._store.put_new(f"{self.node_id}/damaged/{damaged.rpartition('/')[2]}", self._store.get(damaged))
 
-    def _open_file(self, file: DataFile) -> Any:
-        path = self._store.local_path(file.path)
-        return path if path is not None else pa.py_buffer(self._store.get(file.path))
+    def _noted(self, damage: Damaged) -> None:
+        """Known to everyone who asks for health; logged once."""
+        if damage.message not in self._problems:
+            log.error("%s; serving what is intact", damage)
+            self._problems[damage.message] = None
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _load(self, file: DataFile) -> pa.RecordBatch:
         """A file's rows as they were in memory, under this process's series numbers."""
         state = self._catalog.state()
         database = state.database_by_id(file.database_id)
         table = database.table_by_id(file.table_id)
-        rows = open_rows(self._open_file(file), name=file.path).combine_chunks()
+        rows = self._access.rows(file).combine_chunks()
         index = self._series.index(database, table)
         with self._series.database(database).lock:
             return _numbered(rows, table.tags, index)
 
 
-def _numbered(rows: pa.Table, tags: Sequence[str], index: Any) -> pa.RecordBatch:
+def _numbered(rows: pa.Table, tags: Sequence[str], index: SeriesIndex) -> pa.RecordBatch:
     names = set(rows.schema.names)
     columns = [rows.column(tag).combine_chunks() if tag in names else None for tag in tags]
     series = pa.Array.from_buffers(pa.int32(), rows.num_rows, [None, pa.py_buffer(index.resolve(columns, rows.num_rows))])
@@ -274,13 +287,17 @@ def _floors_ns(files: Sequence[DataFile]) -> dict[tuple[int, int], int]:
     return floors
 
 
-def _take_lock(root: Path | None, node_id: str) -> int | None:
+def _take_lock(store: ObjectStore, node_id: str) -> int | None:
     """Held until the process ends, however it ends."""
+    root = store.durable_appends
     if root is None:
         return None
     path = root / node_id / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise explain("open", store.url, f"{node_id}/lock", error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

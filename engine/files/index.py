@@ -3,11 +3,14 @@
 F1  A file is live when a stored manifest added it and none removed it. Files without a manifest are leftovers.
 F2  Manifest numbers are dense; a missing or damaged one stops the start and is named.
 F3  Opening reads the newest index and the manifests behind it, so it costs what is live, not what ever was.
+F4  Where no lock keeps a second process away, opening claims the next manifest number: the process before can finish no
+    snapshot any more, so the files of one that it may have under way are leftovers.
 
-Held by tests/unit/engine/test_file_index.py (F1-F3), tests/crash/test_snapshots.py.
+Held by tests/unit/engine/test_file_index.py (F1-F4), tests/crash/test_stops.py (F1).
 """
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 
 from catalog.errors import Damaged
@@ -21,7 +24,7 @@ from engine.files.manifest import (
     encode_manifest,
 )
 from engine.paths import NodePaths, number_of
-from engine.storage.base import ObjectStore, StoreError
+from engine.storage.base import ObjectExists, ObjectStore, StoreError, store_once
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,15 @@ class FileIndex:
             number, wal_sequence = manifest.number, manifest.wal_sequence
         return cls(store, paths, Opened(tuple(live.values()), number, wal_sequence))
 
+    @classmethod
+    def claim(cls, store: ObjectStore, paths: NodePaths) -> "FileIndex":
+        """Open, and be the only one who can add from now on (F4)."""
+        while True:
+            index = cls.open(store, paths)
+            with suppress(ObjectExists):
+                index.add(Manifest(index.number + 1, index.wal_sequence, (), ()))
+                return index
+
     @property
     def files(self) -> tuple[DataFile, ...]:
         return tuple(self._live.values())
@@ -70,8 +82,8 @@ class FileIndex:
         return path in self._live
 
     def add(self, manifest: Manifest) -> None:
-        """The moment a snapshot becomes true."""
-        self._store.put_new(self._paths.manifest(manifest.number), encode_manifest(manifest))
+        """The moment a snapshot becomes true. After OutcomeUnknown: to be called again with the same manifest."""
+        store_once(self._store, self._paths.manifest(manifest.number), encode_manifest(manifest))
         self._live.update({file.path: file for file in manifest.added})
         for removed in manifest.removed:
             self._live.pop(removed, None)

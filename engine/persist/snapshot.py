@@ -7,12 +7,13 @@ P1  A manifest is stored only after every file that it lists is stored and has b
 P2  The log is trimmed only after the manifest that covers it is stored.
 P3  A file holds each key once, and no two live files share a key.
 P4  Rows are visible throughout: from memory before, from memory or the file after.
-P5  A failed snapshot leaves files without a manifest, which nobody reads; the next one starts afresh.
+P5  A failed snapshot leaves files without a manifest, which nobody reads; the next one starts afresh. When it is unknown
+    whether the manifest is stored, that very manifest is stored again before anything else.
 
 A file covers whole gen1 windows of one day, as many as fit `FILE_ROWS`: a live load makes one file a window, a load of old
 data does not make hundreds.
 
-Held by tests/unit/engine/test_snapshot.py (P1-P5), tests/crash/test_snapshots.py (P1, P2).
+Held by tests/unit/engine/test_snapshot.py (P1-P5), tests/crash/test_stops.py (P1, P2).
 Elsewhere: when a snapshot is due (schedule.py), what a file looks like (files/parquet.py).
 """
 
@@ -36,14 +37,15 @@ from engine.buffer.rows import HeldFile, Run, TableData, TimeRange, fields_of, t
 from engine.buffer.series import SeriesRegistry
 from engine.clock import Clock
 from engine.files.index import FileIndex
+from engine.files.inspection import Findings, inspect
 from engine.files.manifest import DataFile, Manifest
 from engine.files.parquet import FileDescription, encode, verify
 from engine.hydrate import hydrated, series_rank
-from engine.merge import merged_parts, sorted_by_rank
+from engine.merge import merged_parts, sorted_by_rank, windows
 from engine.metrics import Metrics
 from engine.paths import NodePaths
 from engine.settings import Settings
-from engine.storage.base import ObjectStore, StoreError
+from engine.storage.base import ObjectStore, OutcomeUnknown, StoreError
 from engine.view import Settled, Views
 from engine.wal.writer import WalWriter
 
@@ -52,6 +54,7 @@ log = logging.getLogger(__name__)
 FILE_ROWS = 1_000_000
 _REPLACED_FILE_GRACE_S = 600.0
 _DAY_NS = 24 * 3600 * 1_000_000_000
+_LATEST_NS = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,14 @@ class SnapshotReport:
     rows: int
     wal_sequence: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Files that are stored, and the manifest that will make them true."""
+
+    manifest: Manifest
+    settled: Sequence[Settled]
 
 
 class Snapshots:
@@ -91,10 +102,13 @@ class Snapshots:
         self._metrics = metrics
         self._one_at_a_time = threading.Lock()
         self._replaced: list[tuple[float, str]] = []
+        self._unfinished: _Stored | None = None
 
     def take(self) -> SnapshotReport | None:
         """Settle every row that is durable now; None when there is none."""
         with self._one_at_a_time:
+            if self._unfinished is not None:
+                self._finish(self._unfinished)
             started_s = self._clock.monotonic_s()
             number = self._files.number + 1
             covered: list[tuple[int, list[tuple[int, int, TableData]]]] = []
@@ -105,14 +119,22 @@ class Snapshots:
             settled = self._store_tables(number, tables)
             added = tuple(held.file for table in settled for _, held in table.written)
             removed = tuple(path for table in settled for path in table.removed)
-            self._files.add(Manifest(number, wal_sequence, added, removed))
-            self._views.settled(settled)
-            self._views.evict(self._settings.file_cache_bytes)
-            self._clean_up(wal_sequence, removed)
+            self._finish(_Stored(Manifest(number, wal_sequence, added, removed), settled))
             seconds = self._clock.monotonic_s() - started_s
             rows = sum(file.rows for file in added)
             self._metrics.snapshot_settled(rows=rows, seconds=seconds)
             return SnapshotReport(number, len(added), rows, wal_sequence, seconds)
+
+    def _finish(self, stored: "_Stored") -> None:
+        try:
+            self._files.add(stored.manifest)
+        except OutcomeUnknown:
+            self._unfinished = stored
+            raise
+        self._unfinished = None
+        self._views.settled(stored.settled)
+        self._views.evict(self._settings.file_cache_bytes)
+        self._clean_up(stored.manifest.wal_sequence, stored.manifest.removed)
 
     def _store_tables(self, number: int, tables: Sequence[tuple[int, int, TableData]]) -> list[Settled]:
         with ThreadPoolExecutor(self._settings.snapshot_concurrency, thread_name_prefix="settle") as pool:
@@ -173,13 +195,13 @@ class Snapshots:
                 self._store.delete(self._replaced[0][1])
                 del self._replaced[0]
 
-    def sweep(self) -> int:
-        """Delete files that no manifest lists, left by a snapshot that was cut short; how many there were."""
+    def inspect(self) -> Findings:
+        """Compare what is stored with what the manifests list, and delete what no manifest lists."""
         with self._one_at_a_time:
-            leftovers = [info.path for info in self._store.list(self._paths.data_prefix) if not self._files.is_live(info.path)]
-            for path in leftovers:
+            findings = inspect(self._store, self._paths, self._files)
+            for path in findings.leftovers:
                 self._store.delete(path)
-            return len(leftovers)
+            return findings
 
 
 def cut(parts: Sequence[pa.RecordBatch], gen1_duration_ns: int) -> Iterator[list[pa.RecordBatch]]:
@@ -221,13 +243,13 @@ def _rows_by_window(parts: Sequence[pa.RecordBatch], ranges: Sequence[TimeRange]
         if times.end_ns // gen1_duration_ns == first:
             found[first] += part.num_rows
             continue
-        offsets = pc.divide(pc.subtract(part.column(1).view(pa.int64()), first * gen1_duration_ns), gen1_duration_ns)
-        counts = pc.value_counts(offsets)
-        for offset, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
-            found[first + offset] += count
+        counts = pc.value_counts(windows(part.column(1).view(pa.int64()), gen1_duration_ns))
+        for window, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
+            found[window] += count
     return found
 
 
 def _between(rows: pa.RecordBatch, start_ns: int, end_ns: int) -> pa.RecordBatch:
     times = rows.column(1).view(pa.int64())
-    return rows.filter(pc.and_(pc.greater_equal(times, start_ns), pc.less(times, end_ns)))
+    last_ns = min(end_ns - 1, _LATEST_NS)  # the end of the last window may be later than any time
+    return rows.filter(pc.and_(pc.greater_equal(times, start_ns), pc.less_equal(times, last_ns)))

@@ -2,35 +2,41 @@
 
 T1  A scan yields the rows of one ReadView and no other, whatever is written meanwhile.
 T2  The filter that DataFusion hands down is applied exactly; what it keeps to itself it applies to what we yield.
+T3  A file that cannot be read ends the statement with its name; statements that do not need it go on.
 
-Held by tests/integration/engine/test_query.py (T1, T2).
+Held by tests/integration/engine/test_query.py (T1-T3).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from pyarrow.fs import LocalFileSystem
 
+from catalog.errors import ServiceError
 from catalog.schema import Table
 from engine._native import SeriesIndex
-from engine.buffer.rows import TableData, TimeRange
+from engine.buffer.rows import TableData
+from engine.files.access import FileAccess
 from engine.files.manifest import DataFile
 from engine.hydrate import hydrated, table_schema
 
-OpenFile = Callable[[DataFile], Any]
+#: is told what ended a scan; DataFusion makes a sentence of its own out of every exception
+Failed = Callable[[ServiceError], None]
 
 
 class TableDataset(ds.Dataset):  # type: ignore[misc]
     """Registered with DataFusion, which asks for fragments with the columns and the filter of a plan."""
 
-    def __init__(self, table: Table, index: SeriesIndex, data: TableData, open_file: OpenFile) -> None:
+    def __init__(
+        self, table: Table, index: SeriesIndex, rows: Callable[[], TableData], access: FileAccess, failed: Failed
+    ) -> None:
+        """`rows` is called when the plan wants them: no key twice."""
         self._table = table
         self._index = index
-        self._data = data
-        self._open_file = open_file
+        self._rows = rows
+        self._access = access
+        self._failed = failed
         self._schema = table_schema(table)
 
     @property
@@ -41,20 +47,26 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         return _Scan(_projected(self._schema, columns), iter(()))
 
     def get_fragments(self, filter: ds.Expression | None = None) -> list["_Fragment"]:
-        batches = [batch.rows for batch in self._data.open] + [run.rows for run in self._data.runs]
-        batches += [held.rows for held in self._data.files if held.rows is not None]
+        try:
+            data = self._rows()
+        except ServiceError as error:
+            self._failed(error)
+            raise
+        batches = [batch.rows for batch in data.open] + [run.rows for run in data.runs]
+        batches += [held.rows for held in data.files if held.rows is not None]
         fragments: list[_Fragment] = [_MemoryFragment(self, rows) for rows in batches]
-        fragments += [_FileFragment(self, held.file, held.times) for held in self._data.files if held.rows is None]
+        fragments += [_FileFragment(self, held.file) for held in data.files if held.rows is None]
         return fragments
 
     def hydrated(self, rows: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
         return hydrated(rows, self._table, self._index, columns)
 
-    def open_file(self, file: DataFile) -> ds.Fragment:
-        source = self._open_file(file)
-        if isinstance(source, Path):
-            return ds.ParquetFileFormat().make_fragment(str(source), LocalFileSystem())
-        return ds.ParquetFileFormat().make_fragment(pa.BufferReader(source))
+    def stored(self, file: DataFile, columns: Sequence[str] | None, filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._access.batches(file, self._schema, columns, filter)
+        except ServiceError as error:
+            self._failed(error)
+            raise
 
 
 class _Fragment:
@@ -94,14 +106,12 @@ class _MemoryFragment(_Fragment):
 
 
 class _FileFragment(_Fragment):
-    def __init__(self, dataset: TableDataset, file: DataFile, times: TimeRange) -> None:
+    def __init__(self, dataset: TableDataset, file: DataFile) -> None:
         super().__init__(dataset)
         self._file = file
 
     def batches(self, columns: Sequence[str] | None, filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-        wanted = None if columns is None else list(columns)
-        scan = self.dataset.open_file(self._file).scanner(schema=self.dataset.schema, columns=wanted, filter=filter)
-        yield from scan.to_batches()
+        return self.dataset.stored(self._file, None if columns is None else list(columns), filter)
 
 
 class _Scan:

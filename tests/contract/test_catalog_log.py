@@ -8,6 +8,10 @@ import pytest
 
 from catalog.catalog import Catalog
 from catalog.log import CatalogLog, LogTaken
+from engine.catalog_log import StoredCatalogLog
+from engine.paths import CatalogPaths
+from engine.storage.local import LocalStore
+from engine.storage.memory import MemoryStore
 from tests.helpers.catalog_log import FixedClock, MemoryLog
 
 Reopen = Callable[[], CatalogLog]
@@ -19,7 +23,16 @@ def memory_log(directory: Path) -> Reopen:
     return lambda: log
 
 
-LOGS: dict[str, Callable[[Path], Reopen]] = {"memory": memory_log}
+def log_in_memory_store(directory: Path) -> Reopen:
+    store = MemoryStore()
+    return lambda: StoredCatalogLog(store, CatalogPaths("n"))
+
+
+def log_on_disk(directory: Path) -> Reopen:
+    return lambda: StoredCatalogLog(LocalStore(directory), CatalogPaths("n"))
+
+
+LOGS: dict[str, Callable[[Path], Reopen]] = {"memory": memory_log, "memory store": log_in_memory_store, "disk": log_on_disk}
 
 
 @pytest.fixture(params=LOGS)
@@ -44,7 +57,7 @@ def test_batches_are_read_in_order_from_any_place(reopen: Reopen) -> None:
 
 
 def test_a_number_is_given_once(reopen: Reopen) -> None:
-    """G1."""
+    """G1, L1."""
     reopen().append(1, b"first")
 
     with pytest.raises(LogTaken):
