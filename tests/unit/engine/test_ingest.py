@@ -230,6 +230,22 @@ def test_two_writers_of_one_new_table_with_other_tags(node: Node, monkeypatch: p
     assert read(node, "SELECT a, b, v FROM t") == [{"a": "2", "b": "1", "v": 2.0}]
 
 
+def test_two_writers_of_different_new_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A2: a value stays with its tag, wherever in the series key that tag comes to stand."""
+    with running(MemoryStore(), wal_flush_interval_ms=1, extend_tags=True) as node:
+        write(node, "t,a=1 v=1 1")
+        before_next_commit(node, monkeypatch, lambda: write(node, "t,a=1,b=B v=2 2"))
+
+        write(node, "t,a=1,c=C v=3 3")
+
+        assert node._catalog.state().database("db").table("t").tags == ("a", "b", "c")
+        assert read(node, "SELECT b, c FROM t ORDER BY v") == [
+            {"b": None, "c": None},
+            {"b": "B", "c": None},
+            {"b": None, "c": "C"},
+        ]
+
+
 def test_two_writers_of_one_new_database(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """A1."""
     before_next_commit(node, monkeypatch, lambda: write(node, "t,host=a v=1 1", "new"))
