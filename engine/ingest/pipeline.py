@@ -126,7 +126,7 @@ class Ingest:
             home = by_name[table.name]
             with homes.series.lock:
                 table.settle(home.index)
-            rows.append(TableRows(homes.database_id, home.id, home.tags, home.index, pa.record_batch(table)))
+            rows.append(TableRows(homes.database_id, home.id, home.index, pa.record_batch(table)))
         return WriteBatch(tuple(rows))
 
     def _nothing_written(self, request: WriteRequest, rejected: Sequence[RejectedLine]) -> WriteReport:

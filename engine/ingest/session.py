@@ -91,7 +91,7 @@ class ArrowSession:
             return self._wal.append(WriteBatch(()), waits=not self._options.no_sync)
         with series.lock:
             numbers = home.index.resolve(list(rows.tags) + [None] * (home.index.tag_count - len(rows.tags)), rows.rows)
-        written = TableRows(series.database_id, home.id, home.tags, home.index, _batch(rows, plan, numbers))
+        written = TableRows(series.database_id, home.id, home.index, _batch(rows, plan, numbers))
         self._metrics.received(batch.nbytes, 0)
         return self._wal.append(WriteBatch((written,)), waits=not self._options.no_sync)
 
