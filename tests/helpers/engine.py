@@ -29,7 +29,15 @@ class ManualClock:
 
 
 def open_node(store: ObjectStore, clock: ManualClock | None = None, **settings: Any) -> Node:
+    """Snapshots are taken when the test says so, not because time passes."""
+    settings.setdefault("wal_files_per_snapshot", 10**9)
     return Node.open(Settings(node_id="n", **settings), store, clock or ManualClock())
+
+
+def bury(node: Node) -> None:
+    """End the threads of a node whose process is thought to have died: a real death would have taken them along."""
+    node._schedule._stop.set()
+    node._schedule._thread.join()
 
 
 @contextmanager
@@ -54,4 +62,4 @@ def read(node: Node, sql: str, database: str = "db") -> list[dict[str, Any]]:
 
 def times(node: Node, table: str = "t", database: str = "db") -> list[int]:
     """The times of all rows, in order."""
-    return [row["ns"] for row in read(node, f'SELECT arrow_cast(time, \'Int64\') AS ns FROM "{table}" ORDER BY ns', database)]
+    return [row["ns"] for row in read(node, f"SELECT arrow_cast(time, 'Int64') AS ns FROM \"{table}\" ORDER BY ns", database)]
