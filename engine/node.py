@@ -315,8 +315,16 @@ class Node:
     def _load_executor(self) -> "Executor":
         """Importing the SQL engine takes longer than everything else at start; writes need not wait for it."""
         from engine.query.executor import Executor
+        from engine.query.limits import QueryLimits
 
-        return Executor(self._series, self._views, self._access, self._metrics, self._settings.exec_mem_pool_bytes)
+        settings = self._settings
+        limits = QueryLimits(
+            memory_bytes=settings.exec_mem_pool_bytes,
+            threads=settings.query_threads or os.cpu_count() or 1,
+            concurrent=settings.concurrent_query_limit,
+            files=settings.query_file_limit,
+        )
+        return Executor(self._series, self._views, self._access, self._metrics, limits)
 
     def _noted(self, damage: Damaged) -> None:
         """Known to everyone who asks for health; logged once."""

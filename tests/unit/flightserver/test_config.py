@@ -91,7 +91,6 @@ def test_a_flag_beats_the_environment_and_a_new_variable_beats_an_old_one() -> N
         ("INFLUXDB3_WAL_MAX_WRITE_BUFFER_SIZE", "8", "wal_max_buffered_writes", 8),
         ("INFLUXDB3_NUM_WAL_FILES_TO_KEEP", "9", "snapshotted_wal_files_to_keep", 9),
         ("INFLUXDB3_ENTERPRISE_NUM_TABLE_LIMIT", "10", "table_limit", 10),
-        ("INFLUXDB3_QUERY_LOG_SIZE", "11", "query_log_size", 11),
         ("INFLUXDB3_DATAFUSION_NUM_THREADS", "3", "query_threads", 3),
     ],
 )
