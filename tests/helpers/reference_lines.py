@@ -17,7 +17,7 @@ SIZE_LIMIT = 1048576
 Value = float | int | str | bool
 
 
-class LineRefused(Exception):  # noqa: N818 - it says what happened, as the product's errors do
+class LineRefused(Exception):
     """What is wrong with one line."""
 
 
