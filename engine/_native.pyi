@@ -30,8 +30,9 @@ class SeriesIndex:
         or dictionary of string (anything with __arrow_c_array__), None for a tag that is null in all rows."""
     def codes(self, tag: int, series: Buffer | None = None) -> memoryview:
         """The value code (int32, -1 for null) of a tag for each series number given; for all series without."""
-    def values(self, tag: int) -> Any:
-        """The distinct values of a tag by code, as an object with __arrow_c_array__ (utf8)."""
+    def values(self, tag: int, series: Buffer | None = None) -> Any:
+        """The distinct values of a tag by code; with `series`, the value in each of these series, null where it has none.
+        An object with __arrow_c_array__ (utf8)."""
     def set_floor(self, time_ns: int) -> None:
         """Rows at or before this may exist in files: series first seen from now on count them as late."""
     def arrive(self, series: Buffer, times: Buffer) -> tuple[int, int, int]:
@@ -88,8 +89,9 @@ class Parsed(NamedTuple):
     """Lines that were rows or errors; blank lines and comments are neither."""
     rows: int
     tables: list[ParsedTable]
-    """A table occurs again only when its rows do not fit into one batch (more than 2 GiB of strings in a column, or so few values
-    per column that the nulls would outweigh the body). Take them in order: later entries build on the columns of earlier ones."""
+    """A table occurs again only when its rows do not fit into one batch (more than 2 GiB of strings in a column, or so few
+    values per column that the nulls would outweigh the body). Take them in order: later entries build on the columns of
+    earlier ones."""
     errors: list[tuple[int, str, str]]
     """(physical line number, message, the line up to 1024 bytes)"""
 

@@ -15,7 +15,9 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -34,19 +36,23 @@ from engine.hydrate import table_schema
 from engine.ingest.admission import Admission
 from engine.ingest.pipeline import Ingest
 from engine.metrics import Metrics
+from engine.ownership import Ownership
 from engine.paths import CatalogPaths, NodePaths
+from engine.persist.removals import Removals
 from engine.persist.schedule import Schedule
-from engine.persist.snapshot import SnapshotReport, Snapshots
-from engine.query.executor import Executor
-from engine.replay import Replay
+from engine.persist.snapshot import Snapshots
+from engine.replay import Replay, Replayed
 from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
 from engine.settings import Settings
 from engine.storage.base import ObjectExists, ObjectStore
 from engine.storage.local import explain
 from engine.view import Views
-from engine.wal.log import open_log
-from engine.wal.reader import next_sequence, read_groups
+from engine.wal.log import GroupLog, claim, next_sequence, open_log
+from engine.wal.reader import read_groups
 from engine.wal.writer import WalLimits, WalWriter
+
+if TYPE_CHECKING:
+    from engine.query.executor import Executor
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +89,15 @@ class Node:
         self._access = FileAccess(store, self._noted)
 
         paths = NodePaths(settings.node_id)
-        self._catalog = Catalog.open(StoredCatalogLog(store, CatalogPaths(settings.node_id)), clock=clock)
-        self._files = FileIndex.claim(store, paths) if lock is None else FileIndex.open(store, paths)
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
+        catalog_log = StoredCatalogLog(store, CatalogPaths(settings.node_id))
+        self._catalog = Catalog.open(catalog_log, clock=clock, later=self._in_background)
+        self._files = FileIndex.open(store, paths)
+        groups = open_log(store, paths)
+        self._ownership = Ownership(self._catalog, self.node_id, self.instance_id, clock, shared=store.durable_appends is None)
+        self._register()
+        if self._ownership.shared:
+            self._take_over(groups)
         self._series = SeriesRegistry(
             self._catalog.state,
             extend_tags=settings.extend_tags,
@@ -93,14 +106,13 @@ class Node:
         )
         self._catalog.subscribe(self._series.catalog_changed)
         self._views = Views(self._catalog, self._files.files, self._load)
-        groups = open_log(store, paths)
-        replay = Replay(self._catalog.state(), self._series, self._views, clock, self._damaged)
-        behind = self._files.wal_sequence
-        replayed = replay.run(read_groups(groups, behind, self._damaged), behind)
-        if replayed.rows:
-            log.info("replayed %d rows in %.2f s", replayed.rows, replayed.seconds)
+        replayed = self._replay(groups)
         limits = WalLimits(
-            settings.wal_flush_interval_ms / 1000, _WAITING_BYTES, settings.wal_max_buffered_writes, _WAIT_TIMEOUT_S
+            settings.wal_flush_interval_ms / 1000,
+            _WAITING_BYTES,
+            settings.wal_max_buffered_writes,
+            _WAIT_TIMEOUT_S,
+            settings.snapshotted_wal_files_to_keep,
         )
         self._wal = WalWriter(
             groups,
@@ -115,12 +127,30 @@ class Node:
         admission = Admission(self._catalog, self._series, self._views, self._wal, settings)
         self._limits = admission.limits
         self._ingest = Ingest(self._catalog, self._series, admission, self._wal, settings, clock, metrics)
-        self._executor = Executor(self._series, self._views, self._access, metrics)
+        loader = ThreadPoolExecutor(1, thread_name_prefix="load-sql")
+        self._executor = loader.submit(self._load_executor)
+        loader.shutdown(wait=False)
         self._snapshots = Snapshots(
-            store, paths, self._catalog, self._series, self._views, self._wal, self._files, settings, clock, metrics
+            store,
+            paths,
+            self._catalog,
+            self._series,
+            self._views,
+            self._wal,
+            self._files,
+            self._ownership,
+            settings,
+            clock,
+            metrics,
         )
-        self._schedule = Schedule(self._snapshots, self._views, settings, clock, metrics, self._noted)
-        self._register()
+        grace_ns = settings.delete_grace_period_ms * 1_000_000
+        removals = Removals(
+            store, paths, self._catalog, self._views, self._snapshots, self._ownership, clock, grace_ns=grace_ns
+        )
+        self._schedule = Schedule(
+            self._snapshots, removals, self._views, self._ownership, settings, clock, metrics, on_fatal, self._noted
+        )
+        self._declare_gauges()
         self._schedule.start()
 
     @classmethod
@@ -141,14 +171,13 @@ class Node:
             raise
 
     def close(self) -> None:
+        self._files.give_up()
         self._schedule.close()
         self._wal.close()
         try:
-            self._catalog.commit(
-                lambda state: changes.stop_node(state, self.node_id, instance_id=self.instance_id, now_ns=self._clock.now_ns())
-            )
+            self._sign_off()
         except ServiceError as error:  # all rows are safe: nothing depends on this note
-            log.warning("could not note in the catalog that this node has stopped: %s", error)
+            log.warning("could not note in the catalog that this server has stopped: %s", error)
         finally:
             self._release_lock()
 
@@ -161,10 +190,19 @@ class Node:
         return self._ingest.session(database, table, schema, options, self.drop_table)
 
     def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        return self._executor.run(database, sql, params)
+        return self._executor.result().run(database, sql, params)
 
-    def snapshot_now(self) -> SnapshotReport | None:
-        return self._snapshots.take()
+    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+        """The schema of a statement's result; nothing runs."""
+        return self._executor.result().plan(database, sql, params)
+
+    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+        return self._executor.result().parameter_types(database, sql)
+
+    def snapshot_now(self) -> int:
+        """Settle the rows that are in no file yet; how many they were."""
+        report = self._snapshots.take()
+        return 0 if report is None else report.rows
 
     # names
 
@@ -177,7 +215,7 @@ class Node:
 
     def list_tables(self, database: str) -> Sequence[TableListing]:
         return [
-            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()))
+            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags)
             for table in self._catalog.state().database(database).tables
         ]
 
@@ -185,9 +223,9 @@ class Node:
         self._catalog.commit(lambda state: changes.create_database(state, name, retention_ns=retention_ns, limits=self._limits))
 
     def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None:
-        self._catalog.commit(
-            lambda state: changes.drop_database(state, name, now_ns=self._clock.now_ns(), hard_delete_at_ns=hard_delete_at_ns)
-        )
+        now_ns = self._clock.now_ns()
+        at_ns = _not_before(now_ns, hard_delete_at_ns)
+        self._catalog.commit(lambda state: changes.drop_database(state, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
 
     def set_retention(self, name: str, retention_ns: int | None) -> None:
         self._catalog.commit(lambda state: changes.set_retention(state, name, retention_ns))
@@ -197,11 +235,9 @@ class Node:
         self._catalog.commit(lambda state: changes.create_table(state, database, name, tags, typed, limits=self._limits))
 
     def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None:
-        self._catalog.commit(
-            lambda state: changes.drop_table(
-                state, database, name, now_ns=self._clock.now_ns(), hard_delete_at_ns=hard_delete_at_ns
-            )
-        )
+        now_ns = self._clock.now_ns()
+        at_ns = _not_before(now_ns, hard_delete_at_ns)
+        self._catalog.commit(lambda state: changes.drop_table(state, database, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
 
     # itself
 
@@ -219,6 +255,7 @@ class Node:
         return self._metrics.text()
 
     def _register(self) -> None:
+        """From now on a process that ran this node before deletes nothing any more."""
         self._catalog.commit(
             lambda state: changes.register_node(
                 state,
@@ -229,6 +266,33 @@ class Node:
                 now_ns=self._clock.now_ns(),
             )
         )
+
+    def _sign_off(self) -> None:
+        self._catalog.commit(
+            lambda state: changes.stop_node(state, self.node_id, instance_id=self.instance_id, now_ns=self._clock.now_ns())
+        )
+        self._background.shutdown()
+        self._catalog.checkpoint_if_behind()
+
+    def _take_over(self, groups: GroupLog) -> None:
+        """Stop whoever ran this node before, and see all that it has stored until then."""
+        self._files.claim(self.instance_id)
+        claim(groups, self._files.wal_sequence, self.instance_id)
+        self._catalog.refresh()
+
+    def _replay(self, groups: GroupLog) -> Replayed:
+        behind = self._files.wal_sequence
+        replay = Replay(self._catalog.state(), self._series, self._views, self._clock, self._damaged)
+        replayed = replay.run(read_groups(groups, behind, self._damaged), behind)
+        if replayed.rows:
+            log.info("replayed %d rows in %.2f s", replayed.rows, replayed.seconds)
+        return replayed
+
+    def _in_background(self, task: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the process ends, which does what is left
+            self._background.submit(task)
+
+    def _declare_gauges(self) -> None:
         metrics = self._metrics
         metrics.gauge("flightline_buffer_bytes", "Bytes of rows that no file holds yet", lambda: self._views.unsettled_bytes)
         metrics.gauge("flightline_files", "Live Parquet files", lambda: len(self._files.files))
@@ -247,6 +311,12 @@ class Node:
         if damaged is not None:
             with suppress(ObjectExists):
                 self._store.put_new(f"{self.node_id}/damaged/{damaged.rpartition('/')[2]}", self._store.get(damaged))
+
+    def _load_executor(self) -> "Executor":
+        """Importing the SQL engine takes longer than everything else at start; writes need not wait for it."""
+        from engine.query.executor import Executor
+
+        return Executor(self._series, self._views, self._access, self._metrics, self._settings.exec_mem_pool_bytes)
 
     def _noted(self, damage: Damaged) -> None:
         """Known to everyone who asks for health; logged once."""
@@ -268,6 +338,11 @@ class Node:
         index = self._series.index(database, table)
         with self._series.database(database).lock:
             return _numbered(rows, table.tags, index)
+
+
+def _not_before(now_ns: int, at_ns: int | None) -> int | None:
+    """A moment that is past means now: the grace that deleted files get begins then."""
+    return None if at_ns is None else max(now_ns, at_ns)
 
 
 def _numbered(rows: pa.Table, tags: Sequence[str], index: SeriesIndex) -> pa.RecordBatch:

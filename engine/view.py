@@ -26,7 +26,7 @@ import pyarrow as pa
 from catalog.catalog import Catalog
 from catalog.errors import Damaged
 from catalog.state import CatalogState
-from engine.batch import Group, TableRows, series_buffer, time_buffer
+from engine.batch import Group, TableRows, series_buffer, size_of, time_buffer
 from engine.buffer.rows import Arrange, HeldFile, OpenBatch, Run, TableData, TimeRange, as_one, fenced, seal, sealed, times_of
 from engine.files.manifest import DataFile
 
@@ -92,6 +92,12 @@ class Views:
         """Bytes of rows that are in memory and not yet in a file."""
         return self._unsettled_bytes
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of rows that are in memory and in files too."""
+        with self._lock:
+            return sum(data.held_bytes for tables in self._databases.values() for data in tables.values())
+
     # the log's thread
 
     def apply(self, group: Group) -> None:
@@ -101,8 +107,9 @@ class Views:
             changed = {database_id: dict(self._databases.get(database_id, {})) for database_id in touched}
             for rows, batch in arrived:
                 tables = changed[rows.database_id]
-                tables[rows.table_id] = tables.get(rows.table_id, _NOTHING).with_batch(batch)
-                self._unsettled_bytes += batch.rows.nbytes
+                before = tables.get(rows.table_id, _NOTHING)
+                after = tables[rows.table_id] = before.with_batch(batch)
+                self._unsettled_bytes += after.unsettled_bytes - before.unsettled_bytes
             self._databases = self._databases | changed
 
     # the settling thread
@@ -117,12 +124,18 @@ class Views:
                 if data.open or data.runs
             ]
 
-    def seal(self, database_id: int, table_id: int, arrange: Arrange = as_one) -> TableData:
-        """Sort what is open now; what arrives meanwhile stays open."""
+    def seal(self, database_id: int, table_id: int, arrange: Arrange = as_one, *, whole: bool = False) -> TableData:
+        """Sort what is open now, or all that is in no file; what arrives meanwhile stays open."""
         with self._seal_locks[database_id, table_id]:
             before = self._replace(database_id, table_id, fenced)
-            sealing = seal(before, self._load_intact, arrange)
+            sealing = seal(before, self._load_intact, arrange, whole=whole)
             return self._replace(database_id, table_id, lambda data: sealed(data, sealing))
+
+    def fold_duplicates(self) -> None:
+        """Seal the tables whose open rows may repeat a key, so that queries need not."""
+        for database_id, table_id, data in self.unsettled():
+            if data.late is not None:
+                self.seal(database_id, table_id)
 
     def settled(self, tables: Iterable[Settled]) -> None:
         for table in tables:
@@ -134,7 +147,7 @@ class Views:
         with self._lock:
             held = sorted(
                 (
-                    (file.times.end_ns, file.rows.nbytes, database_id, table_id, file.file.path)
+                    (file.times.end_ns, size_of(file.rows), database_id, table_id, file.file.path)
                     for database_id, tables in self._databases.items()
                     for table_id, data in tables.items()
                     for file in data.files
@@ -147,6 +160,11 @@ class Views:
                 return
             excess -= size
             self._replace(database_id, table_id, partial(_without_rows, path))
+
+    def holds(self, database_id: int, table_id: int) -> bool:
+        """Whether a table has rows, in memory or in files."""
+        data = self._databases.get(database_id, {}).get(table_id, _NOTHING)
+        return bool(data.open or data.runs or data.files)
 
     def forget(self, database_id: int, table_id: int | None) -> None:
         """A table, or a whole database, exists no more."""

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+EXIT_LOG_STOPPED = 70  # the engine ends so that another one may read the log again
+EXIT_TAKEN_OVER = 71  # the engine ends because its node belongs to another server now
 ROOT = Path(__file__).parents[1]
 
 
@@ -30,7 +32,12 @@ def python_command(*arguments: str) -> list[str]:
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     existing = environment.get("PYTHONPATH")
-    return {**environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{existing}" if existing else str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return {
+        "OPENBLAS_NUM_THREADS": "1",  # numpy would start a thread per core, for nothing we do
+        **environment,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{existing}" if existing else str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 @dataclass(slots=True)

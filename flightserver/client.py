@@ -167,14 +167,14 @@ class EngineClient:
         return fl.FlightCallOptions(timeout=self._timeout_s, headers=headers)
 
 
-class _LaneClosed(Exception):  # noqa: N818  # not an error: the message was not sent
-    """The lane had ended before this message."""
+class _LaneClosed(Exception):
+    """The lane had ended before this message, which was not sent."""
 
 
 class _Lane:
     def __init__(self, client: fl.FlightClient, options: fl.FlightCallOptions, arena: "_Arena | None") -> None:
         command = wire.lane_command(arena.name if arena else None)
-        self.opened_s = time.monotonic()
+        self._old_from_s = time.monotonic() + LANE_AGE_MAX_S
         self._arena = arena
         try:
             self._writer, self._reader = client.do_put(fl.FlightDescriptor.for_command(command), pa.schema([]), options)
@@ -197,6 +197,9 @@ class _Lane:
             self._writer.close()  # raises what ended the stream
             raise EngineUnreachable("the engine closed the connection")
         return cast("bytes", answer.to_pybytes())
+
+    def is_old(self) -> bool:
+        return time.monotonic() >= self._old_from_s
 
     def close(self) -> None:
         with suppress(fl.FlightError, pa.ArrowException):
@@ -283,11 +286,14 @@ class _Lanes:
             lane.close()
 
     def _take(self) -> tuple[_Lane, bool]:
+        """An open lane, young enough to have the whole time-out before its deadline; and whether it is new."""
         with self._lock:
             lane = self._idle.pop() if self._idle else None
-        if lane is None:
-            return self._open(), True
-        return lane, False
+        if lane is not None and not lane.is_old():
+            return lane, False
+        if lane is not None:
+            lane.close()
+        return self._open(), True
 
     def _open(self) -> _Lane:
         arena = None
@@ -297,12 +303,10 @@ class _Lanes:
         return _Lane(self._client, self._options, arena)
 
     def _give_back(self, lane: _Lane) -> None:
-        oldest_s = time.monotonic() - LANE_AGE_MAX_S
-        done = [lane] if lane.opened_s < oldest_s else []
+        done = []
         with self._lock:
-            if not done:
-                self._idle.append(lane)
-            while self._idle and (self._idle[0].opened_s < oldest_s or len(self._idle) > IDLE_LANES_MAX):
+            self._idle.append(lane)
+            while self._idle and (self._idle[0].is_old() or len(self._idle) > IDLE_LANES_MAX):
                 done.append(self._idle.popleft())
         for old in done:
             old.close()

@@ -2,7 +2,8 @@
 
 E1  It reads its orders from standard input and answers through one pipe: ready, or one sentence about why not.
 E2  It stops on SIGTERM: calls that run get a moment, then everything acknowledged is stored and the exit code is 0.
-E3  Until it is ready, SIGTERM ends it where it stands; opening a store can be cut off at any point.
+E3  Until it is ready, SIGTERM ends it where it stands (the system's own way, since a handler would wait for a call into a
+    library to return); opening a store can be cut off at any point.
 
 Held by tests/integration/test_engine_process.py (E1-E3).
 Elsewhere: who starts it and what is in the orders (boot.py), what it opens (engine.node, flightserver.server).
@@ -17,14 +18,17 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import FrameType
+from pathlib import Path
 from typing import Any
 
+from catalog.errors import ServiceError
 from engine.clock import SystemClock
 from engine.node import Node
+from engine.ownership import Fenced
+from engine.storage.base import ObjectStore
 from engine.storage.open import StoreOptions, open_store
-
-from catalog.errors import ServiceError
+from engine.storage.probe import check_store
+from flightserver.children import EXIT_LOG_STOPPED, EXIT_TAKEN_OVER
 from flightserver.config import settings_from
 from flightserver.logs import LogOptions, set_up_logging
 from flightserver.server import EngineServer
@@ -36,6 +40,7 @@ log = logging.getLogger("flightserver.engine_process")
 class Running:
     """An open node and the servers in front of it."""
 
+    store: ObjectStore
     node: Node
     servers: tuple[EngineServer, ...]
     report: Mapping[str, str]
@@ -47,18 +52,34 @@ class Running:
             thread.start()
         for thread in closing:
             thread.join(drain_s)
+        giving_up = threading.Timer(drain_s, self.store.close)
+        giving_up.daemon = True
+        giving_up.start()  # a store that does not answer must not hold up the end
         self.node.close()
+        self.store.close()
 
 
 def open_engine(orders: Mapping[str, Any]) -> Running:
-    store = open_store(StoreOptions(**orders["store"]))
-    node = Node.open(settings_from(orders["settings"]), store, SystemClock(), _end)
+    options = _store_options(orders["store"])
+    settings = settings_from(orders["settings"])
+    store = open_store(options)
+    store = check_store(store, settings.node_id, allow_unconditional_writes=options.allow_unconditional_writes)
+    node = Node.open(settings, store, SystemClock(), _end)
     inner = EngineServer(node, location=f"grpc+unix://{orders['socket']}", handover_dir=orders["handover_dir"])
     os.chmod(orders["socket"], 0o600)
     if orders["flight_bind"] is None:
-        return Running(node, (inner,), {"store": store.url})
+        return Running(store, node, (inner,), {"store": store.url})
     outer = _open_outer(node, orders)
-    return Running(node, (inner, outer), {"store": store.url, "flight": f"{orders['flight_bind'][0]}:{outer.port}"})
+    return Running(store, node, (inner, outer), {"store": store.url, "flight": f"{orders['flight_bind'][0]}:{outer.port}"})
+
+
+def _store_options(given: Mapping[str, Any]) -> StoreOptions:
+    """Paths travel as text."""
+    options: dict[str, Any] = dict(given)
+    for name in ("data_dir", "aws_credentials_file", "google_service_account", "tls_ca"):
+        if name in options:
+            options[name] = Path(options[name])
+    return StoreOptions(**options)
 
 
 def _open_outer(node: Node, orders: Mapping[str, Any]) -> EngineServer:
@@ -76,7 +97,6 @@ def main() -> int:
     set_up_logging(LogOptions(**orders["logs"]))
     stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop_opening)
     try:
         running = open_engine(orders)
     except Exception as error:
@@ -91,14 +111,10 @@ def main() -> int:
     os._exit(0)  # a call that outlived its moment must not hold up the end
 
 
-def _end(_error: BaseException) -> None:
-    """The log has stopped for good. The supervisor starts another process, which reads it again."""
+def _end(error: BaseException) -> None:
+    """The log has stopped for good. The supervisor starts another process, which reads it again, unless it is not ours now."""
     logging.shutdown()
-    os._exit(70)
-
-
-def _stop_opening(_number: int, _frame: FrameType | None) -> None:
-    os._exit(0)  # E3
+    os._exit(EXIT_TAKEN_OVER if isinstance(error, Fenced) else EXIT_LOG_STOPPED)
 
 
 def _report(fd: int, content: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ O1  An option either sets one value (`sets`), or names in one sentence why this 
 O2  Its variable is INFLUXDB3_ and the flag in upper snake case, for older spellings too, unless `env` lists its names.
 O3  A value never comes with an unparsed unit: `kind` turns the text into what `sets` expects, in the unit its name ends with.
 
-Held by tests/unit/flightserver/test_config_declarations.py (O1, O2) and test_config.py (O3).
+Held by tests/unit/flightserver/test_config_declarations.py (O1, O2) and tests/unit/flightserver/test_config.py (O3).
 Elsewhere: command line, environment, .env and what follows from the values together (config.py); the help text (cli/serve.py).
 """
 
@@ -438,9 +438,17 @@ OPTIONS: tuple[Option, ...] = (
     _store("max-retries", "Attempts after the first for a request that failed.", count, "N", "10"),
     _store("retry-timeout", "Longest time of all attempts of one request.", duration_ms, "DURATION", "3m"),
     _store("http2-only", "Speak HTTP/2 to the store without asking.", flag),
-    _store("http2-max-frame-size", "Largest HTTP/2 frame.", positive, "BYTES"),
     _store("tls-ca", "Certificates to check the store's certificate with.", path, "FILE"),
     _store("tls-allow-insecure", "Do not check the store's certificate. For tests.", flag),
+    Option(
+        flag="--object-store-http2-max-frame-size",
+        help="Largest HTTP/2 frame.",
+        group="Object store",
+        kind=text,
+        value_name="BYTES",
+        unprefixed=("OBJECT_STORE_HTTP2_MAX_FRAME_SIZE",),
+        unsupported="the HTTP client of the object stores has no setting for the frame size",
+    ),
     Option(
         flag="--object-store-cache-endpoint",
         help="A cache in front of the store.",
@@ -448,7 +456,7 @@ OPTIONS: tuple[Option, ...] = (
         kind=text,
         value_name="URL",
         unprefixed=("OBJECT_STORE_CACHE_ENDPOINT",),
-        unsupported="it reads its store directly",
+        unsupported="there is no separate cache service; recent data is kept by the server itself",
     ),
     Option(
         flag="--allow-unconditional-writes",
@@ -490,11 +498,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--snapshotted-wal-files-to-keep",
-        help="Log files kept after a snapshot has made them unnecessary.",
+        help="Log files kept after a snapshot has made them unnecessary; default: 300 in a remote store, "
+        "none on a local disk, where each has 64 MiB.",
         group="Write-ahead log and settling",
         kind=count,
         value_name="N",
-        default="300",
         sets="settings.snapshotted_wal_files_to_keep",
         env=("INFLUXDB3_NUM_WAL_FILES_TO_KEEP", "INFLUXDB3_SNAPSHOTTED_WAL_FILES_TO_KEEP"),
     ),

@@ -17,7 +17,7 @@ Elsewhere: the calls themselves (flightserver.client, flightserver.handlers); er
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import orjson
@@ -101,7 +101,7 @@ def decode_object(data: bytes | memoryview) -> dict[str, Any]:
 
 
 def encode_write_header(header: WriteHeader) -> bytes:
-    return encode_json(asdict(header)) + b"\n"
+    return encode_json(header) + b"\n"
 
 
 def decode_write(message: memoryview) -> tuple[WriteHeader, memoryview]:

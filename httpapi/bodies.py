@@ -74,7 +74,7 @@ class BodyReader:
 
     def discard(self, environ: Environ) -> None:
         """Read what is left of a refused request's body, within bounds, and drop it (B4)."""
-        if _announced_length(environ) == 0 or getattr(environ["wsgi.input"], "failed", False):
+        if getattr(environ["wsgi.input"], "failed", False):
             return
         until_s = time.monotonic() + _DISCARD_S
         source = _open_source(environ, lambda received: until_s)
@@ -124,6 +124,10 @@ class BodyReader:
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"max request size ({self.limit_bytes} bytes) exceeded")
+
+
+def has_body(environ: Environ) -> bool:
+    return _announced_length(environ) != 0
 
 
 def _read_exactly(source: "_Source", buffer: memoryview, length: int) -> int:
@@ -230,7 +234,7 @@ def _open_source(environ: Environ, patience: Callable[[int], float]) -> _Source:
 
 
 class _PatientSocket:
-    """A socket whose reads end with TimeoutError once `patience(bytes received)`, a point in monotonic time, has passed (B3)."""
+    """A socket whose reads end with TimeoutError after `patience(bytes received)`, a point in monotonic time (B3)."""
 
     def __init__(self, sock: socket.socket, patience: Callable[[int], float]) -> None:
         self._sock = sock

@@ -1,6 +1,6 @@
 """Our errors as HTTP answers: one status per kind of error, one body shape per family of endpoints.
 
-    v3, v1   {"error": "…"}  and, where lines were refused, "data": the line (nothing stored) or the list of lines (the others stored)
+    v3, v1   {"error": "…"}, and for refused lines "data": the first one (nothing was stored) or all of them (the others were)
     v2       {"code": "…", "message": "…"}
 
 H1  Every error of the v1, v2 and v3 APIs is a JSON object; no answer shows a traceback.

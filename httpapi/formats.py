@@ -5,8 +5,9 @@ F2  Values are spelled as InfluxDB 3 does: times without a zone have no `Z` and 
     `.0` or an exponent; in JSON a null is left out, and a float that is no finite number is null.
 F3  Text comes back as it went in: parsing json, jsonl or csv gives the same strings.
 
-Rows are put together by Arrow: for each column an array of texts, then one join across the columns, which skips nulls where
-JSON does. The bytes of a batch are the value buffer of the joined array. Lists, structs and intervals are made in Python.
+Rows are put together by Arrow: for each column an array of texts, then one join across the columns (without its skipping of
+nulls, which loses rows that are all null). The bytes of a batch are the value buffer of the joined array. Lists, structs and
+intervals are made in Python.
 
 Held by tests/unit/httpapi/test_formats.py (F1-F3).
 """
@@ -57,7 +58,7 @@ def _csv(schema: Schema, batches: Batches) -> Iterator[bytes]:
     header = ",".join(names).encode() + b"\n"
     for batch in _steps(batches):
         cells = [_csv_cells(_texts(column, _PLAIN), alone=len(schema) == 1) for column in batch.columns]
-        yield header + _concatenated(_joined(cells, ",", "", "\n"))
+        yield header + _concatenated(pc.binary_join_element_wise(pc.binary_join_element_wise(*cells, ","), "\n", ""))
         header = b""
 
 
@@ -137,25 +138,16 @@ def _steps(batches: Batches) -> Iterator[pa.RecordBatch]:
 
 
 def _json_rows(schema: Schema, batches: Batches, opening: str, closing: str) -> Iterator[bytes]:
-    keys = [orjson.dumps(name).decode() + ":" for name in schema.names]
+    keys = ["," + orjson.dumps(name).decode() + ":" for name in schema.names]
     for batch in _steps(batches):
         if batch.num_rows == 0:
             continue
         entries = [
-            pc.binary_join_element_wise(key, _texts(column, _JSON), "")
+            pc.fill_null(pc.binary_join_element_wise(key, _texts(column, _JSON), ""), "")
             for key, column in zip(keys, batch.columns, strict=True)
-            if not pa.types.is_null(column.type)
         ]
-        if not entries:
-            yield (opening + closing).encode() * batch.num_rows
-            continue
-        yield _concatenated(_joined(entries, ",", opening, closing))
-
-
-def _joined(texts: Sequence[Any], separator: str, opening: str, closing: str) -> Any:
-    """One text per row; nulls are left out together with their separator."""
-    rows = pc.binary_join_element_wise(*texts, separator, null_handling="skip")
-    return pc.binary_join_element_wise(opening, rows, closing, "")
+        rows = _concatenated(pc.binary_join_element_wise(opening, *entries, closing, ""))
+        yield rows.replace(b'{,"', b'{"')  # an object's first comma; within a string the quote would be escaped
 
 
 def _concatenated(texts: Any) -> bytes:

@@ -2,182 +2,111 @@
 
 P1  What a connection speaks is decided by what it sends (or by ALPN), whatever the pieces it comes in.
 P2  A thread is given to a request that has arrived, not to a connection: waiting, slow and idle clients cost no thread.
-P3  A client has REQUEST_S for a request, and the transfer of a long body or response must keep up SLOWEST_BYTES_PER_S.
+P3  A client has `request_s` for a request to arrive (of a long one, the beginning), and must take a response at a fair rate.
 P4  The loop that accepts never waits for a client: neither in a handshake nor in a close.
 P5  A stopping worker answers what it has accepted, what still stands in the queue of the socket included.
 
 Held by tests/integration/test_single_port.py (P1-P4), test_tls.py (P1) and test_serve.py (P5).
-Elsewhere: when a request has arrived (sniff.py), HTTP/2 connections (relay.py), gunicorn's flags (flightserver.sidecar).
+Elsewhere: a connection (connections.py), when a request has arrived (sniff.py), the rest of long bodies (bodies.py), HTTP/2
+(relay.py), gunicorn's flags (flightserver.sidecar).
 
-Written against gunicorn 27's gthread worker. The seams: `accept`, `enqueue_req`, `finish_request` and the three that end
-connections (`murder_keepalived`, `murder_pending`, `_cap_keepalive`) are ours; its main loop, its `handle` (one request in
-one thread, through TConn.init) and its threads are used as they are, with its own lists of connections left empty.
+Written against gunicorn 27's gthread worker. The seams: `accept`, `enqueue_req`, the thread pool and the three that end
+connections (`murder_keepalived`, `murder_pending`, `_cap_keepalive`) are ours; its main loop and its `handle` (one request in
+one thread, through TConn.init) are used as they are, with its own lists of connections left empty.
 """
 
 import contextlib
 import errno
+import json
 import logging
+import os
 import resource
 import selectors
 import socket
 import ssl
 import sys
+import threading
 import time
-from concurrent.futures import Future
-from enum import Enum, auto
+from collections.abc import Callable
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
-from gunicorn import http
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
+import httpapi.app  # noqa: F401  before the fork: what every worker needs is loaded once, and nothing of it is used yet
+from httpapi.connections import IO_TIMEOUT_S, ClientSocket, ClientTlsSocket, Connection, Phase, Waiting
 from httpapi.relay import Relay
-from httpapi.sniff import Sniffer, Verdict
+from httpapi.sniff import Verdict
 
 log = logging.getLogger("httpapi.worker")
 
-REQUEST_S = 30.0  # for a request to arrive, counted from its first byte
-HANDSHAKE_S = 10.0
-IO_TIMEOUT_S = 15.0  # without a single byte moving
-SLOWEST_BYTES_PER_S = 16 * 1024
+NEXT_REQUEST_S = 0.001  # that a thread without other work waits for the next request on the same connection
 LINGER_S = 2.0  # for a client to read a last response before its unread bytes turn into a reset
-STOP_IDLE_S = 0.3  # idle connections of a stopping worker: for a request that is on its way
-STOP_REQUEST_S = 1.0  # requests that have begun to arrive
+LINGER_BYTES = 1024 * 1024  # that are read to that end
+STOP_IDLE_S = 0.3  # connections of a stopping worker that have had an answer: for a request that is on its way
+STOP_REQUEST_S = 1.0  # those that have not
 READ_BYTES = 64 * 1024
-BUFFERED_BYTES = 128 * 1024 * 1024  # of all requests on their way in
+BUFFERED_BYTES = 128 * 1024 * 1024  # of the beginnings of all requests that are not answered yet
 ACCEPTS_PER_EVENT = 8
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def refusal(status: str, message: str) -> bytes:
-    body = f'{{"error": "{message}"}}'
-    return (
-        f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-    ).encode()
+    body = json.dumps({"error": message})
+    header = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return (header + body).encode()
 
 
-class _Patient:
-    """A socket whose blocking calls end: after a time without progress, and when the whole is too slow (P3).
+class _Captured:
+    """Takes what gunicorn would send. Of its page about an error only the status is of use."""
 
-    gunicorn makes a socket blocking before a thread reads from it; here that means "with a time limit".
-    """
+    def __init__(self) -> None:
+        self.sent = b""
 
-    waited_s = 0.0
-    moved_bytes = 0
+    def gettimeout(self) -> float:
+        return 0.0
 
-    def start_request(self) -> None:
-        self.waited_s, self.moved_bytes = 0.0, 0
+    def sendall(self, data: bytes) -> None:
+        self.sent += data
 
-    def setblocking(self, flag: bool) -> None:
-        self.settimeout(IO_TIMEOUT_S if flag else 0.0)  # type: ignore[attr-defined]  # mixed into a socket
-
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        began_s = time.monotonic()
-        try:
-            data: bytes = super().recv(size, flags)  # type: ignore[misc]
-        except TimeoutError:
-            raise ConnectionResetError(errno.ECONNRESET, "the client stopped sending") from None
-        self._count(began_s, len(data))
-        return data
-
-    def sendall(self, data: bytes, flags: int = 0) -> None:
-        view = memoryview(data).cast("B")
-        while len(view):
-            began_s = time.monotonic()
-            try:
-                sent: int = super().send(view, flags)  # type: ignore[misc]
-            except TimeoutError:
-                raise BrokenPipeError(errno.EPIPE, "the client stopped reading") from None
-            self._count(began_s, sent)
-            view = view[sent:]
-
-    def _count(self, began_s: float, count: int) -> None:
-        self.waited_s += time.monotonic() - began_s
-        self.moved_bytes += count
-        if self.waited_s > IO_TIMEOUT_S + self.moved_bytes / SLOWEST_BYTES_PER_S:
-            raise ConnectionResetError(errno.ECONNRESET, "the client is too slow")
+    @property
+    def status(self) -> str:
+        return self.sent.partition(b"\r\n")[0].decode().removeprefix("HTTP/1.1 ")
 
 
-class ClientSocket(_Patient, socket.socket):  # type: ignore[misc]  # narrower arguments, as gunicorn calls it
-    pass
+class Threads:
+    """Threads that take connections from one queue. gunicorn asks its pool for nothing but `shutdown`."""
 
+    def __init__(self, count: int, serve: Callable[[Connection], None]) -> None:
+        self.queue: SimpleQueue[Connection] = SimpleQueue()
+        for number in range(count):
+            threading.Thread(target=self._run, args=(serve,), name=f"request-{number}", daemon=True).start()
 
-class ClientTlsSocket(_Patient, ssl.SSLSocket):  # type: ignore[misc]  # narrower arguments, as gunicorn calls it
-    pass
+    def _run(self, serve: Callable[[Connection], None]) -> None:
+        while True:
+            serve(self.queue.get())
 
-
-class Phase(Enum):
-    SHAKING = auto()  # TLS handshake
-    IDLE = auto()  # nothing of a request yet
-    READING = auto()  # a request is on its way in
-    BUSY = auto()  # a thread has it
-    LINGERING = auto()  # answered and closed on our side
-    GONE = auto()
-
-
-class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
-    """gunicorn's connection, fed by the loop instead of by its own reads."""
-
-    initialized: bool
-
-    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
-        super().__init__(cfg, sock, client, server)
-        self.data_ready = True
-        self.buffer = bytearray()
-        self.sniffer = Sniffer()
-        self.phase = Phase.IDLE
-
-    def init(self) -> None:
-        """Before every request, in its thread: hand the parser what has been read."""
-        self.sock.start_request()
-        if not self.initialized:
-            self.initialized = True
-            self.parser = http.get_parser(self.cfg, self.sock, self.client)
-        self.parser.unreader.unread(bytes(self.buffer))
-        self.buffer.clear()
-
-
-class Waiting:
-    """Connections in the order of their deadlines, which is the order in which they came: all get the same time."""
-
-    def __init__(self, patience_s: float) -> None:
-        self.patience_s = patience_s
-        self._deadlines: dict[Connection, float] = {}
-
-    def add(self, conn: Connection) -> None:
-        self._deadlines[conn] = time.monotonic() + self.patience_s
-
-    def remove(self, conn: Connection) -> None:
-        self._deadlines.pop(conn, None)
-
-    def expired(self, now_s: float) -> list[Connection]:
-        found = []
-        for conn, deadline_s in self._deadlines.items():
-            if deadline_s > now_s:
-                break
-            found.append(conn)
-        return found
-
-    def cap(self, deadline_s: float) -> None:
-        self._deadlines = {conn: min(old_s, deadline_s) for conn, old_s in self._deadlines.items()}
-        self.patience_s = max(0.0, deadline_s - time.monotonic())
-
-    def all(self) -> list[Connection]:
-        return list(self._deadlines)
+    def shutdown(self, wait: bool = True) -> None:
+        """They are daemons: the end of the process ends them."""
 
 
 class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     alive: bool
     worker_connections: int
+    request_s = 30.0  # for a request to arrive, counted from its first byte
+    handshake_s = 10.0
+    io_timeout_s = IO_TIMEOUT_S
 
     def init_process(self) -> None:
         soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.worker_connections = max(1, min(self.worker_connections, (soft - 200) // 2))  # a relayed one needs two
         self.waiting = {
-            Phase.SHAKING: Waiting(HANDSHAKE_S),
+            Phase.SHAKING: Waiting(self.handshake_s),
+            Phase.FRESH: Waiting(self.cfg.keepalive),
             Phase.IDLE: Waiting(self.cfg.keepalive),
-            Phase.READING: Waiting(REQUEST_S),
+            Phase.READING: Waiting(self.request_s),
             Phase.LINGERING: Waiting(LINGER_S),
         }
         self.buffered_bytes = 0
@@ -186,7 +115,15 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         self.relay = Relay(engine_path, partial(self.method_queue.defer, self._forget_relayed))
         self.relay.start()
         sys.setswitchinterval(0.001)  # the loop and the relay have to get their turn while threads compute
+        self.log._access_log_enabled = False  # a log configuration turns it on, and it costs 40 µs a request at any level
         super().init_process()
+
+    def run(self) -> None:
+        report_fd = self.cfg.env.get("FLIGHTLINE_REPORT_FD")
+        if report_fd is not None:
+            with contextlib.suppress(BrokenPipeError):  # another worker has said it before, once is enough
+                os.write(int(report_fd), b'{"http": "ready"}\n')
+        super().run()
 
     def _tls_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -221,13 +158,14 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls is not None:
                 sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            sock.io_timeout_s = self.io_timeout_s  # type: ignore[attr-defined]  # one of the two above
             conn = Connection(self.cfg, sock, client, listener.getsockname())
         except OSError:
             sock.close()  # gone before it was accepted
             self.nr_conns -= 1
             return True
         self.poller.register(sock, selectors.EVENT_READ, partial(self._on_ready, conn))
-        self._enter(conn, Phase.IDLE if self.tls is None else Phase.SHAKING)
+        self._enter(conn, Phase.FRESH if self.tls is None else Phase.SHAKING)
         return True
 
     def _enter(self, conn: Connection, phase: Phase) -> None:
@@ -243,9 +181,10 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
             if conn.phase is Phase.SHAKING:
                 self._shake_hands(conn)
             elif conn.phase is Phase.LINGERING:
-                if not conn.sock.recv(READ_BYTES):
+                conn.drained_bytes += READ_BYTES
+                if not conn.sock.recv(READ_BYTES) or conn.drained_bytes > LINGER_BYTES:
                     self._drop(conn)
-            elif conn.phase in (Phase.IDLE, Phase.READING):
+            elif conn.phase in (Phase.FRESH, Phase.IDLE, Phase.READING):
                 self._read(conn)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
@@ -263,7 +202,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         if conn.sock.selected_alpn_protocol() == "h2":
             self._hand_over(conn)
         else:
-            self._enter(conn, Phase.IDLE)
+            self._enter(conn, Phase.FRESH)
             self._read(conn)
 
     def _read(self, conn: Connection) -> None:
@@ -277,7 +216,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
                 self._drop(conn)
                 return
             conn.buffer += data
-            self.buffered_bytes += len(data)
+            self._count(conn, len(conn.buffer))
             if not self._judge(conn) or (self.tls is None and len(data) < READ_BYTES):
                 return
 
@@ -286,9 +225,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         verdict = conn.sniffer.look(conn.buffer)
         if verdict is Verdict.EXPECTS:
             conn.sock.sendall(CONTINUE)
-            self.buffered_bytes -= len(conn.buffer)
             conn.sniffer.drop_expectation(conn.buffer)
-            self.buffered_bytes += len(conn.buffer)
             verdict = conn.sniffer.look(conn.buffer)
         if verdict is Verdict.READY:
             self._dispatch(conn)
@@ -297,9 +234,9 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         elif verdict is Verdict.TOO_LONG:
             self._refuse(conn, "431 Request Header Fields Too Large", "the header of the request is too long")
         elif self.buffered_bytes > BUFFERED_BYTES:
-            self._refuse(conn, "503 Service Unavailable", "too many requests are on their way in")
+            self._refuse(conn, "503 Service Unavailable", "too many requests at a time")
         else:
-            if conn.phase is Phase.IDLE:
+            if conn.phase is not Phase.READING:
                 self._enter(conn, Phase.READING)
             return True
         return False
@@ -309,22 +246,72 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         self._enter(conn, Phase.BUSY)
         self.enqueue_req(conn)
 
+    def get_thread_pool(self) -> Threads:
+        return Threads(self.cfg.threads, self._serve)
+
+    def enqueue_req(self, conn: Connection) -> None:
+        self.tpool.queue.put(conn)
+
+    def _serve(self, conn: Connection) -> None:
+        """In a thread: a request, and those that follow at once."""
+        keep = False
+        try:
+            keep = self._handle(conn)
+            while keep and self._next_is_here(conn):
+                keep = self._handle(conn)
+        except Exception:  # the thread has to live on
+            log.exception("a request ended with an error that nobody caught")
+        finally:
+            self.method_queue.defer(self._finish, conn, keep)
+
+    def _handle(self, conn: Connection) -> bool:
+        try:
+            return bool(self.handle(conn))
+        finally:
+            with contextlib.suppress(OSError):  # what was wrong with the connection has been seen by now
+                conn.sock.end_request()
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Requests that gunicorn's parser refuses are answered in JSON, as all others are."""
+        captured = _Captured()
+        super().handle_error(req, captured, addr, exc)
+        if captured.status:
+            message = str(exc) if captured.status.startswith("4") else "internal error"
+            client.sendall(refusal(captured.status, message or captured.status))
+
+    def _next_is_here(self, conn: Connection) -> bool:
+        """Who waits for an answer often asks again at once; the way through the loop would cost more than the request."""
+        if not self.alive or not self.tpool.queue.empty():
+            return False
+        conn.take_back()
+        conn.sock.settimeout(NEXT_REQUEST_S)
+        try:
+            if not conn.buffer:
+                conn.buffer += conn.sock.recv(READ_BYTES)
+        except OSError:  # nothing yet, or nothing any more: the loop will see
+            return False
+        return conn.sniffer.look(conn.buffer) is Verdict.READY
+
+    def _count(self, conn: Connection, size: int) -> None:
+        """What this connection's request takes up, from its first byte until it has been answered."""
+        self.buffered_bytes += size - conn.counted_bytes
+        conn.counted_bytes = size
+
     def _unwatch(self, conn: Connection) -> None:
         self.poller.unregister(conn.sock)
-        self.buffered_bytes -= len(conn.buffer)
 
     def _hand_over(self, conn: Connection) -> None:
         self._unwatch(conn)
+        self._count(conn, 0)
         self._enter(conn, Phase.GONE)
         self.relay.add(conn.sock, bytes(conn.buffer))
 
     def _forget_relayed(self) -> None:
         self.nr_conns -= 1
 
-    def finish_request(self, conn: Connection, fs: "Future[bool]") -> None:
-        """The thread is done with the request; gunicorn's own version would wait for the client in here."""
+    def _finish(self, conn: Connection, keep: bool) -> None:
+        """In the loop again. (gunicorn's `finish_request` would wait here until the client has closed.)"""
         try:
-            keep = not fs.cancelled() and fs.result()
             conn.sock.setblocking(False)
             self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_ready, conn))
             if keep:
@@ -336,9 +323,8 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
             self._drop(conn)
 
     def _await_next(self, conn: Connection) -> None:
-        conn.sniffer.restart()
-        conn.buffer += conn.parser.unreader.take_buffered()  # a client that did not wait for the response
-        self.buffered_bytes += len(conn.buffer)
+        conn.take_back()
+        self._count(conn, len(conn.buffer))
         self._enter(conn, Phase.IDLE)
         if (not conn.buffer or self._judge(conn)) and self.tls is not None:
             self._read(conn)  # decrypted bytes do not make the socket readable
@@ -352,8 +338,8 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
 
     def _linger(self, conn: Connection) -> None:
         """Close our side and read on until the client closes, or the kernel would turn its unread bytes into a reset."""
-        self.buffered_bytes -= len(conn.buffer)
         conn.buffer.clear()
+        self._count(conn, 0)
         self._enter(conn, Phase.LINGERING)
         if isinstance(conn.sock, ssl.SSLSocket):
             with contextlib.suppress(OSError, ValueError):
@@ -368,14 +354,14 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
             return
         with contextlib.suppress(KeyError, ValueError):
             self.poller.unregister(conn.sock)
-            self.buffered_bytes -= len(conn.buffer)
+        self._count(conn, 0)
         self._enter(conn, Phase.GONE)
         self.nr_conns -= 1
         conn.sock.close()
 
     def murder_keepalived(self, force: bool = False) -> None:
         now_s = time.monotonic()
-        for phase in (Phase.IDLE, Phase.SHAKING, Phase.LINGERING):
+        for phase in (Phase.FRESH, Phase.IDLE, Phase.SHAKING, Phase.LINGERING):
             for conn in self.waiting[phase].all() if force else self.waiting[phase].expired(now_s):
                 self._drop(conn)
 
@@ -398,7 +384,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
     def _cap_keepalive(self, deadline: float) -> None:
         now_s = time.monotonic()
         for phase, waiting in self.waiting.items():
-            patience_s = STOP_REQUEST_S if phase in (Phase.READING, Phase.SHAKING) else STOP_IDLE_S
+            patience_s = STOP_IDLE_S if phase in (Phase.IDLE, Phase.LINGERING) else STOP_REQUEST_S
             waiting.cap(min(deadline, now_s + patience_s))
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:

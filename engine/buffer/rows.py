@@ -13,6 +13,7 @@ B5  Values are replaced, never changed: a reader keeps what it holds.
 Held by tests/unit/engine/test_table_rows.py (B3-B5), tests/property/test_rows_model.py.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -20,7 +21,7 @@ from itertools import count
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.batch import concatenated
+from engine.batch import concatenated, size_of
 from engine.files.manifest import DataFile
 from engine.merge import FIRST_FIELD, merged_parts
 
@@ -89,11 +90,11 @@ class TableData:
 
     @property
     def unsettled_bytes(self) -> int:
-        return int(sum(batch.rows.nbytes for batch in self.open) + sum(run.rows.nbytes for run in self.runs))
+        return sum(size_of(batch.rows) for batch in self.open) + sum(size_of(run.rows) for run in self.runs)
 
     @property
     def held_bytes(self) -> int:
-        return sum(held.rows.nbytes for held in self.files if held.rows is not None)
+        return sum(size_of(held.rows) for held in self.files if held.rows is not None)
 
     @property
     def late(self) -> TimeRange | None:
@@ -164,17 +165,20 @@ def fenced(data: TableData) -> TableData:
     return replace(data, fenced=len(data.open))
 
 
-def seal(data: TableData, load: Callable[[DataFile], pa.RecordBatch | None], arrange: Arrange = as_one) -> Sealing:
+def seal(
+    data: TableData, load: Callable[[DataFile], pa.RecordBatch | None], arrange: Arrange = as_one, *, whole: bool = False
+) -> Sealing:
     """Sort what is open into runs, together with every run and file that its late rows may repeat (B3).
 
-    `load` returns None for a file that is to be left alone.
+    `load` returns None for a file that is to be left alone. `whole`: together with all runs, so that nothing is left beside
+    the result.
     """
-    if not data.open:
-        return Sealing(0, frozenset(), frozenset(), ())
     late = data.late
-    runs = [run for run in data.runs if late is not None and run.times.overlaps(late)]
-    files = [held for held in data.files if late is not None and held.times.overlaps(late)]
-    loaded = [(held.file.path, held.rows if held.rows is not None else load(held.file)) for held in files]
+    runs = [run for run in data.runs if whole or (late is not None and run.times.overlaps(late))]
+    if not data.open and len(runs) < 2:
+        return Sealing(0, frozenset(), frozenset(), ())
+    met = _files_met(data.files, data.open, late)
+    loaded = [(held.file.path, held.rows if held.rows is not None else load(held.file)) for held in met]
     older = {path: rows for path, rows in loaded if rows is not None}
     arranged = arrange([*older.values(), *(run.rows for run in runs), *(batch.rows for batch in data.open)])
     absorbed = frozenset(run.number for run in runs).union(*(run.absorbed for run in runs))
@@ -182,6 +186,21 @@ def seal(data: TableData, load: Callable[[DataFile], pa.RecordBatch | None], arr
     replaces = taken_files.union(*(run.replaces for run in runs))
     made = tuple(Run(rows, times_of(rows), absorbed, replaces) for rows in arranged)
     return Sealing(len(data.open), frozenset(run.number for run in runs), taken_files, made)
+
+
+def _files_met(files: Sequence[HeldFile], open_batches: Sequence[OpenBatch], late: TimeRange | None) -> list[HeldFile]:
+    """The files within whose times a row of a late batch lies."""
+    near = [] if late is None else [held for held in files if held.times.overlaps(late)]
+    if not near:
+        return []
+    times = pa.chunked_array([batch.rows.column(1).view(pa.int64()) for batch in open_batches if batch.late is not None])
+    ordered = memoryview(times.combine_chunks().sort().buffers()[1]).cast("B").cast("q")
+    return [held for held in near if _any_between(ordered, held.times)]
+
+
+def _any_between(ordered_ns: memoryview, times: TimeRange) -> bool:
+    at = bisect_left(ordered_ns, times.start_ns)
+    return at < len(ordered_ns) and ordered_ns[at] <= times.end_ns
 
 
 def sealed(data: TableData, sealing: Sealing) -> TableData:

@@ -17,7 +17,7 @@ N3  What comes out has one type per kind: tags utf8 or dictionary<int32, utf8>, 
     planned column, as long as the batch.
 N4  Values that do not obey their type (offsets, dictionary indices, UTF-8) are refused before anything looks at them.
 
-Held by tests/unit/engine/test_arrow_ingest.py (N1-N4).
+Held by tests/unit/engine/test_arrow_ingest.py (N1-N4) and tests/property/test_arrow_fuzz.py (N4).
 Elsewhere: growth of the catalog (catalog.growth), series and duplicates (engine.buffer).
 """
 
@@ -126,8 +126,12 @@ def normalise(batch: pa.RecordBatch, plan: ArrowPlan, now_ns: int) -> ArrowRows:
 
 
 def _check_names(schema: pa.Schema, tags: Sequence[str]) -> None:
+    try:
+        names = schema.names
+    except UnicodeDecodeError:
+        raise UnsuitableColumn("the name of a column is not UTF-8") from None
     seen = set()
-    for name in schema.names:
+    for name in names:
         if name in seen:
             raise UnsuitableColumn(f"column '{name}' occurs twice")
         seen.add(name)
@@ -217,12 +221,27 @@ def _mark(column: pa.Field) -> str:
 
 def _tag(column: pa.Array) -> pa.Array:
     if not pa.types.is_dictionary(column.type):
-        return column.cast(pa.utf8())
+        return _utf8(column)
     if column.type == _TAG_DICTIONARY and column.dictionary.null_count == 0:
         return column
     if column.dictionary.null_count:  # a null hides behind an index
-        return column.dictionary.cast(pa.utf8()).take(column.indices)
-    return pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), column.dictionary.cast(pa.utf8()))
+        return _utf8(column.dictionary).take(column.indices)
+    return pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), _utf8(column.dictionary))
+
+
+def _utf8(column: pa.Array) -> pa.Array:
+    """Strings of any layout as utf8."""
+    if pa.types.is_string_view(column.type) and column.null_count:
+        column = _without_hidden_views(column)
+    return column.cast(pa.utf8())
+
+
+def _without_hidden_views(column: pa.Array) -> pa.Array:
+    """What the view of a null points to is not validated, and Arrow's cast follows it: make it the empty one."""
+    validity, views, *data = column.buffers()
+    raw = pa.Array.from_buffers(pa.binary(16), len(column), [validity, views], offset=column.offset)
+    shown = raw.fill_null(bytes(16)).buffers()[1]
+    return pa.Array.from_buffers(column.type, len(column), [column.is_valid().buffers()[1], shown, *data])
 
 
 def _time(column: pa.Array) -> pa.Int64Array:
@@ -257,5 +276,5 @@ def _field(column: pa.Array, kind: FieldType) -> pa.Array:
     if column.type == wanted:
         return column
     if pa.types.is_dictionary(column.type):
-        return column.dictionary.cast(wanted).take(column.indices)
-    return column.cast(wanted)
+        return _field(column.dictionary, kind).take(column.indices)
+    return _utf8(column) if kind is FieldType.STRING else column.cast(wanted)

@@ -1,10 +1,10 @@
 #include "lines.h"
 
 #include <algorithm>
-#include <charconv>
 #include <stdexcept>
 
 #include "lines_grammar.h"
+#include "lines_values.h"
 
 namespace flightline {
 
@@ -60,19 +60,21 @@ constexpr char RESERVED_TIME[] = "time";
 constexpr char RESERVED_ORDER[] = "__chunk_order";
 constexpr size_t ORIGINAL_LIMIT = 1024;
 
-// How far the fast reader may look ahead of a field without asking: a name and a number. Lines that reach closer to the end of the
-// body go through the grammar.
-constexpr ptrdiff_t AHEAD = 96;
+// How far the fast reader may look ahead without asking: at a field a name and a value, behind it a timestamp and the line's end.
+// Lines that reach closer to the end of the body go through the grammar.
 constexpr size_t NAME_AHEAD = 32;
+constexpr ptrdiff_t AHEAD = NAME_AHEAD + VALUE_AHEAD;
 constexpr ptrdiff_t STAMP_AHEAD = 32;
-
-// A part of a table may spend this many bytes on cells per byte of its lines, and all of a body's tables together some more.
-constexpr int64_t SPARSE_RATIO = 64;
-constexpr int64_t SPARSE_BYTES = int64_t{32} << 20;
 
 constexpr int64_t FIRST_ROWS = 4;
 
-bool is_reserved(std::string_view name) { return name == RESERVED_TIME || name == RESERVED_ORDER; }
+
+// What forbids a column to have this name, if anything does.
+const char* unusable(std::string_view name) {
+    if (name == RESERVED_TIME || name == RESERVED_ORDER) return "a reserved column";
+    if (name.find('\0') != std::string_view::npos) return "not a possible name: it contains a null character";
+    return nullptr;
+}
 
 std::string shown(std::string_view name) {
     const size_t cut = utf8_cut(name.data(), name.size(), 256);
@@ -146,9 +148,16 @@ struct Expected {
     Column* column;
 };
 
+// The tag that came n-th in the previous line; and, for the tag at position n, its previous value and that one's code.
+struct TagPlace {
+    int32_t position = -1;
+    int32_t code = UNKNOWN;
+    std::string_view value;
+};
+
 struct BodyTable {
     explicit BodyTable(std::string name, std::shared_ptr<const Table> known)
-        : name(std::move(name)), table(std::move(known)), index(table ? table->index : nullptr), id(table ? table->id : 0) {
+        : name(std::move(name)), table(std::move(known)), index(table ? table->index : nullptr), id(table ? table->id : 0), is_plain(name.find_first_of(",\\ ") == std::string::npos) {
         if (!table) return;
         tags = table->tags;
         field_count = static_cast<int32_t>(table->fields.size());
@@ -158,7 +167,9 @@ struct BodyTable {
     const std::shared_ptr<const Table> table;  // null for a new one
     const Reading index;
     const uint32_t id;
+    const bool is_plain;            // the name is spelled one way only
     std::vector<std::string> tags;  // new ones included
+    std::vector<TagPlace> tag_places;
     int32_t field_count = 0;        // new ones included
     std::vector<std::unique_ptr<BodyColumn>> columns;
     NameMap names;
@@ -220,24 +231,48 @@ class Parser {
         std::string_view spelling;  // to be noted when the row is written
         uint64_t spelling_hash = 0;
     };
+    // A line up to and including the space behind its measurement and tags.
+    struct Prefix {
+        std::string_view text;
+        const char* measurement_end;  // known only when not plain; null when there are no tags
+        bool plain;                   // no backslash and no control character
+    };
+    static std::string_view measurement_of(const Prefix& prefix) {
+        const char* const begin = prefix.text.data();
+        const char* const end = prefix.measurement_end == nullptr ? begin + prefix.text.size() - 1 : prefix.measurement_end;
+        return {begin, static_cast<size_t>(end - begin)};
+    }
     struct LocalAlias {
         BodyTable* table;
         int64_t part_number;
         int32_t series;
     };
 
+    struct Guess {
+        Alias* alias = nullptr;
+        BodyTable* table = nullptr;
+    };
+
     const char* skip_blank(const char* p) const;
-    const char* prefix_end(const char* p, const char*& measurement_end, bool& escaped) const;
+    bool read_prefix(const char* p, Prefix& prefix) const;
+    BodyTable* table_of(const Prefix& prefix);
     bool find_series(const char* p, Place& place, const char*& fields);
-    bool resolve(BodyTable& table, const LineParts& parts, Place& place);
-    const char* read_row(Place& place, const char* p, int64_t& time);
+    bool split_tags(const Prefix& prefix);
+    bool resolve(BodyTable& table, Place& place);
+    bool find_codes(BodyTable& table, size_t used);
+    const char* fast_line(const char* p);
+    bool guessed(const char* p) const;
+    const char* read_row(BodyTable& table, const char* p, int64_t& time);
+    const char* read_time(const char* p, int64_t& time) const;
     Column* expect(BodyTable& table, size_t nth, const char*& p);
     const char* undo(BodyTable& table, size_t count, Column* last);
-    void commit(Place& place, int64_t time, size_t bytes);
-    void follow(const Place& place, bool guessed);
+    void settle_place(Place& place);
+    void add_row(BodyTable& table, int32_t series, int64_t time, size_t bytes);
+    Guess after(const Guess& guess) const;
+    void guess_after(const Guess& here);
 
     const char* check_line(const char* p);
-    bool apply(LineParts& parts, const char* line, size_t bytes, std::string& error);
+    bool apply(const char* line, size_t bytes, std::string& error);
     void fail(const char* line, const char* line_end, std::string message);
 
     BodyTable* open_table(std::string_view name);
@@ -272,9 +307,8 @@ class Parser {
     NameMap local_numbers_;
     std::vector<LocalAlias> locals_;
 
-    Alias* previous_ = nullptr;
-    Alias* guess_ = nullptr;
-    BodyTable* guess_table_ = nullptr;
+    Alias* previous_ = nullptr;  // of the line before
+    Guess guess_, ahead_;        // of this line and the next
 
     const char* counted_to_;
     int64_t line_number_ = 1;
@@ -386,57 +420,52 @@ const char* Parser::skip_blank(const char* p) const {
     return end_;
 }
 
-// The unescaped space that ends the measurement and tags at `p`, or null.
-const char* Parser::prefix_end(const char* p, const char*& measurement_end, bool& escaped) const {
-    escaped = false;
-    measurement_end = nullptr;
-    for (; p < end_; ++p) {
-        switch (*p) {
-            case ' ':
-                if (measurement_end == nullptr) measurement_end = p;
-                return p;
-            case ',':
-                if (measurement_end == nullptr) measurement_end = p;
-                break;
-            case '\n':
-                return nullptr;
-            case '\\':
-                escaped = true;
-                if (p + 1 == end_) return nullptr;
-                ++p;
-                break;
-            default:
-                break;
+// Where the measurement and the tags of the line at `p` end; false when they do not end in a space.
+bool Parser::read_prefix(const char* p, Prefix& prefix) const {
+    const char* at = plain_end(p, end_);
+    prefix.plain = at < end_ && *at == ' ';
+    prefix.measurement_end = nullptr;
+    if (!prefix.plain) {
+        for (at = p; at < end_ && *at != ' ' && *at != '\n'; ++at) {
+            if (*at == '\\') {
+                if (at + 1 < end_) ++at;
+            } else if (*at == ',' && prefix.measurement_end == nullptr) {
+                prefix.measurement_end = at;
+            }
         }
     }
-    return nullptr;
+    prefix.text = {p, static_cast<size_t>(at - p) + 1};
+    return at < end_ && *at == ' ';
+}
+
+// The table of the line that begins with `prefix`, or null when only the grammar can tell.
+BodyTable* Parser::table_of(const Prefix& prefix) {
+    const char* const p = prefix.text.data();
+    if (prefix.plain) {
+        if (last_ != nullptr && last_->is_plain && last_->name.size() < prefix.text.size()) {
+            const char behind = p[last_->name.size()];
+            if ((behind == ',' || behind == ' ') && std::memcmp(p, last_->name.data(), last_->name.size()) == 0) return last_;
+        }
+        const char* const space = p + prefix.text.size() - 1;
+        return open_table({p, static_cast<size_t>(find_byte(p, space, end_, ',') - p)});
+    }
+    const int32_t at = spellings_.find(measurement_of(prefix));
+    return at == NameMap::NONE ? nullptr : tables_[static_cast<size_t>(at)].get();
 }
 
 // The series of the line at `p` and where its fields begin; false when only the grammar can tell.
 bool Parser::find_series(const char* p, Place& place, const char*& fields) {
-    const char* measurement_end;
-    bool escaped;
-    const char* space = prefix_end(p, measurement_end, escaped);
-    if (space == nullptr) return false;
-    const std::string_view measurement(p, static_cast<size_t>(measurement_end - p));
-    BodyTable* table = last_;
-    if (table == nullptr || escaped || table->name != measurement) {
-        if (escaped && measurement.find('\\') != std::string_view::npos) {
-            const int32_t at = spellings_.find(measurement);
-            table = at == NameMap::NONE ? nullptr : tables_[static_cast<size_t>(at)].get();
-        } else {
-            table = open_table(measurement);
-        }
-        if (table == nullptr) return false;
-    }
+    Prefix prefix;
+    if (!read_prefix(p, prefix)) return false;
+    BodyTable* table = table_of(prefix);
+    if (table == nullptr) return false;
     make_room(*table, p);
     place.table = table;
-    fields = space + 1;
+    fields = p + prefix.text.size();
 
-    const std::string_view text(p, static_cast<size_t>(fields - p));
-    const uint64_t hash = hash_bytes(text);
+    const uint64_t hash = hash_bytes(prefix.text);
     if (!locals_.empty()) {
-        const int32_t at = local_numbers_.find(text, hash);
+        const int32_t at = local_numbers_.find(prefix.text, hash);
         if (at != NameMap::NONE) {
             const LocalAlias& local = locals_[static_cast<size_t>(at)];
             if (local.series >= 0 || local.part_number == table->part_number) {
@@ -446,44 +475,57 @@ bool Parser::find_series(const char* p, Place& place, const char*& fields) {
         }
     }
     if (table->table != nullptr) {
-        place.handle = table->index->find_alias(hash, text);
+        place.handle = table->index->find_alias(hash, prefix.text);
         if (place.handle != SlotTable::NONE) {
             place.alias = table->index->alias(place.handle);
             place.series = place.alias->series;
             return true;
         }
     }
-    if (escaped || !is_utf8(p, text.size())) return false;
-    parts_.tags.clear();
-    if (read_series(p, space, parts_, error_) != space) return false;
-    if (!resolve(*table, parts_, place)) return false;
-    place.spelling = text;
+    if (!prefix.plain || !is_utf8(p, prefix.text.size()) || !split_tags(prefix) || !resolve(*table, place)) return false;
+    place.spelling = prefix.text;
     place.spelling_hash = hash;
     return true;
 }
 
-// The series that the tags name: its number, or its key in key_. False when a tag is none of the table's or occurs twice.
-bool Parser::resolve(BodyTable& table, const LineParts& parts, Place& place) {
+// The tags of a plain prefix into parts_; false when something about them is wrong.
+bool Parser::split_tags(const Prefix& prefix) {
+    parts_.tags.clear();
+    const char* const space = prefix.text.data() + prefix.text.size() - 1;
+    const char* p = find_byte(prefix.text.data(), space, end_, ',');
+    while (p < space) {
+        const char* const key = p + 1;
+        const char* const equals = find_byte(key, space, end_, '=');
+        if (equals == key || equals == space) return false;
+        const char* const value = equals + 1;
+        p = find_byte(value, space, end_, ',');
+        if (p == value) return false;
+        parts_.tags.emplace_back(std::string_view(key, static_cast<size_t>(equals - key)), std::string_view(value, static_cast<size_t>(p - value)));
+        if (parts_.tags.back().first.size() > NAME_LIMIT || parts_.tags.back().second.size() > NAME_LIMIT) return false;
+    }
+    return true;
+}
+
+// The series that the tags in parts_ name: its number, or its key in key_. False when a tag is none of the table's or occurs twice.
+bool Parser::resolve(BodyTable& table, Place& place) {
     values_.assign(table.tags.size(), std::string_view());
-    size_t used = 0;
-    for (const auto& [name, value] : parts.tags) {
-        const BodyColumn* column = table.find(name);
-        if (column == nullptr || !column->is_tag) return false;
-        const auto position = static_cast<size_t>(column->position);
+    table.tag_places.resize(std::max(table.tag_places.size(), std::max(parts_.tags.size(), table.tags.size())));
+    size_t used = 0, nth = 0;
+    for (const auto& [name, value] : parts_.tags) {
+        TagPlace& expected = table.tag_places[nth++];
+        if (expected.position < 0 || table.tags[static_cast<size_t>(expected.position)] != name) {
+            const BodyColumn* column = table.find(name);
+            if (column == nullptr || !column->is_tag) return false;
+            expected.position = column->position;
+        }
+        const auto position = static_cast<size_t>(expected.position);
         if (values_[position].data() != nullptr) return false;
         values_[position] = value;
         used = std::max(used, position + 1);
     }
-    if (table.table != nullptr && used <= table.table->tags.size()) {
-        codes_.clear();
-        for (size_t i = 0; i < used; ++i) {
-            codes_.push_back(values_[i].data() == nullptr ? NULL_CODE : table.index->find_code(static_cast<int>(i), values_[i]));
-            if (codes_.back() == UNKNOWN) break;
-        }
-        if (codes_.empty() || codes_.back() != UNKNOWN) {
-            place.series = table.index->find(codes_.data(), static_cast<int>(codes_.size()));
-            if (place.series != UNKNOWN) return true;
-        }
+    if (table.table != nullptr && used <= table.table->tags.size() && find_codes(table, used)) {
+        place.series = table.index->find(codes_.data(), static_cast<int>(used));
+        if (place.series != UNKNOWN) return true;
     }
     key_.clear();
     for (size_t i = 0; i < used; ++i) {
@@ -492,6 +534,26 @@ bool Parser::resolve(BodyTable& table, const LineParts& parts, Place& place) {
         key_.append(values_[i]);
     }
     place.pending = true;
+    return true;
+}
+
+// The codes of the first `used` of values_; false when the index lacks one.
+bool Parser::find_codes(BodyTable& table, size_t used) {
+    codes_.resize(used);
+    for (size_t i = 0; i < used; ++i) {
+        const std::string_view value = values_[i];
+        TagPlace& last = table.tag_places[i];
+        if (value.data() == nullptr) {
+            codes_[i] = NULL_CODE;
+        } else if (last.value == value) {
+            codes_[i] = last.code;
+        } else {
+            codes_[i] = table.index->find_code(static_cast<int>(i), value);
+            if (codes_[i] == UNKNOWN) return false;
+            last.code = codes_[i];
+            last.value = table.index->value(static_cast<int>(i), last.code);  // the index's copy, which stays
+        }
+    }
     return true;
 }
 
@@ -528,105 +590,6 @@ inline bool matches(const Expected& expected, const char* p) {
 #endif
 }
 
-// The first quote or backslash in [p, end), or `end`; `high` tells of bytes that are not ASCII.
-inline const char* string_stop(const char* p, const char* end, bool& high) {
-#if defined(__SSE2__)
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
-    while (end - p >= 16) {
-        const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-        const int stops = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(block, quote), _mm_cmpeq_epi8(block, backslash)));
-        const int highs = _mm_movemask_epi8(block);
-        if (stops != 0) {
-            const int at = __builtin_ctz(static_cast<unsigned>(stops));
-            high = high || (highs & ((1 << at) - 1)) != 0;
-            return p + at;
-        }
-        high = high || highs != 0;
-        p += 16;
-    }
-#endif
-    for (; p < end && *p != '"' && *p != '\\'; ++p) high = high || (*p & 0x80) != 0;
-    return p;
-}
-
-// A string value at `p` (behind its quote) into the column; returns the place behind the closing quote, or null.
-const char* put_string(Column& column, int64_t row, const char* p, const char* end) {
-    bool high = false;
-    const char* stop = string_stop(p, end, high);
-    if (stop == end) return nullptr;
-    if (FL_LIKELY(*stop == '"')) {
-        const auto size = static_cast<size_t>(stop - p);
-        if (size > NAME_LIMIT || (high && !is_utf8(p, size))) return nullptr;
-        char* room = column.text_room(size);
-        if (room == nullptr) return nullptr;
-        std::memcpy(room, p, size);
-        column.put_text(row, size);
-        return stop + 1;
-    }
-    size_t size = 0;
-    for (;;) {
-        const auto piece = static_cast<size_t>(stop - p);
-        if (size + piece + 2 > NAME_LIMIT) return nullptr;
-        char* room = column.text_room(size + piece + 2);
-        if (room == nullptr) return nullptr;
-        std::memcpy(room + size, p, piece);
-        size += piece;
-        if (*stop == '"') {
-            if (high && !is_utf8(room, size)) return nullptr;
-            column.put_text(row, size);
-            return stop + 1;
-        }
-        if (stop + 1 == end) return nullptr;
-        const bool resolved = stop[1] == '"' || stop[1] == '\\';
-        room[size++] = resolved ? stop[1] : '\\';
-        p = stop + (resolved ? 2 : 1);
-        stop = string_stop(p, end, high);
-        if (stop == end) return nullptr;
-    }
-}
-
-// A float at `p`, which AHEAD allows to be read freely; returns where it ends, or null when it needs the exact way.
-inline const char* short_float(const char* p, double& value) {
-    static constexpr double POWERS[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19};
-    const bool negative = *p == '-';
-    p += negative;
-    uint64_t whole;
-    const unsigned before = read_digits(p, whole);
-    if (before == 0 || before > 15) return nullptr;
-    p += before;
-    double magnitude = static_cast<double>(whole);
-    if (*p == '.') {
-        uint64_t fraction;
-        const unsigned after = read_digits(p + 1, fraction);
-        if (after == 0 || before + after > 19) return nullptr;
-        const uint64_t all = whole * powers_of_ten[after] + fraction;
-        if (all > (uint64_t{1} << 53)) return nullptr;
-        p += 1 + after;
-        magnitude = static_cast<double>(all) / POWERS[after];  // both exact, so the quotient is correctly rounded
-    }
-    if (*p == 'e' || *p == 'E') return nullptr;
-    value = negative ? -magnitude : magnitude;
-    return p;
-}
-
-const char* float_end(const char* p, const char* end) {
-    while (p < end && (is_digit(*p) || *p == '.' || *p == '-' || *p == '+' || *p == 'e' || *p == 'E')) ++p;
-    return p;
-}
-
-// A float the exact way, or null when it is none that stands alone.
-const char* long_float(const char* p, const char* end, double& value) {
-    const char* stop = float_end(p, end);
-    const char* digits = p < stop && *p == '-' ? p + 1 : p;
-    if (digits == stop || !is_digit(*digits)) return nullptr;
-    const auto result = std::from_chars(p, stop, value);
-    if (result.ec != std::errc() || result.ptr != stop || !is_digit(stop[-1])) return nullptr;
-    for (const char* dot = digits; dot < stop; ++dot) {
-        if (*dot == '.' && !is_digit(dot[1])) return nullptr;
-    }
-    return stop;
-}
-
 const char* Parser::undo(BodyTable& table, size_t count, Column* last) {
     const int64_t row = table.part->rows;
     for (size_t i = 0; i < count; ++i) table.expected[i].column->filled = row;
@@ -634,93 +597,85 @@ const char* Parser::undo(BodyTable& table, size_t count, Column* last) {
     return nullptr;
 }
 
+// One value at `p` into row `row` of the column; returns where it ends, or null when only the grammar can tell.
+inline const char* put_value(Column& column, int64_t row, const char* p, const char* end) {
+    switch (column.type) {
+        case FieldType::INTEGER: {
+            const bool negative = *p == '-';
+            if (FL_UNLIKELY(negative)) ++p;
+            uint64_t magnitude;
+            p = short_integer(p, 'i', magnitude);
+            if (FL_LIKELY(p != nullptr)) column.put(row, negative ? -static_cast<int64_t>(magnitude) : static_cast<int64_t>(magnitude));
+            return p;
+        }
+        case FieldType::FLOAT: {
+            double value;
+            const char* stop = short_float(p, value);
+            if (FL_UNLIKELY(stop == nullptr)) stop = long_float(p, end, value);
+            if (FL_LIKELY(stop != nullptr)) column.put(row, value);
+            return stop;
+        }
+        case FieldType::STRING:
+            return *p == '"' ? put_string(column, row, p + 1, end) : nullptr;
+        case FieldType::BOOLEAN: {
+            bool value;
+            p = boolean(p, value);
+            if (FL_LIKELY(p != nullptr)) column.put_boolean(row, value);
+            return p;
+        }
+        case FieldType::UINTEGER: {
+            uint64_t magnitude;
+            p = short_integer(p, 'u', magnitude);
+            if (FL_LIKELY(p != nullptr)) column.put(row, magnitude);
+            return p;
+        }
+    }
+    return nullptr;
+}
+
+// The timestamp at `p` (which reads STAMP_AHEAD bytes); returns where it ends, or null when only the grammar can tell.
+inline const char* Parser::read_time(const char* p, int64_t& time) const {
+    const bool negative = *p == '-';
+    if (FL_UNLIKELY(negative)) ++p;
+    uint64_t magnitude;
+    const unsigned digits = read_digits(p, magnitude);
+    if (FL_UNLIKELY(digits - 1 >= 19 || magnitude > static_cast<uint64_t>(INT64_MAX))) return nullptr;
+    const auto timestamp = static_cast<int64_t>(magnitude);
+    return to_ns(negative ? -timestamp : timestamp, time) ? p + digits : nullptr;
+}
+
 // The fields and the timestamp from `p` into row `rows` of the part; returns the next line, or null with nothing written.
-const char* Parser::read_row(Place& place, const char* p, int64_t& time) {
-    BodyTable& table = *place.table;
+const char* Parser::read_row(BodyTable& table, const char* p, int64_t& time) {
     const int64_t row = table.part->rows;
+    const Expected* expected = table.expected.data();
+    size_t expected_count = table.expected_count;
     for (size_t nth = 0;; ++nth) {
         if (FL_UNLIKELY(end_ - p < AHEAD)) return undo(table, nth, nullptr);
         Column* column;
-        if (FL_LIKELY(nth < table.expected_count && matches(table.expected[nth], p))) {
-            column = table.expected[nth].column;
-            p += table.expected[nth].size;
+        if (FL_LIKELY(nth < expected_count && matches(expected[nth], p))) {
+            column = expected[nth].column;
+            p += expected[nth].size;
         } else {
             // the fields written so far stay listed in `expected`, where undo finds them
             column = expect(table, nth, p);
             if (column == nullptr || end_ - p < AHEAD) return undo(table, nth, nullptr);
+            expected = table.expected.data();
+            expected_count = table.expected_count;
         }
         if (FL_UNLIKELY(column->filled != row)) {
             if (column->filled > row) return undo(table, nth, nullptr);
             column->pad(row);
         }
-        switch (column->type) {
-            case FieldType::INTEGER: {
-                const bool negative = *p == '-';
-                p += negative;
-                uint64_t magnitude;
-                const unsigned digits = read_digits(p, magnitude);
-                if (digits == 0 || digits > 18 || p[digits] != 'i') return undo(table, nth, column);
-                p += digits + 1;
-                column->put(row, negative ? -static_cast<int64_t>(magnitude) : static_cast<int64_t>(magnitude));
-                break;
-            }
-            case FieldType::FLOAT: {
-                double value;
-                const char* stop = short_float(p, value);
-                if (stop == nullptr) stop = long_float(p, end_, value);
-                if (stop == nullptr) return undo(table, nth, column);
-                p = stop;
-                column->put(row, value);
-                break;
-            }
-            case FieldType::STRING: {
-                if (*p != '"') return undo(table, nth, column);
-                p = put_string(*column, row, p + 1, end_);
-                if (p == nullptr) return undo(table, nth, column);
-                break;
-            }
-            case FieldType::BOOLEAN: {
-                const bool truth = *p == 't' || *p == 'T';
-                if (!truth && *p != 'f' && *p != 'F') return undo(table, nth, column);
-                size_t size = 1;
-                if (p[1] != ',' && p[1] != ' ' && p[1] != '\n') {
-                    const uint32_t rest = load32(p);
-                    const bool whole = truth ? rest == load32("true") || rest == load32("True") || rest == load32("TRUE")
-                                             : (rest == load32("fals") && p[4] == 'e') || (rest == load32("Fals") && p[4] == 'e') ||
-                                                   (rest == load32("FALS") && p[4] == 'E');
-                    if (!whole) return undo(table, nth, column);
-                    size = truth ? 4 : 5;
-                }
-                p += size;
-                column->put_boolean(row, truth);
-                break;
-            }
-            case FieldType::UINTEGER: {
-                uint64_t magnitude;
-                const unsigned digits = read_digits(p, magnitude);
-                if (digits == 0 || digits > 18 || p[digits] != 'u') return undo(table, nth, column);
-                p += digits + 1;
-                column->put(row, magnitude);
-                break;
-            }
-        }
+        p = put_value(*column, row, p, end_);
+        if (FL_UNLIKELY(p == nullptr)) return undo(table, nth, column);
         if (FL_UNLIKELY(end_ - p < STAMP_AHEAD)) return undo(table, nth + 1, nullptr);
         if (FL_LIKELY(*p == ',')) {
             ++p;
             continue;
         }
         if (FL_LIKELY(*p == ' ')) {
-            ++p;
-            const bool negative = *p == '-';
-            p += negative;
-            uint64_t magnitude;
-            const unsigned digits = read_digits(p, magnitude);
-            if (digits == 0 || digits > 18) {
-                if (digits != 19 || magnitude > static_cast<uint64_t>(INT64_MAX)) return undo(table, nth + 1, nullptr);
-            }
-            p += digits;
-            const auto timestamp = static_cast<int64_t>(magnitude);
-            if (!to_ns(negative ? -timestamp : timestamp, time)) return undo(table, nth + 1, nullptr);
+            p = read_time(p + 1, time);
+            if (FL_UNLIKELY(p == nullptr)) return undo(table, nth + 1, nullptr);
         } else {
             time = now_ns_;
         }
@@ -730,82 +685,101 @@ const char* Parser::read_row(Place& place, const char* p, int64_t& time) {
     }
 }
 
-void Parser::commit(Place& place, int64_t time, size_t bytes) {
-    BodyTable& table = *place.table;
+// The row that read_row wrote exists from here on.
+inline void Parser::add_row(BodyTable& table, int32_t series, int64_t time, size_t bytes) {
     TableRows& part = *table.part;
-    if (FL_UNLIKELY(place.pending)) place.series = part.pend(key_);
-    if (FL_UNLIKELY(!place.spelling.empty())) {
-        const bool wanted = place.series < 0 ? place.spelling.size() <= SeriesIndex::ALIAS_LIMIT : table.index->wants_alias(place.series, place.spelling.size());
-        const std::string_view kept =
-            wanted ? part.note_alias(place.spelling, place.spelling_hash, place.series) : arena_.keep(place.spelling);
-        const int32_t at = local_numbers_.find(kept, place.spelling_hash);
-        const LocalAlias local{&table, table.part_number, place.series};
-        if (at != NameMap::NONE) {
-            locals_[static_cast<size_t>(at)] = local;
-        } else {
-            local_numbers_.insert(kept, place.spelling_hash, static_cast<int32_t>(locals_.size()));
-            locals_.push_back(local);
-        }
-    }
-    reinterpret_cast<int32_t*>(part.series.data())[part.rows] = place.series;
+    reinterpret_cast<int32_t*>(part.series.data())[part.rows] = series;
     reinterpret_cast<int64_t*>(part.times.data())[part.rows] = time;
     ++part.rows;
     table.bytes += static_cast<int64_t>(bytes);
     last_ = &table;
 }
 
-// Remembers what followed the previous line, and guesses what follows this one.
-inline void Parser::follow(const Place& place, bool guessed) {
-    Alias* here = place.alias;
-    if (!guessed && here != nullptr && previous_ != nullptr) {
+// Numbers the series of a row about to be added and remembers how it was spelled.
+void Parser::settle_place(Place& place) {
+    BodyTable& table = *place.table;
+    TableRows& part = *table.part;
+    if (place.pending) place.series = part.pend(key_);
+    if (place.spelling.empty()) return;
+    const bool wanted =
+        place.series < 0 ? place.spelling.size() <= SeriesIndex::ALIAS_LIMIT : table.index->wants_alias(place.series, place.spelling.size());
+    const std::string_view kept = wanted ? part.note_alias(place.spelling, place.spelling_hash, place.series) : arena_.keep(place.spelling);
+    const int32_t at = local_numbers_.find(kept, place.spelling_hash);
+    const LocalAlias local{&table, table.part_number, place.series};
+    if (at != NameMap::NONE) {
+        locals_[static_cast<size_t>(at)] = local;
+    } else {
+        local_numbers_.insert(kept, place.spelling_hash, static_cast<int32_t>(locals_.size()));
+        locals_.push_back(local);
+    }
+}
+
+// The spelling that last followed one of this body's tables, if any did.
+inline Parser::Guess Parser::after(const Guess& guess) const {
+    const uint64_t next = guess.alias == nullptr ? 0 : guess.alias->next.load(std::memory_order_acquire);
+    if (next == 0) return {};
+    const auto id = static_cast<uint32_t>(next >> 32);
+    BodyTable* table = FL_LIKELY(id == guess.table->id) ? guess.table : known_id(id);
+    return table == nullptr ? Guess() : Guess{table->index->alias(static_cast<uint32_t>(next)), table};
+}
+
+// Guesses the line behind this one, and fetches the spelling of the one behind that: memory is slower than a line.
+inline void Parser::guess_after(const Guess& here) {
+    previous_ = here.alias;
+    guess_ = ahead_.alias != nullptr ? ahead_ : after(here);
+    ahead_ = after(guess_);
+    if (ahead_.alias == nullptr) return;
+    for (size_t at = 0; at < 256; at += 64) __builtin_prefetch(reinterpret_cast<const char*>(ahead_.alias) + at);
+}
+
+inline bool Parser::guessed(const char* p) const {
+    const Alias* alias = guess_.alias;
+    return alias != nullptr && end_ - p >= static_cast<ptrdiff_t>(alias->size) && std::memcmp(p, alias->text(), alias->size) == 0;
+}
+
+// One line the fast way; returns the next line, or null when the grammar must look at it.
+const char* Parser::fast_line(const char* p) {
+    int64_t time;
+    if (FL_LIKELY(guessed(p))) {
+        const Guess here = guess_;
+        guess_after(here);
+        make_room(*here.table, p);
+        const char* next = read_row(*here.table, p + here.alias->size, time);
+        if (FL_LIKELY(next != nullptr)) add_row(*here.table, here.alias->series, time, static_cast<size_t>(next - p));
+        return next;
+    }
+    ahead_ = {};
+    Place place;
+    const char* fields;
+    if (!find_series(p, place, fields)) return nullptr;
+    const char* next = read_row(*place.table, fields, time);
+    if (next == nullptr) return nullptr;
+    settle_place(place);
+    add_row(*place.table, place.series, time, static_cast<size_t>(next - p));
+    if (place.alias != nullptr && previous_ != nullptr) {
         previous_->next.store(static_cast<uint64_t>(place.table->id) << 32 | place.handle, std::memory_order_release);
     }
-    previous_ = here;
-    guess_ = nullptr;
-    if (here == nullptr) return;
-    const uint64_t next = here->next.load(std::memory_order_acquire);
-    if (next == 0) return;
-    const auto id = static_cast<uint32_t>(next >> 32);
-    guess_table_ = id == place.table->id ? place.table : known_id(id);
-    if (guess_table_ == nullptr) return;
-    guess_ = guess_table_->index->alias(static_cast<uint32_t>(next));
-    __builtin_prefetch(guess_);
-    __builtin_prefetch(reinterpret_cast<const char*>(guess_) + 64);
-    __builtin_prefetch(reinterpret_cast<const char*>(guess_) + 128);
-    __builtin_prefetch(reinterpret_cast<const char*>(guess_) + 192);
+    guess_after({place.alias, place.table});
+    return next;
 }
 
 ParseResult Parser::run() {
     const char* p = begin_;
     while (p < end_ && !stopped_) {
-        Place place;
-        const char* fields = nullptr;
-        const bool guessed = guess_ != nullptr && end_ - p >= static_cast<ptrdiff_t>(guess_->size) && std::memcmp(p, guess_->text(), guess_->size) == 0;
-        if (FL_LIKELY(guessed)) {
-            make_room(*guess_table_, p);
-            place.table = guess_table_;
-            place.series = guess_->series;
-            place.alias = guess_;
-            fields = p + guess_->size;
-        } else {
+        if (FL_UNLIKELY(static_cast<uint8_t>(*p) <= '#')) {
             p = skip_blank(p);
             if (p == end_) break;
         }
-        int64_t time = 0;
-        const bool found = guessed || find_series(p, place, fields);
-        const char* next = found ? read_row(place, fields, time) : nullptr;
-        if (FL_LIKELY(next != nullptr)) {
-            commit(place, time, static_cast<size_t>(next - p));
-            follow(place, guessed);
-            ++result_.lines;
-            p = next;
-        } else {
-            p = check_line(p);
-            previous_ = guess_ = nullptr;
+        const char* next = fast_line(p);
+        ++result_.lines;
+        if (FL_UNLIKELY(next == nullptr)) {
+            next = check_line(p);
+            previous_ = nullptr;
+            guess_ = ahead_ = {};
         }
+        p = next;
     }
     for (auto& table : tables_) close_part(*table);
-    for (auto& part : result_.tables) part->tags.shrink_to_fit();
     return std::move(result_);
 }
 
@@ -825,7 +799,6 @@ const char* Parser::check_line(const char* p) {
     const char* const newline = line_end(p, end_);
     const char* const next = newline < end_ ? newline + 1 : end_;
     const char* const stop = newline < end_ && newline > p && newline[-1] == '\r' ? newline - 1 : newline;
-    ++result_.lines;
     const auto size = static_cast<size_t>(stop - p);
     const size_t valid = is_ascii(p, size) ? size : utf8_valid_prefix(p, size);
     error_.clear();
@@ -833,14 +806,15 @@ const char* Parser::check_line(const char* p) {
         const char* start = p;
         while (start > begin_ && (start[-1] == ' ' || start[-1] == '\t')) --start;
         fail(p, stop, "invalid UTF-8 at byte offset " + std::to_string(p - start + static_cast<ptrdiff_t>(valid)) + " of the line");
-    } else if (!read_line(p, stop, parts_, error_) || !apply(parts_, p, static_cast<size_t>(next - p), error_)) {
+    } else if (!read_line(p, stop, parts_, error_) || !apply(p, static_cast<size_t>(next - p), error_)) {
         fail(p, stop, error_);
     }
     return next;
 }
 
 // Checks everything first, then writes: a refused line has changed nothing.
-bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string& error) {
+bool Parser::apply(const char* line, size_t bytes, std::string& error) {
+    const LineParts& parts = parts_;
     BodyTable* table = open_table(parts.measurement);
     NameMap fresh;  // names of this line that the table lacks, by their place in it
     std::vector<std::string_view> new_tags;
@@ -863,8 +837,8 @@ bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string
         }
     }
     for (const auto& [name, value] : parts.tags) {
-        if (is_reserved(name)) {
-            error = "'" + std::string(name) + "' is a reserved column";
+        if (const char* reason = unusable(name)) {
+            error = "'" + shown(name) + "' is " + reason;
             return false;
         }
         const BodyColumn* column = table == nullptr ? nullptr : table->find(name);
@@ -880,8 +854,8 @@ bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string
     columns_.clear();
     for (size_t i = 0; i < parts.fields.size(); ++i) {
         const FieldPart& field = parts.fields[i];
-        if (is_reserved(field.name)) {
-            error = "'" + std::string(field.name) + "' is a reserved column";
+        if (const char* reason = unusable(field.name)) {
+            error = "'" + shown(field.name) + "' is " + reason;
             return false;
         }
         BodyColumn* column = table == nullptr ? nullptr : table->find(field.name);
@@ -932,7 +906,7 @@ bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string
     for (const FieldPart& field : parts.fields) {
         const BodyColumn* column = field.type == FieldType::STRING ? columns_[static_cast<size_t>(&field - parts.fields.data())] : nullptr;
         if (column == nullptr || column->column == nullptr) continue;
-        if (column->column->text_size() + static_cast<int64_t>(field.text.size()) <= Column::TEXT_LIMIT) continue;
+        if (column->column->text_size() + static_cast<int64_t>(field.text.size() + Column::TEXT_SLACK) <= TEXT_LIMIT) continue;
         close_part(*table);
         new_part(*table);
         break;
@@ -950,7 +924,7 @@ bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string
     }
     Place place;
     place.table = table;
-    resolve(*table, parts, place);
+    resolve(*table, place);
 
     const int64_t row = table->part->rows;
     for (size_t i = 0; i < parts.fields.size(); ++i) {
@@ -976,16 +950,15 @@ bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string
                 break;
         }
     }
-    const char* measurement_end;
-    bool escaped;
-    const char* space = prefix_end(line, measurement_end, escaped);
-    place.spelling = {line, static_cast<size_t>(space + 1 - line)};
-    place.spelling_hash = hash_bytes(place.spelling);
-    const std::string_view measurement(line, static_cast<size_t>(measurement_end - line));
-    if (measurement.find('\\') != std::string_view::npos && spellings_.find(measurement) == NameMap::NONE) {
-        spellings_.insert(arena_.keep(measurement), names_.find(table->name));
+    Prefix prefix;
+    read_prefix(line, prefix);
+    place.spelling = prefix.text;
+    place.spelling_hash = hash_bytes(prefix.text);
+    if (!prefix.plain && spellings_.find(measurement_of(prefix)) == NameMap::NONE) {
+        spellings_.insert(arena_.keep(measurement_of(prefix)), names_.find(table->name));
     }
-    commit(place, time, bytes);
+    settle_place(place);
+    add_row(*table, place.series, time, bytes);
     return true;
 }
 

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <string>
 
+#include "lines_limits.h"
 #include "lineschema.h"
 
 namespace flightline {
@@ -47,21 +48,21 @@ inline void set_bit(char* bits, int64_t i, bool value) {
     byte = static_cast<char>(value ? byte | mask : byte & ~mask);
 }
 
-struct Column {
-    static constexpr int64_t TEXT_LIMIT = INT32_MAX;
+struct alignas(64) Column {  // what every value needs comes first, in one cache line
+    static constexpr size_t TEXT_SLACK = 32;  // bytes behind a text that may be written
 
-    Column(std::string name, FieldType type, int32_t position, int64_t capacity) : name(std::move(name)), type(type), position(position) {
+    Column(std::string name_, FieldType type_, int32_t position_, int64_t capacity) : type(type_), position(position_), name(std::move(name_)) {
         reserve(capacity);
     }
 
-    const std::string name;
-    const FieldType type;
-    const int32_t position;  // among the table's fields
     int64_t filled = 0;
-    int64_t nulls = 0;
     Block values;    // 8 bytes a row; for booleans a bit, for strings the int32 offsets
     Block validity;  // a bit a row
-    Block text;      // strings only
+    const FieldType type;
+    const int32_t position;  // among the table's fields
+    int64_t nulls = 0;
+    Block text;  // strings only
+    const std::string name;
 
     void reserve(int64_t rows) {
         const auto count = static_cast<size_t>(rows);
@@ -116,11 +117,14 @@ struct Column {
         set_bit(values.data(), row, value);
         done(row);
     }
-    // Room for `size` more bytes of text, or null when a column cannot hold them.
+    // Room for `size` more bytes of text and TEXT_SLACK behind them, or null when a column cannot hold so much.
     char* text_room(size_t size) {
         const auto used = static_cast<size_t>(text_size());
-        if (used + size > static_cast<size_t>(TEXT_LIMIT)) return nullptr;
-        if (used + size > text.size()) text.grow(used + size < 32 ? 64 : (used + size) * 2);
+        const size_t needed = used + size + TEXT_SLACK;
+        if (FL_UNLIKELY(needed > text.size())) {
+            if (needed > static_cast<size_t>(TEXT_LIMIT)) return nullptr;
+            text.grow(needed < 64 ? 64 : needed * 2);
+        }
         return text.data() + used;
     }
     void put_text(int64_t row, size_t size) {

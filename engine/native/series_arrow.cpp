@@ -215,32 +215,54 @@ void export_array(const ArrowNode& node, const std::shared_ptr<void>& owner, Arr
     array.private_data = holder.release();
 }
 
-void export_values(const SeriesIndex& index, int tag, ArrowSchema& schema, ArrowArray& array) {
-    struct Copy {
-        std::vector<int32_t> offsets;
-        std::vector<char> text;
-    };
-    auto copy = std::make_shared<Copy>();
-    const int32_t count = index.code_count(tag);
+// What an exported string array points at.
+struct Texts {
+    std::vector<int32_t> offsets;
+    std::vector<char> text;
+    std::vector<uint8_t> validity;
+    int64_t nulls = 0;
+};
+
+template <typename CodeAt>
+void export_texts(const SeriesIndex& index, int tag, int64_t count, CodeAt code_at, ArrowSchema& schema, ArrowArray& array) {
+    auto copy = std::make_shared<Texts>();
     copy->offsets.reserve(static_cast<size_t>(count) + 1);
     copy->offsets.push_back(0);
+    copy->validity.assign(static_cast<size_t>((count + 7) / 8), 0);
     int64_t total = 0;
-    for (int32_t code = 0; code < count; ++code) {
-        total += static_cast<int64_t>(index.value(tag, code).size());
+    for (int64_t i = 0; i < count; ++i) {
+        const int32_t code = code_at(i);
+        if (code >= 0) {
+            total += static_cast<int64_t>(index.value(tag, code).size());
+            copy->validity[static_cast<size_t>(i / 8)] |= static_cast<uint8_t>(1 << (i % 8));
+        } else {
+            ++copy->nulls;
+        }
         if (total > INT32_MAX) throw std::length_error("the values of a tag take more than 2 GiB");
         copy->offsets.push_back(static_cast<int32_t>(total));
     }
     copy->text.resize(static_cast<size_t>(total) + 1);
-    for (int32_t code = 0; code < count; ++code) {
+    for (int64_t i = 0; i < count; ++i) {
+        const int32_t code = code_at(i);
+        if (code < 0) continue;
         const std::string_view value = index.value(tag, code);
-        std::memcpy(copy->text.data() + copy->offsets[static_cast<size_t>(code)], value.data(), value.size());
+        std::memcpy(copy->text.data() + copy->offsets[static_cast<size_t>(i)], value.data(), value.size());
     }
     ArrowNode node;
     node.format = "u";
     node.length = count;
-    node.buffers = {nullptr, copy->offsets.data(), copy->text.data()};
+    node.null_count = copy->nulls;
+    node.buffers = {copy->nulls == 0 ? nullptr : copy->validity.data(), copy->offsets.data(), copy->text.data()};
     export_schema(node, schema);
     export_array(node, copy, array);
+}
+
+void export_values(const SeriesIndex& index, int tag, ArrowSchema& schema, ArrowArray& array) {
+    export_texts(index, tag, index.code_count(tag), [](int64_t code) { return static_cast<int32_t>(code); }, schema, array);
+}
+
+void export_values_of(const SeriesIndex& index, int tag, const std::vector<int32_t>& series, ArrowSchema& schema, ArrowArray& array) {
+    export_texts(index, tag, static_cast<int64_t>(series.size()), [&](int64_t i) { return index.code(tag, series[static_cast<size_t>(i)]); }, schema, array);
 }
 
 }  // namespace flightline

@@ -67,5 +67,7 @@ void export_array(const ArrowNode& node, const std::shared_ptr<void>& owner, Arr
 
 // The distinct values of a tag by code, as utf8. Throws std::length_error beyond 2 GiB.
 void export_values(const SeriesIndex& index, int tag, ArrowSchema& schema, ArrowArray& array);
+// The value of a tag in each of these series, as utf8.
+void export_values_of(const SeriesIndex& index, int tag, const std::vector<int32_t>& series, ArrowSchema& schema, ArrowArray& array);
 
 }  // namespace flightline

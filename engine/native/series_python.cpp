@@ -157,18 +157,21 @@ PyObject* newest(PyObject* self, PyObject* args, PyObject* kwargs) {
     return done ? as_memoryview(bytes.get(), "q") : nullptr;
 }
 
-// The values of a tag at one moment; exported anew each time it is asked.
+// The values of a tag at one moment, all of them by code or those of some series; exported anew each time it is asked.
 struct ValuesObject {
     PyObject_HEAD
     std::shared_ptr<SeriesIndex> index;
     int tag;
+    std::unique_ptr<std::vector<int32_t>> series;
 };
 
 PyTypeObject* values_type = nullptr;
 
 void values_dealloc(PyObject* self) {
-    using Pointer = std::shared_ptr<SeriesIndex>;
-    reinterpret_cast<ValuesObject*>(self)->index.~Pointer();
+    using Index = std::shared_ptr<SeriesIndex>;
+    using Series = std::unique_ptr<std::vector<int32_t>>;
+    reinterpret_cast<ValuesObject*>(self)->index.~Index();
+    reinterpret_cast<ValuesObject*>(self)->series.~Series();
     PyTypeObject* type = Py_TYPE(self);
     type->tp_free(self);
     Py_DECREF(type);
@@ -179,7 +182,13 @@ PyObject* values_export(PyObject* self, PyObject* args, PyObject* kwargs) {
     PyObject* requested = Py_None;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", const_cast<char**>(names), &requested)) return nullptr;
     const auto* values = reinterpret_cast<ValuesObject*>(self);
-    return capsules([&](ArrowSchema& schema, ArrowArray& array) { export_values(*values->index, values->tag, schema, array); });
+    return capsules([&](ArrowSchema& schema, ArrowArray& array) {
+        if (values->series) {
+            export_values_of(*values->index, values->tag, *values->series, schema, array);
+        } else {
+            export_values(*values->index, values->tag, schema, array);
+        }
+    });
 }
 
 PyMethodDef values_methods[] = {
@@ -195,15 +204,29 @@ PyType_Slot values_slots[] = {
 
 PyType_Spec values_spec = {"engine._native.TagValues", sizeof(ValuesObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, values_slots};
 
-PyObject* values(PyObject* self, PyObject* args) {
+PyObject* values(PyObject* self, PyObject* args, PyObject* kwargs) {
+    static const char* names[] = {"tag", "series", nullptr};
     int tag;
-    if (!PyArg_ParseTuple(args, "i", &tag)) return nullptr;
+    PyObject* given = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|O", const_cast<char**>(names), &tag, &given)) return nullptr;
     if (!check_tag(of(self), tag)) return nullptr;
+    std::unique_ptr<std::vector<int32_t>> chosen;
+    if (given != Py_None) {
+        View series;
+        if (!series.open_numbers<int32_t>(given, "series")) return nullptr;
+        const int64_t rows = series.bytes() / 4;
+        const bool done = without_gil([&] {
+            check_series(series.at<int32_t>(), rows, of(self).size());
+            chosen = std::make_unique<std::vector<int32_t>>(series.at<int32_t>(), series.at<int32_t>() + rows);
+        });
+        if (!done) return nullptr;
+    }
     PyObject* made = values_type->tp_alloc(values_type, 0);
     if (made == nullptr) return nullptr;
     auto* result = reinterpret_cast<ValuesObject*>(made);
     new (&result->index) std::shared_ptr<SeriesIndex>(reinterpret_cast<IndexObject*>(self)->index);
     result->tag = tag;
+    new (&result->series) std::unique_ptr<std::vector<int32_t>>(std::move(chosen));
     return made;
 }
 
@@ -261,7 +284,7 @@ PyMethodDef index_methods[] = {
     {"add_tags", add_tags, METH_VARARGS, "More tags at the end of the key; null in every series known so far."},
     {"resolve", resolve, METH_VARARGS, "The series number of each row (int32), new series added."},
     {"codes", with_keywords(codes), METH_VARARGS | METH_KEYWORDS, "The value code (int32, -1 for null) of a tag for each series."},
-    {"values", values, METH_VARARGS, "The distinct values of a tag by code."},
+    {"values", with_keywords(values), METH_VARARGS | METH_KEYWORDS, "The values of a tag: the distinct ones by code, or each series' own."},
     {"set_floor", set_floor, METH_VARARGS, "Series first seen from now on count rows at or before this as late."},
     {"arrive", arrive, METH_VARARGS, "Take note of rows in order of arrival: (late rows, earliest, latest late time)."},
     {"newest", with_keywords(newest), METH_VARARGS | METH_KEYWORDS, "The newest time seen of each series (int64)."},

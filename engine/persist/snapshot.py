@@ -7,21 +7,22 @@ P1  A manifest is stored only after every file that it lists is stored and has b
 P2  The log is trimmed only after the manifest that covers it is stored.
 P3  A file holds each key once, and no two live files share a key.
 P4  Rows are visible throughout: from memory before, from memory or the file after.
-P5  A failed snapshot leaves files without a manifest, which nobody reads; the next one starts afresh. When it is unknown
-    whether the manifest is stored, that very manifest is stored again before anything else.
+P5  A failed snapshot leaves files without a manifest, which nobody reads; they go later, and the next one starts afresh.
+P6  Nothing is deleted before it is certain that the node is still ours.
 
 A file covers whole gen1 windows of one day, as many as fit `FILE_ROWS`: a live load makes one file a window, a load of old
 data does not make hundreds.
 
-Held by tests/unit/engine/test_snapshot.py (P1-P5), tests/crash/test_stops.py (P1, P2).
-Elsewhere: when a snapshot is due (schedule.py), what a file looks like (files/parquet.py).
+Held by tests/unit/engine/test_snapshot.py (P1-P5), tests/unit/engine/test_ownership.py (P6)
+and tests/crash/test_stops.py (P1, P2).
+Elsewhere: when a snapshot is due (schedule.py), what a file looks like (files/parquet.py), dropped tables (removals.py).
 """
 
 import logging
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog.catalog import Catalog
-from catalog.errors import Damaged
+from catalog.errors import Damaged, ServiceError
 from catalog.schema import Table
 from engine._native import SeriesIndex
 from engine.batch import series_buffer
@@ -43,16 +44,17 @@ from engine.files.parquet import FileDescription, encode, verify
 from engine.hydrate import hydrated, series_rank
 from engine.merge import merged_parts, sorted_by_rank, windows
 from engine.metrics import Metrics
+from engine.ownership import Ownership
 from engine.paths import NodePaths
 from engine.settings import Settings
-from engine.storage.base import ObjectStore, OutcomeUnknown, StoreError
+from engine.storage.base import ObjectStore, StoreError
 from engine.view import Settled, Views
 from engine.wal.writer import WalWriter
 
 log = logging.getLogger(__name__)
 
 FILE_ROWS = 1_000_000
-_REPLACED_FILE_GRACE_S = 600.0
+_GRACE_S = 600.0
 _DAY_NS = 24 * 3600 * 1_000_000_000
 _LATEST_NS = 2**63 - 1
 
@@ -64,14 +66,6 @@ class SnapshotReport:
     rows: int
     wal_sequence: int
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """Files that are stored, and the manifest that will make them true."""
-
-    manifest: Manifest
-    settled: Sequence[Settled]
 
 
 class Snapshots:
@@ -86,6 +80,7 @@ class Snapshots:
         views: Views,
         wal: WalWriter,
         files: FileIndex,
+        ownership: Ownership,
         settings: Settings,
         clock: Clock,
         metrics: Metrics,
@@ -97,18 +92,17 @@ class Snapshots:
         self._views = views
         self._wal = wal
         self._files = files
+        self._ownership = ownership
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
         self._one_at_a_time = threading.Lock()
-        self._replaced: list[tuple[float, str]] = []
-        self._unfinished: _Stored | None = None
+        self._begun: list[str] = []
+        self._unwanted: list[tuple[float, str]] = []
 
     def take(self) -> SnapshotReport | None:
         """Settle every row that is durable now; None when there is none."""
         with self._one_at_a_time:
-            if self._unfinished is not None:
-                self._finish(self._unfinished)
             started_s = self._clock.monotonic_s()
             number = self._files.number + 1
             covered: list[tuple[int, list[tuple[int, int, TableData]]]] = []
@@ -116,25 +110,22 @@ class Snapshots:
             wal_sequence, tables = covered[0]
             if not tables:
                 return None
-            settled = self._store_tables(number, tables)
-            added = tuple(held.file for table in settled for _, held in table.written)
-            removed = tuple(path for table in settled for path in table.removed)
-            self._finish(_Stored(Manifest(number, wal_sequence, added, removed), settled))
+            self._begun.clear()
+            try:
+                settled = self._store_tables(number, tables)
+                added = tuple(held.file for table in settled for _, held in table.written)
+                removed = tuple(path for table in settled for path in table.removed)
+                self._files.add(Manifest(number, wal_sequence, added, removed))
+            except ServiceError:
+                self._delete_later(self._begun)
+                raise
+            self._views.settled(settled)
+            self._views.evict(self._settings.file_cache_bytes)
+            self._clean_up(wal_sequence, removed)
             seconds = self._clock.monotonic_s() - started_s
             rows = sum(file.rows for file in added)
             self._metrics.snapshot_settled(rows=rows, seconds=seconds)
             return SnapshotReport(number, len(added), rows, wal_sequence, seconds)
-
-    def _finish(self, stored: "_Stored") -> None:
-        try:
-            self._files.add(stored.manifest)
-        except OutcomeUnknown:
-            self._unfinished = stored
-            raise
-        self._unfinished = None
-        self._views.settled(stored.settled)
-        self._views.evict(self._settings.file_cache_bytes)
-        self._clean_up(stored.manifest.wal_sequence, stored.manifest.removed)
 
     def _store_tables(self, number: int, tables: Sequence[tuple[int, int, TableData]]) -> list[Settled]:
         with ThreadPoolExecutor(self._settings.snapshot_concurrency, thread_name_prefix="settle") as pool:
@@ -149,7 +140,7 @@ class Snapshots:
             self._views.forget(database_id, table_id)
             return None
         index = self._series.index(database, table)
-        runs = self._views.seal(database_id, table_id, lambda parts: self._arranged(index, parts)).runs
+        runs = self._views.seal(database_id, table_id, lambda parts: self._arranged(index, parts), whole=True).runs
         rank = series_rank(index, [series_buffer(run.rows) for run in runs])
         written: list[tuple[Sequence[Run], HeldFile]] = []
         for run in runs:
@@ -170,6 +161,7 @@ class Snapshots:
         described = FileDescription(table.name, table.tags)
         data = encode(pa.Table.from_batches([hydrated(rows, table, index)]), described)
         facts = verify(data, name=path)
+        self._begun.append(path)
         self._store.put_new(path, memoryview(data))
         stored = self._store.get_range(path, len(data) - 8, 8)
         if stored != bytes(memoryview(data)[-8:]) or facts.rows != rows.num_rows:
@@ -177,31 +169,60 @@ class Snapshots:
         file = DataFile(path, database_id, table.id, facts.rows, len(data), facts.time_min_ns, facts.time_max_ns)
         return HeldFile(file, rows)
 
+    def drop(self, tables: Collection[tuple[int, int]]) -> None:
+        """Take the rows and files of (database, table) out of sight for good. The files themselves stay in the store."""
+        with self._one_at_a_time:
+            paths = tuple(file.path for file in self._files.files if (file.database_id, file.table_id) in tables)
+            if paths:
+                self._files.add(Manifest(self._files.number + 1, self._files.wal_sequence, (), paths))
+            for database_id, table_id in tables:
+                self._views.forget(database_id, table_id)
+
     def _clean_up(self, wal_sequence: int, removed: Iterable[str]) -> None:
         """All of this is optional: what remains is found and removed after the next start."""
-        due_s = self._clock.monotonic_s() + _REPLACED_FILE_GRACE_S
-        self._replaced += [(due_s, path) for path in removed]
         try:
+            self._ownership.check()
+            self._delete_later(removed)
             self._wal.trim(wal_sequence)
             self._files.write_index_if_due()
         except StoreError as error:
             log.warning("could not clean up behind a snapshot: %s", error)
 
-    def delete_replaced(self) -> None:
-        """Delete replaced files once no query that started before can still want them."""
+    def _delete_later(self, paths: Iterable[str]) -> None:
+        due_s = self._clock.monotonic_s() + _GRACE_S
+        self._unwanted += [(due_s, path) for path in paths]
+
+    def delete_unwanted(self) -> None:
+        """Delete what was replaced or never listed, once no query that started before can still want it."""
         with self._one_at_a_time:
             now_s = self._clock.monotonic_s()
-            while self._replaced and self._replaced[0][0] <= now_s:
-                self._store.delete(self._replaced[0][1])
-                del self._replaced[0]
+            while self._unwanted and self._unwanted[0][0] <= now_s:
+                self._store.delete(self._unwanted[0][1])
+                del self._unwanted[0]
 
     def inspect(self) -> Findings:
-        """Compare what is stored with what the manifests list, and delete what no manifest lists."""
+        """Compare what is stored with what the manifests list, and delete what a snapshot that was cut short has left.
+
+        Files of dropped tables have their own time (removals.py).
+        """
         with self._one_at_a_time:
-            findings = inspect(self._store, self._paths, self._files)
-            for path in findings.leftovers:
+            found = inspect(self._store, self._paths, self._files)
+            leftovers = tuple(path for path in found.leftovers if self._is_leftover(path))
+            for path in leftovers:
                 self._store.delete(path)
-            return findings
+            return Findings(found.damaged, leftovers)
+
+    def _is_leftover(self, path: str) -> bool:
+        numbers = self._paths.parquet_numbers(path)
+        if numbers is None or self._files.is_live(path):
+            return False
+        database_id, table_id, snapshot = numbers
+        database = self._catalog.state().find_database_by_id(database_id)
+        table = None if database is None else database.find_table_by_id(table_id)
+        if database is not None and table is not None and (database.deleted or table.deleted):
+            return False
+        last_of_others = self._files.number if self._ownership.shared else self._files.number + 1
+        return snapshot <= last_of_others  # not of one who may have taken over from us meanwhile
 
 
 def cut(parts: Sequence[pa.RecordBatch], gen1_duration_ns: int) -> Iterator[list[pa.RecordBatch]]:

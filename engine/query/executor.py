@@ -9,10 +9,11 @@ Held by tests/integration/engine/test_query.py (Q1, Q2).
 Elsewhere: how a table of a view is scanned (tables.py).
 """
 
+import os
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
-from datafusion import SessionConfig, SessionContext, SQLOptions
+from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions
 from datafusion.catalog import Catalog as PlanCatalog
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
@@ -23,11 +24,15 @@ from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
 from engine.files.access import FileAccess
 from engine.metrics import Metrics
+from engine.query.placeholders import placeholder_types
 from engine.query.tables import Failed, TableDataset
 from engine.requests import QueryResult
 from engine.view import ReadView, Views
 
 _READ_ONLY = SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
+
+
+_PARTITIONS = os.cpu_count() or 1
 
 
 class QueryRefused(InvalidRequest):
@@ -37,23 +42,37 @@ class QueryRefused(InvalidRequest):
 
 
 class Executor:
-    def __init__(self, series: SeriesRegistry, views: Views, access: FileAccess, metrics: Metrics) -> None:
+    def __init__(self, series: SeriesRegistry, views: Views, access: FileAccess, metrics: Metrics, memory_bytes: int) -> None:
         self._series = series
         self._views = views
         self._access = access
         self._metrics = metrics
+        self._memory_bytes = memory_bytes
 
     def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+        frame, tables = self._planned(database_name, sql, params)
+        try:
+            stream = frame.execute_stream()
+        except Exception as error:  # as in _planned
+            self._metrics.queried("refused")
+            raise tables.reason(error) from None
+        return QueryResult(frame.schema(), self._batches(stream, tables))
+
+    def plan(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+        """The schema of a statement's result; without params its parameters stay open."""
+        return self._planned(database_name, sql, params)[0].schema()
+
+    def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
+        return placeholder_types(self._planned(database_name, sql, None)[0].logical_plan())
+
+    def _planned(self, database_name: str, sql: str, params: Mapping[str, object] | None) -> tuple[DataFrame, "_Tables"]:
         view = self._views.now()
         tables = _Tables(self, view, view.state.database(database_name))
         try:
-            frame = _context(tables).sql(sql, _READ_ONLY, param_values=dict(params) if params else None)
-            schema: pa.Schema = frame.schema()
-            stream = frame.execute_stream()
+            return self._context(tables).sql(sql, _READ_ONLY, param_values=dict(params) if params else None), tables
         except Exception as error:  # the bindings raise plain Exception for every mistake of a statement
             self._metrics.queried("refused")
             raise tables.reason(error) from None
-        return QueryResult(schema, self._batches(stream, tables))
 
     def _batches(self, stream: object, tables: "_Tables") -> Iterator[pa.RecordBatch]:
         outcome = "failed"
@@ -69,11 +88,20 @@ class Executor:
         finally:
             self._metrics.queried(outcome)
 
+    def _context(self, tables: "_Tables") -> SessionContext:
+        config = SessionConfig().with_default_catalog_and_schema("public", "iox").with_information_schema(True)
+        runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(self._memory_bytes)
+        context = SessionContext(config, runtime)
+        catalog = PlanCatalog.memory_catalog(context)
+        catalog.register_schema("iox", tables)
+        context.register_catalog_provider("public", catalog)
+        return context
+
     def dataset(self, view: ReadView, database: Database, table: Table, failed: Failed) -> TableDataset:
         def rows() -> TableData:
             return self._views.distinct(view, database.id, table.id)
 
-        return TableDataset(table, self._series.index(database, table), rows, self._access, failed)
+        return TableDataset(table, self._series.index(database, table), rows, self._access, failed, _PARTITIONS)
 
 
 class _Tables(SchemaProvider):  # type: ignore[misc]

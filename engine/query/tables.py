@@ -1,10 +1,15 @@
 """A table of a view as DataFusion sees it: a dataset whose fragments are batches in memory and Parquet files.
 
+    filter ─▶ predicate (times, tag values) ─▶ series numbers ─▶ files and batches that can match
+           ─▶ in each batch the slices of those series and times ─▶ hydrated columns ─▶ what is left of the filter
+
 T1  A scan yields the rows of one ReadView and no other, whatever is written meanwhile.
 T2  The filter that DataFusion hands down is applied exactly; what it keeps to itself it applies to what we yield.
-T3  A file that cannot be read ends the statement with its name; statements that do not need it go on.
+T3  Pruning leaves out only what cannot match.
+T4  A file that cannot be read ends the statement with its name; statements that do not need it go on.
 
-Held by tests/integration/engine/test_query.py (T1-T3).
+Held by tests/integration/engine/test_query.py (T1-T4).
+Elsewhere: what a filter lets through (predicate.py), rows by series and time (select.py).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,11 +21,13 @@ import pyarrow.dataset as ds
 from catalog.errors import ServiceError
 from catalog.schema import Table
 from engine._native import SeriesIndex
-from engine.buffer.rows import TableData
+from engine.buffer.rows import HeldFile, TableData
 from engine.files.access import FileAccess
-from engine.files.manifest import DataFile
 from engine.hydrate import hydrated, table_schema
+from engine.query.predicate import Predicate, read_filter
+from engine.query.select import SeriesSet, selected, series_matching
 
+Part = Callable[[list[str], ds.Expression | None], Iterator[pa.RecordBatch]]
 #: is told what ended a scan; DataFusion makes a sentence of its own out of every exception
 Failed = Callable[[ServiceError], None]
 
@@ -29,7 +36,13 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
     """Registered with DataFusion, which asks for fragments with the columns and the filter of a plan."""
 
     def __init__(
-        self, table: Table, index: SeriesIndex, rows: Callable[[], TableData], access: FileAccess, failed: Failed
+        self,
+        table: Table,
+        index: SeriesIndex,
+        rows: Callable[[], TableData],
+        access: FileAccess,
+        failed: Failed,
+        partitions: int,
     ) -> None:
         """`rows` is called when the plan wants them: no key twice."""
         self._table = table
@@ -37,6 +50,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         self._rows = rows
         self._access = access
         self._failed = failed
+        self._partitions = partitions
         self._schema = table_schema(table)
 
     @property
@@ -47,33 +61,77 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         return _Scan(_projected(self._schema, columns), iter(()))
 
     def get_fragments(self, filter: ds.Expression | None = None) -> list["_Fragment"]:
+        """One fragment for each partition; DataFusion gives each a thread."""
         try:
             data = self._rows()
         except ServiceError as error:
             self._failed(error)
             raise
-        batches = [batch.rows for batch in data.open] + [run.rows for run in data.runs]
-        batches += [held.rows for held in data.files if held.rows is not None]
-        fragments: list[_Fragment] = [_MemoryFragment(self, rows) for rows in batches]
-        fragments += [_FileFragment(self, held.file) for held in data.files if held.rows is None]
-        return fragments
+        predicate = read_filter(filter, self._table.tags)
+        series = series_matching(self._index, self._table.tags, predicate)
+        parts = [*self._in_memory(data, predicate, series), *self._in_files(data, predicate)]
+        parts.sort(key=lambda part: -part[0])
+        groups: list[list[Part]] = [[] for _ in range(max(1, min(self._partitions, len(parts))))]
+        sizes = [0] * len(groups)
+        for rows, part in parts:
+            smallest = sizes.index(min(sizes))
+            groups[smallest].append(part)
+            sizes[smallest] += rows
+        return [_Fragment(self._schema, group) for group in groups]
 
-    def hydrated(self, rows: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
-        return hydrated(rows, self._table, self._index, columns)
+    def _in_memory(self, data: TableData, predicate: Predicate, series: SeriesSet | None) -> list[tuple[int, Part]]:
+        if series is not None and len(series) == 0:
+            return []
+        ranged = [
+            *((batch.rows, batch.times, False) for batch in data.open),
+            *((run.rows, run.times, True) for run in data.runs),
+            *((held.rows, held.times, True) for held in data.files if held.rows is not None),
+        ]
+        return [
+            (rows.num_rows, self._memory_part(rows, grouped, predicate, series))
+            for rows, times, grouped in ranged
+            if times.overlaps(predicate.times)
+        ]
 
-    def stored(self, file: DataFile, columns: Sequence[str] | None, filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from self._access.batches(file, self._schema, columns, filter)
-        except ServiceError as error:
-            self._failed(error)
-            raise
+    def _memory_part(self, rows: pa.RecordBatch, grouped: bool, predicate: Predicate, series: SeriesSet | None) -> Part:
+        def batches(columns: list[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+            chosen = selected(rows, grouped, predicate, series)
+            if chosen.num_rows == 0:
+                return
+            if filter is None or predicate.exact:
+                yield hydrated(chosen, self._table, self._index, columns)
+                return
+            text = str(filter)
+            needed = columns + [name for name in self._schema.names if name not in columns and name in text]
+            wide = pa.Table.from_batches([hydrated(chosen, self._table, self._index, needed)])
+            yield from wide.filter(filter).select(columns).to_batches()
+
+        return batches
+
+    def _in_files(self, data: TableData, predicate: Predicate) -> list[tuple[int, Part]]:
+        return [
+            (held.file.rows, self._file_part(held))
+            for held in data.files
+            if held.rows is None and held.times.overlaps(predicate.times)
+        ]
+
+    def _file_part(self, held: HeldFile) -> Part:
+        def batches(columns: list[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+            try:
+                yield from self._access.batches(held.file, self._schema, columns, filter)
+            except ServiceError as error:
+                self._failed(error)
+                raise
+
+        return batches
 
 
 class _Fragment:
-    """One partition of the plan."""
+    """One partition of the plan: parts of memory and files, one after another."""
 
-    def __init__(self, dataset: TableDataset) -> None:
-        self.dataset = dataset
+    def __init__(self, schema: pa.Schema, parts: Sequence[Part]) -> None:
+        self._schema = schema
+        self._parts = parts
 
     def scanner(
         self,
@@ -83,35 +141,8 @@ class _Fragment:
         batch_size: int | None = None,
         **_: Any,
     ) -> "_Scan":
-        return _Scan(_projected(self.dataset.schema, columns), self.batches(columns, filter))
-
-    def batches(self, columns: Sequence[str] | None, filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-        raise NotImplementedError
-
-
-class _MemoryFragment(_Fragment):
-    def __init__(self, dataset: TableDataset, rows: pa.RecordBatch) -> None:
-        super().__init__(dataset)
-        self._rows = rows
-
-    def batches(self, columns: Sequence[str] | None, filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-        wanted = self.dataset.schema.names if columns is None else list(columns)
-        if filter is None:
-            yield self.dataset.hydrated(self._rows, wanted)
-            return
-        text = str(filter)
-        needed = wanted + [name for name in self.dataset.schema.names if name not in wanted and name in text]
-        rows = self.dataset.hydrated(self._rows, needed)
-        yield from pa.Table.from_batches([rows]).filter(filter).select(wanted).to_batches()
-
-
-class _FileFragment(_Fragment):
-    def __init__(self, dataset: TableDataset, file: DataFile) -> None:
-        super().__init__(dataset)
-        self._file = file
-
-    def batches(self, columns: Sequence[str] | None, filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-        return self.dataset.stored(self._file, None if columns is None else list(columns), filter)
+        wanted = self._schema.names if columns is None else list(columns)
+        return _Scan(_projected(self._schema, columns), (batch for part in self._parts for batch in part(wanted, filter)))
 
 
 class _Scan:

@@ -150,6 +150,11 @@ class BadObjectPath(StoreError):
     kind = "internal"
 
 
+def octets(data: Data) -> memoryview:
+    """The bytes as numbers from 0 to 255: views of other libraries' buffers may count from -128, and compare so."""
+    return memoryview(data).cast("B")
+
+
 def is_path(path: str) -> bool:
     """Whether a path keeps S7."""
     return len(path) <= MAX_PATH_LENGTH and all(NAME.fullmatch(name) for name in path.split("/"))
@@ -182,5 +187,5 @@ def store_once(store: ObjectStore, path: str, data: Data) -> None:
     try:
         store.put_new(path, data)
     except ObjectExists:
-        if store.get(path) != data:
+        if store.get(path) != octets(data):
             raise

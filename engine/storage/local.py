@@ -43,6 +43,7 @@ from engine.storage.base import (
     StoreUnfit,
     check_path,
     check_prefix,
+    octets,
 )
 
 TEMPORARY = ".tmp-"
@@ -167,17 +168,13 @@ class LocalStore:
     def _begin(self, path: str) -> tuple[str, int]:
         """A new locked file in the object's directory, which is made when it is missing."""
         directory = path.rpartition("/")[0]
-        temporary = f"{self._file(directory)}/{TEMPORARY}{secrets.token_hex(8)}"
         try:
             self._make(directory)
-            descriptor = os.open(temporary, CREATE, 0o640)
+            return create_held(self._file(directory))
         except FileNotFoundError:  # somebody removed directories that we knew: make them again, or find the root gone
             self._synced = {""}
             self._make(directory)
-            descriptor = os.open(temporary, CREATE, 0o640)
-        with suppress(OSError):  # where there are no locks _sweep gets none either, and leaves the file alone
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        return temporary, descriptor
+            return create_held(self._file(directory))
 
     def _sync_entry(self, doing: Doing, path: str) -> None:
         """Make the object's name durable; by now the name is there, so a failure leaves the outcome open (L7)."""
@@ -243,7 +240,7 @@ CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 
 
 def write_all(descriptor: int, data: Data) -> None:
-    left = memoryview(data).cast("B")
+    left = octets(data)
     while left:
         left = left[os.write(descriptor, left) :]
 
@@ -253,6 +250,18 @@ def sync_directory(directory: str) -> None:
     try:
         os.fsync(descriptor)
     finally:
+        os.close(descriptor)
+
+
+def create_held(directory: str) -> tuple[str, int]:
+    """A new temporary file that no sweep takes away: one that came between its creation and its lock has left no name."""
+    while True:
+        temporary = f"{directory}/{TEMPORARY}{secrets.token_hex(8)}"
+        descriptor = os.open(temporary, CREATE, 0o640)
+        with suppress(OSError):  # where there are no locks a sweep gets none either, and leaves the file alone
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return temporary, descriptor
         os.close(descriptor)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
-from engine.storage.base import Data, Listing, ObjectExists, ObjectInfo, ObjectMissing, check_path, check_prefix
+from engine.storage.base import Data, Listing, ObjectExists, ObjectInfo, ObjectMissing, check_path, check_prefix, octets
 
 
 class MemoryStore:
@@ -90,11 +90,11 @@ class ThrottledMemoryStore(MemoryStore):
         return found
 
     def put_new(self, path: str, data: Data) -> None:
-        self._sleep(self._call_s + len(data) * self._byte_s)
+        self._sleep(self._call_s + len(octets(data)) * self._byte_s)
         super().put_new(path, data)
 
     def put(self, path: str, data: Data) -> None:
-        self._sleep(self._call_s + len(data) * self._byte_s)
+        self._sleep(self._call_s + len(octets(data)) * self._byte_s)
         super().put(path, data)
 
     def list(self, prefix: str) -> Listing:

@@ -6,8 +6,9 @@ O2  Opening reaches over no network. The first question to a remote store is eng
 O3  Keys and tokens are never part of a message or of a printed StoreOptions.
 O4  The AWS credentials file is read again when it has changed, so keys may be rotated under a running server. A file that
     is unreadable at that moment leaves the keys that were read before.
+O5  What an option says beats what obstore would take from the environment under whatever name.
 
-Held by tests/unit/engine/test_storage_open.py (O1-O4) and tests/integration/test_stores.py (O4).
+Held by tests/unit/engine/test_storage_open.py (O1-O5) and tests/integration/test_stores.py (O4).
 Elsewhere: flags, variables and defaults as users see them (flightserver.config).
 """
 
@@ -135,7 +136,7 @@ class S3Maker:
             "disable_bulk_delete": True,
         }
         if options.aws_endpoint is not None:
-            config["endpoint"] = options.aws_endpoint
+            config["endpoint"] = config["aws_endpoint_url_s3"] = options.aws_endpoint
         if options.aws_access_key_id is not None and options.aws_secret_access_key is not None:
             config["access_key_id"] = options.aws_access_key_id
             config["secret_access_key"] = options.aws_secret_access_key
@@ -160,9 +161,8 @@ class GoogleMaker:
         config: GCSConfig = {}
         allow_http = False
         if options.google_service_account is not None:
-            key = options.google_service_account.read_text()
-            config["service_account_key"] = key
-            allow_http = key_of_an_emulator(options.google_service_account, key)
+            allow_http = key_of_an_emulator(options.google_service_account)
+            config["service_account"] = str(options.google_service_account)
         return GCSStore(
             options.bucket,
             config=config,
@@ -171,9 +171,9 @@ class GoogleMaker:
         )
 
 
-def key_of_an_emulator(file: Path, text: str) -> bool:
+def key_of_an_emulator(file: Path) -> bool:
     try:
-        return str(json.loads(text).get("gcs_base_url", "")).startswith("http://")
+        return str(json.loads(file.read_text()).get("gcs_base_url", "")).startswith("http://")
     except (ValueError, AttributeError):
         raise ValueError(f"{file} is not a service account's key file") from None
 
@@ -184,7 +184,7 @@ class AzureMaker:
 
     def __call__(self, *, timeout_s: float, read_timeout_s: float | None) -> Bucket:
         options = self.options
-        config: AzureConfig = {"account_name": options.azure_storage_account or ""}
+        config: AzureConfig = {"account_name": options.azure_storage_account or "", "use_emulator": False}
         if options.azure_storage_access_key is not None:
             config["account_key"] = options.azure_storage_access_key
         if options.azure_endpoint is not None:

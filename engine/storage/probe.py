@@ -19,7 +19,7 @@ from engine.storage.base import Data, Listing, ObjectExists, ObjectMissing, Obje
 
 log = logging.getLogger(__name__)
 HINT = (
-    "use a store that honours If-None-Match on PUT, or set --object-store-allow-unconditional-writes; then nothing keeps two "
+    "use a store that honours If-None-Match on PUT, or set --allow-unconditional-writes; then nothing keeps two "
     "servers with the same node id from overwriting each other's acknowledged writes"
 )
 

@@ -53,6 +53,7 @@ from engine.storage.base import (
     check_path,
     check_prefix,
     is_path,
+    octets,
 )
 
 Bucket = S3Store | GCSStore | AzureStore
@@ -92,11 +93,11 @@ class RemoteStore:
 
     def put_new(self, path: str, data: Data) -> None:
         with self._request("store", path):
-            obstore.put(self._for(path, data), path, data, mode="create", use_multipart=False)
+            obstore.put(self._for(path, data), path, octets(data), mode="create", use_multipart=False)
 
     def put(self, path: str, data: Data) -> None:
         with self._request("store", path):
-            obstore.put(self._for(path, data), path, data, mode="overwrite", use_multipart=False)
+            obstore.put(self._for(path, data), path, octets(data), mode="overwrite", use_multipart=False)
 
     def list(self, prefix: str) -> Listing:
         """Asks for the whole directory that `prefix` is in, which is all that obstore can ask for."""
@@ -122,7 +123,7 @@ class RemoteStore:
         """Connections close with the last reference to the store."""
 
     def _for(self, path: str, data: Data) -> Bucket:
-        size = memoryview(data).nbytes
+        size = len(octets(data))
         if size > LARGEST_BYTES:
             cause = f"{size} bytes are too much for one object, the limit is {LARGEST_BYTES}"
             raise StoreFull("store", self.url, path, cause)
@@ -235,7 +236,7 @@ def failed(doing: Doing, url: str, path: str, cause: str, *, sent: bool) -> Stor
 def reason(text: str, kind: str) -> str:
     details = [re.sub(r"\(\s*|,?\s*\)|\s+", tighten, next(filter(None, found))) for found in DETAIL.findall(text)]
     said = KINDS.get(kind, summary(text))
-    return f"{said}: {details[-1]}" if details and kind in KINDS else said
+    return f"{said}: {details[-1]}" if details and kind in KINDS and kind != "Timeout" else said
 
 
 def tighten(space: re.Match[str]) -> str:

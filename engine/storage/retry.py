@@ -32,6 +32,7 @@ from engine.storage.base import (
     OutcomeUnknown,
     StoreError,
     StoreUnavailable,
+    octets,
 )
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class RetryingStore:
 
     def _holds(self, path: str, data: Data) -> bool:
         try:
-            return self.inner.get(path) == data
+            return self.inner.get(path) == octets(data)
         except ObjectMissing:
             return False
 

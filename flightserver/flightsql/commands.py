@@ -49,6 +49,7 @@ COMMANDS: dict[str, type[Message]] = {
         "ActionBeginSavepointRequest",
         "ActionEndSavepointRequest",
         "ActionCancelQueryRequest",
+        "ActionCancelQueryResult",
     )
 }
 

@@ -9,7 +9,6 @@ Elsewhere: writes (handlers.writes), prepared statements (handlers.prepared), th
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +17,7 @@ from catalog.errors import InvalidRequest, UnsupportedFeature
 from engine.requests import NodeLike
 from flightserver import wire
 from flightserver.handlers.call import Call
+from flightserver.version import version
 
 Handler = Callable[[Call, pa.Buffer], Iterable[bytes]]
 
@@ -78,7 +78,7 @@ def node_actions(node: NodeLike) -> list[Action]:
                     "cluster_uuid": node.cluster_uuid,
                     "node_id": node.node_id,
                     "instance_id": node.instance_id,
-                    "version": product_version(),
+                    "version": version(),
                 }
             )
         ]
@@ -124,6 +124,10 @@ def node_actions(node: NodeLike) -> list[Action]:
         node.drop_table(database, name, hard_delete_at_ns)
         return {}
 
+    def snapshot(arguments: _Arguments) -> Mapping[str, object]:
+        arguments.done()
+        return {"rows": node.snapshot_now()}
+
     return [
         Action(wire.HEALTH, "whether the node can read and write, and what is wrong", health),
         Action(wire.METRICS, "counters in Prometheus' text format", metrics),
@@ -134,6 +138,7 @@ def node_actions(node: NodeLike) -> list[Action]:
         _admin("list_databases", "show_deleted", list_databases),
         _admin("create_table", "database, name, tags, fields", create_table),
         _admin("drop_table", "database, name, hard_delete_at_ns", drop_table),
+        _admin("snapshot", "nothing; settles what is in memory, returns how many rows", snapshot),
     ]
 
 
@@ -142,10 +147,3 @@ def _admin(verb: str, arguments: str, act: Callable[[_Arguments], Mapping[str, o
         return [wire.encode_json(act(_Arguments(body)))]
 
     return Action(wire.ADMIN + verb, f"JSON in, JSON out: {arguments}", run)
-
-
-def product_version() -> str:
-    try:
-        return version("flightline")
-    except PackageNotFoundError:
-        return "0"

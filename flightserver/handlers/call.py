@@ -54,6 +54,14 @@ class Call:
         return found
 
 
+def table_path(descriptor: fl.FlightDescriptor) -> tuple[str, str]:
+    """(database, table) of a path descriptor."""
+    path = [part.decode() for part in descriptor.path]
+    if len(path) != 2:
+        raise InvalidRequest("the path of a table is [database, table]")
+    return path[0], path[1]
+
+
 class KeptHeaders(fl.ServerMiddleware):  # type: ignore[misc]  # pyarrow ships no types
     def __init__(self, headers: Mapping[str, Sequence[str]], reply: Mapping[str, str]) -> None:
         super().__init__()

@@ -9,13 +9,12 @@ D1  By path or JSON each batch is answered with {"rows": n, "batch": k} once its
 D2  CommandStatementIngest is answered once, with the count of all rows, when all of them are durable.
 D3  A batch is read while earlier ones are on their way to the disk, and only so many of them: memory stays bounded.
 
-Held by tests/integration/flight/test_do_put.py (D1, D3) and test_adbc_ingest.py (D2).
+Held by tests/integration/flight/test_do_put.py (D1, D3) and tests/integration/flight/test_adbc_ingest.py (D2).
 Elsewhere: which column becomes what (engine.ingest.arrow), line protocol (handlers.writes).
 """
 
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,10 +28,11 @@ from flightserver import wire
 from flightserver.errors import service_error
 from flightserver.flightsql import commands
 from flightserver.flightsql.proto import flightsql_pb2 as sql
-from flightserver.handlers.call import Call
+from flightserver.handlers.call import Call, table_path
 
 TAGS_HEADER = "x-flightline-tags"
-IN_FLIGHT_MAX = 8
+IN_FLIGHT_MAX = 64
+IN_FLIGHT_BYTES_MAX = 32 << 20
 
 _IF_NOT_EXISTS: Mapping[int, Literal["create", "fail"]] = {1: "create", 2: "fail"}
 _IF_EXISTS: Mapping[int, Literal["fail", "append", "replace"]] = {1: "fail", 2: "append", 3: "replace"}
@@ -61,7 +61,7 @@ class Ingests:
         """By path or JSON command: an answer for each batch."""
         session = self._open(destination_of(call, descriptor), reader)
         try:
-            _acknowledge_each(session, self._batches(reader), writer)
+            _store(session, self._batches(reader), _AnswerEach(writer))
         finally:
             session.close()
 
@@ -75,7 +75,7 @@ class Ingests:
         """Flight SQL's bulk ingest: one answer for all."""
         session = self._open(destination_of_command(call, command), reader)
         try:
-            rows = _store_all(session, self._batches(reader))
+            rows = _store(session, self._batches(reader), _Answers())
         finally:
             session.close()
         writer.write(sql.DoPutUpdateResult(record_count=rows).SerializeToString())
@@ -89,17 +89,15 @@ class Ingests:
                 raise Unavailable("the server is stopping")
             if chunk.data is None:
                 continue
-            if chunk.data.nbytes > self._batch_bytes_max:
-                raise TooLarge(f"a batch has {chunk.data.nbytes} bytes, the limit is {self._batch_bytes_max}")
+            if _size_bytes(chunk.data) > self._batch_bytes_max:
+                raise TooLarge(f"a batch has {_size_bytes(chunk.data)} bytes, the limit is {self._batch_bytes_max}")
             yield chunk.data
 
 
 def destination_of(call: Call, descriptor: fl.FlightDescriptor) -> Destination:
     if descriptor.descriptor_type == fl.DescriptorType.PATH:
-        path = [part.decode("utf-8", "replace") for part in descriptor.path]
-        if len(path) != 2:
-            raise InvalidRequest("the path of a write is [database, table]")
-        return Destination(path[0], path[1], IngestOptions(tags=_tags(None, call)))
+        database, table = table_path(descriptor)
+        return Destination(database, table, IngestOptions(tags=_tags(None, call)))
     return _destination_of_json(call, wire.decode_object(descriptor.command))
 
 
@@ -162,79 +160,117 @@ def _tags(given: object, call: Call) -> tuple[str, ...] | None:
     return tuple(stripped for name in names if (stripped := name.strip()))
 
 
-def _store_all(session: IngestSession, batches: Iterator[pa.RecordBatch]) -> int:
+def _store(session: IngestSession, batches: Iterator[pa.RecordBatch], answers: "_Answers") -> int:
+    """Write batch after batch, and return their rows when all are durable."""
     rows = 0
-    in_flight: deque[PendingWrite] = deque()
-    for batch in batches:
-        in_flight.append(session.write(batch))
-        rows += batch.num_rows
-        if len(in_flight) > IN_FLIGHT_MAX:
-            in_flight.popleft().wait()
-    for pending in in_flight:
-        pending.wait()
+    following = _Following(answers)
+    try:
+        for batch in batches:
+            following.make_room(_size_bytes(batch))
+            following.follow(session.write(batch), batch.num_rows, _size_bytes(batch))
+            rows += batch.num_rows
+    except Exception as error:  # whatever it was, the client hears of it after the batches before
+        following.fail(service_error(error))
+    following.finish()
     return rows
 
 
-def _acknowledge_each(session: IngestSession, batches: Iterator[pa.RecordBatch], writer: fl.FlightMetadataWriter) -> None:
-    acknowledger = _Acknowledger(writer)
-    try:
-        for batch in batches:
-            acknowledger.follow(session.write(batch), batch.num_rows)
-    except Exception as error:  # whatever it was, the client hears of it after the batches before
-        acknowledger.fail(service_error(error))
-    acknowledger.finish()
+class _Answers:
+    """Tells nothing: the end of the call is the answer."""
+
+    def durable(self, rows: int) -> None:
+        pass
+
+    def failed(self, error: ServiceError) -> None:
+        pass
 
 
-class _Acknowledger:
+class _AnswerEach(_Answers):
+    def __init__(self, writer: fl.FlightMetadataWriter) -> None:
+        self._writer = writer
+        self._batch = 0
+
+    def durable(self, rows: int) -> None:
+        self._writer.write(wire.encode_json({"rows": rows, "batch": self._batch}))
+        self._batch += 1
+
+    def failed(self, error: ServiceError) -> None:
+        """The client may be waiting for an answer before it sends more; without one the call could not end."""
+        try:
+            self._writer.write(b'{"error":' + encode_error(error) + b"}")
+        except (fl.FlightError, pa.ArrowException, OSError):
+            return  # it has gone
+
+
+class _Following:
     """Waits for one write after the other and tells the client, while the call's own thread reads on.
 
     A thread of its own is needed because both sides may wait: the reader for a batch, the client for the answer to its last.
     """
 
-    def __init__(self, writer: fl.FlightMetadataWriter) -> None:
-        self._writer = writer
-        self._pending: queue.Queue[tuple[PendingWrite, int] | ServiceError | None] = queue.Queue(IN_FLIGHT_MAX)
+    def __init__(self, answers: _Answers) -> None:
+        self._answers = answers
         self._failure: ServiceError | None = None
+        self._in_flight = self._in_flight_bytes = 0
+        self._less_in_flight = threading.Condition()
+        self._queue: queue.SimpleQueue[tuple[PendingWrite, int, int] | ServiceError | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="acknowledge", daemon=True)
         self._thread.start()
 
-    def follow(self, pending: PendingWrite, rows: int) -> None:
+    def make_room(self, size_bytes: int) -> None:
+        """Wait until so much more may be in flight; a batch of any size may be alone. Raises what has failed."""
+
+        def has_room() -> bool:
+            fits = self._in_flight < IN_FLIGHT_MAX and self._in_flight_bytes + size_bytes <= IN_FLIGHT_BYTES_MAX
+            return fits or self._in_flight == 0
+
+        with self._less_in_flight:
+            self._less_in_flight.wait_for(has_room)
         if self._failure is not None:
             raise self._failure
-        self._pending.put((pending, rows))
+
+    def follow(self, pending: PendingWrite, rows: int, size_bytes: int) -> None:
+        with self._less_in_flight:
+            self._in_flight += 1
+            self._in_flight_bytes += size_bytes
+        self._queue.put((pending, rows, size_bytes))
 
     def fail(self, error: ServiceError) -> None:
         """What comes after the writes so far is this error."""
-        self._pending.put(error)
+        self._queue.put(error)
 
     def finish(self) -> None:
-        self._pending.put(None)
+        self._queue.put(None)
         self._thread.join()
         if self._failure is not None:
             raise self._failure
 
     def _run(self) -> None:
-        batch = 0
-        while (item := self._pending.get()) is not None:
-            if self._failure is not None:
-                continue
+        while (item := self._queue.get()) is not None:
             try:
                 if isinstance(item, ServiceError):
                     raise item
-                pending, rows = item
-                pending.wait()
-                self._writer.write(wire.encode_json({"rows": rows, "batch": batch}))
-                batch += 1
+                self._wait(*item)
             except Exception as error:  # the thread's edge: the call's own thread raises it
-                self._failure = service_error(error)
-                self._tell(self._failure)
+                if self._failure is None:
+                    self._failure = service_error(error)
+                    self._answers.failed(self._failure)
 
-    def _tell(self, failure: ServiceError) -> None:
-        """The client may be waiting for an answer before it sends more; without one the call could not end."""
+    def _wait(self, pending: PendingWrite, rows: int, size_bytes: int) -> None:
         try:
-            self._writer.write(b'{"error":' + encode_error(failure) + b"}")
-        except (fl.FlightError, pa.ArrowException, OSError):
-            return  # it has gone
+            pending.wait()
+            if self._failure is None:
+                self._answers.durable(rows)
+        finally:
+            with self._less_in_flight:
+                self._in_flight -= 1
+                self._in_flight_bytes -= size_bytes
+                self._less_in_flight.notify()
+
+
+def _size_bytes(batch: pa.RecordBatch) -> int:
+    """Of its buffers. (`nbytes` would look at offsets that nobody has validated yet.)"""
+    return int(batch.get_total_buffer_size())
 
 
 def _schema(reader: fl.MetadataRecordBatchReader) -> pa.Schema:

@@ -9,7 +9,7 @@ from engine.requests import NodeLike
 from flightserver.flightsql import info
 from flightserver.flightsql.commands import optional
 from flightserver.flightsql.proto import flightsql_pb2 as sql
-from flightserver.handlers.actions import product_version
+from flightserver.version import version
 
 _SCHEMAS: Mapping[type[Message], pa.Schema] = {
     sql.CommandGetSqlInfo: info.SQL_INFO,
@@ -39,7 +39,7 @@ class Metadata:
     def table(self, database: str, command: Message) -> pa.Table:
         match command:
             case sql.CommandGetSqlInfo():
-                return info.sql_info(list(command.info), product_version())
+                return info.sql_info(list(command.info), version())
             case sql.CommandGetCatalogs():
                 return info.catalogs()
             case sql.CommandGetTableTypes():

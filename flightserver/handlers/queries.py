@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.flight as fl
 from google.protobuf.message import Message
 
-from catalog.errors import InvalidRequest, UnsupportedFeature
+from catalog.errors import UnsupportedFeature
 from engine.requests import NodeLike, QueryResult
 from flightserver.errors import flight_errors
 from flightserver.flightsql import commands, tickets
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.flightsql.results import plain_batches, plain_schema
-from flightserver.handlers.call import Call
+from flightserver.handlers.call import Call, table_path
 from flightserver.handlers.metadata import Metadata
 from flightserver.handlers.prepared import statement_of
 
@@ -64,10 +64,8 @@ class Queries:
     def _described(self, call: Call, descriptor: fl.FlightDescriptor) -> tuple[str, Message]:
         """What a descriptor asks for, and the database it asks of (none where none is needed)."""
         if descriptor.descriptor_type == fl.DescriptorType.PATH:
-            path = [part.decode("utf-8", "replace") for part in descriptor.path]
-            if len(path) != 2:
-                raise InvalidRequest("the path of a table is [database, table]")
-            return path[0], _select_all(path[1])
+            database, table = table_path(descriptor)
+            return database, _select_all(table)
         command = commands.unpack(descriptor.command)
         if isinstance(command, sql.CommandStatementQuery) and (call.header(LANGUAGE_HEADER) or "sql").lower() != "sql":
             raise _no_influxql()

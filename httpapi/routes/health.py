@@ -1,8 +1,10 @@
 """Is it there, is it well, what has it done:  /health  /api/v1/health  /ping  /metrics
 
-L1  /health is 200 while the server can take writes and answer queries, 503 when it cannot; what is not as it should be is named either way.
+L1  /health is 200 while the server can take writes and answer queries, 503 when it cannot; what is not as it should be is
+    named either way.
 L2  /ping answers without the engine: it says that this address is served, by whom and in which version.
-L3  What a client sees depends on what it asks for: JSON when its Accept header takes JSON, else what clients of version 1 expect.
+L3  What a client sees depends on what it asks for: JSON when its Accept header takes JSON, else what clients of version 1
+    expect (204 from /ping) or people read (a line of text from /health).
 
 Held by tests/integration/http/test_health.py (L1-L3).
 """

@@ -83,10 +83,12 @@ def _from_body(call: Call) -> dict[str, Any]:
     asked = call.json_body(any_content_type=True)
     with told_as("serde json error: {}"):
         require(asked, "db", "q")
-        for name in ("db", "q", "format"):
-            if not isinstance(asked.get(name) or "", str):
+        if asked.get("format") is None:
+            asked.pop("format", None)
+        for name in asked.keys() & {"db", "q", "format"}:
+            if not isinstance(asked[name], str):
                 raise InvalidRequest(f"invalid type for `{name}`, expected a string")
-        if asked.get("format") is not None:
+        if "format" in asked:
             one_of(asked["format"], FORMAT_NAMES)
     return asked
 

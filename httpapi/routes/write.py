@@ -6,10 +6,10 @@
 
 W1  A door only translates: what a line means, and whether it is taken, is decided in the engine.
 W2  Nothing is sent to the engine before the whole body has arrived.
-W3  A parameter that an endpoint knows appears at most once and has a value that the endpoint knows; other parameters are ignored.
+W3  A parameter that an endpoint knows appears at most once and has a value that the endpoint knows; others are ignored.
 
-These are called by httpapi.app without Flask between (figures there). A client sends the same query string with every request, so what it
-means is remembered.
+These are called by httpapi.app without Flask between (figures there). A client sends the same query string with every
+request, so what it means is remembered.
 
 Held by tests/unit/httpapi/test_write_parameters.py (W3) and tests/integration/http/test_write.py (W1, W2).
 """
@@ -29,6 +29,7 @@ from httpapi.parameters import boolean, one_of, query_parameters, require, told_
 from httpapi.replies import NO_CONTENT, Reply
 
 _REMEMBERED_QUERY_STRINGS = 1024
+_REMEMBERED_CHARACTERS = 512  # a longer one is no client's habit
 
 _PRECISIONS = {
     "second": "second",
@@ -85,10 +86,16 @@ def _stored(target: Target, body: memoryview, gateway: Gateway, authorization: s
     )
 
 
-@lru_cache(_REMEMBERED_QUERY_STRINGS)
 def parse_target(path: str, query_string: str) -> Target:
+    return (_remembered_target if len(query_string) <= _REMEMBERED_CHARACTERS else _target)(path, query_string)
+
+
+def _target(path: str, query_string: str) -> Target:
     """Older documentation prints `db=mydb,precision=ns`. No database name has a comma, so it is read as an ampersand there."""
     return WRITE_PATHS[path](_COMMA_FOR_AMPERSAND.sub(r"\1&", query_string))
+
+
+_remembered_target = lru_cache(_REMEMBERED_QUERY_STRINGS)(_target)
 
 
 def _target_v3(query_string: str) -> Target:

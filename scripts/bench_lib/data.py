@@ -10,7 +10,7 @@ Held by tests/bench/test_data.py. Bodies are made before a run and kept in a dir
 Elsewhere: the loop that makes the text (lines.cpp).
 
 cpu   TSBS cpu-only: 10 tags, 10 integer fields, one row per host every 10 s, all hosts of one timestamp and then the next.
-iot   50 tables, floats, strings, booleans, missing fields, tags that some devices lack, one row in fifty ten minutes late.
+iot   50 tables with two or three tags, floats, strings, booleans, missing fields, one row in fifty ten minutes late.
 """
 
 import ctypes

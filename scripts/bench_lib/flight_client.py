@@ -110,7 +110,8 @@ class DoPutStream:
         self.writer.close()
 
     def read_answer(self, under_way: deque[tuple[int, float]]) -> None:
-        if self.reader.read() is None:
+        answer = self.reader.read()
+        if answer is None or b'"error"' in answer.to_pybytes():
             self.writer.close()  # raises what the server said
             raise EOFError("the server ended the stream before it had acknowledged every batch")
         self.load.acknowledged(*under_way.popleft())
@@ -140,7 +141,8 @@ def main() -> None:
     job: Job = json.loads(sys.stdin.readline())
     load = Load(job)
     print("ready", flush=True)
-    sys.stdin.readline()
+    if not sys.stdin.readline():
+        return  # whoever started us is gone
     before = cpu_s()
     result = load.run()
     print(json.dumps({**result, "client_cpu_s": cpu_s() - before}), flush=True)

@@ -47,6 +47,7 @@ class Response:
     status: int
     closes: bool
     retry_after_s: float
+    text: str
 
 
 class Connection:
@@ -69,7 +70,7 @@ def connect(port: int) -> socket.socket:
 
 
 def parse_response(got: bytearray) -> Response | None:
-    """One whole answer, or None while some of it is missing. Bodies are not looked at."""
+    """One whole answer, or None while some of it is missing."""
     end = got.find(b"\r\n\r\n")
     if end < 0:
         return None
@@ -83,9 +84,9 @@ def parse_response(got: bytearray) -> Response | None:
     elif body < int(headers.get(b"content-length", b"0")):
         return None
     wait = headers.get(b"retry-after", b"").strip()
-    return Response(
-        status, headers.get(b"connection", b"").strip() == b"close", float(wait) if wait.isdigit() else RETRY_DEFAULT_S
-    )
+    closes = headers.get(b"connection", b"").strip() == b"close"
+    text = got[end + 4 : end + 304].decode(errors="replace").strip()
+    return Response(status, closes, float(wait) if wait.isdigit() else RETRY_DEFAULT_S, text)
 
 
 class Load:
@@ -106,6 +107,7 @@ class Load:
         self.busy = 0
         self.outcomes: Counter[str] = Counter()
         self.latencies: list[float] = []
+        self.first_error = ""
         self.acknowledged_rows = self.acknowledged_check = self.unknown_rows = 0
         self.heads: dict[int, bytes] = {}
         fixed = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "127.0.0.1", **job["headers"]}.items())
@@ -126,6 +128,7 @@ class Load:
             "check": self.acknowledged_check,
             "unknown_rows": self.unknown_rows,
             "outcomes": dict(self.outcomes),
+            "first_error": self.first_error,
             **summary(self.latencies),
         }
 
@@ -213,6 +216,8 @@ class Load:
         self.last_answer = time.perf_counter()
         self.latencies.append(self.last_answer - connection.began)
         self.outcomes[str(response.status)] += 1
+        if response.status >= 300 and not self.first_error:
+            self.first_error = f"{response.status} {response.text}"
         if 200 <= response.status < 300:
             self.acknowledged_rows += self.index[item][2]
             self.acknowledged_check += self.index[item][3]
@@ -267,7 +272,8 @@ def main() -> None:
     job: Job = json.loads(sys.stdin.readline())
     load = Load(job)
     print("ready", flush=True)
-    sys.stdin.readline()
+    if not sys.stdin.readline():
+        return  # whoever started us is gone
     before = cpu_s()
     result = load.run()
     print(json.dumps({**result, "client_cpu_s": cpu_s() - before}), flush=True)

@@ -62,7 +62,7 @@ char* put_iot_row(char* out, uint64_t seed, uint64_t tables, uint64_t device, ui
     *out++ = static_cast<char>('0' + table % 10);
     out = put_number(put(out, ",device=dev-"), device);
     out = put_number(put(out, ",site=site\\ "), mix(seed, device, ~0u) % 40);
-    if (device / tables % 3 != 0) out = put_number(put(out, ",firmware=2.4."), device % 7);
+    if (table % 3 != 2) out = put_number(put(out, ",firmware=2.4."), device % 7);
     out = put_number(put(out, " sequence="), tick);
     *out++ = 'i';
     for (uint64_t field = 0; field < 2 + table % 5; field++) {
@@ -112,8 +112,9 @@ int64_t render_cpu(const char* heads, const int64_t* head_ends, int64_t hosts, c
 }
 
 // A mixed stream: devices spread over tables, missing fields, and one row in fifty that arrives LATE_TICKS ticks late.
-// Times are off the beat by whole milliseconds, which every server keeps.
-// checks[i] is the field `sequence`, which every row has. Writes at most 2 * devices lines a tick.
+// Times are off the beat by whole milliseconds, which every server keeps; a table's rows all have the same tags, since a
+// server may take the tags of the first for good. checks[i] is the field `sequence`, which every row has. Writes at most
+// 2 * devices lines a tick.
 int64_t render_iot(uint64_t seed, int64_t tables, int64_t devices, int64_t first_tick, int64_t ticks, int64_t start_ns,
                    int64_t step_ns, char* out, int64_t* ends, int64_t* checks) {
     const char* const begin = out;

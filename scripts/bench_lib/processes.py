@@ -9,6 +9,7 @@ Held by tests/bench/test_processes.py.
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -52,8 +53,9 @@ class Server:
         self.log = log
         self._sink: IO[bytes] = log.open("ab")
         environment = {**os.environ, **(env or {})}
+        guard = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []  # P2, should we be killed ourselves
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self._sink, stderr=self._sink, env=environment, cwd=ROOT
+            [*guard, *command], stdin=subprocess.DEVNULL, stdout=self._sink, stderr=self._sink, env=environment, cwd=ROOT
         )
         self._root = psutil.Process(self._process.pid)
         self._seen: dict[int, psutil.Process] = {self._root.pid: self._root}

@@ -1,12 +1,14 @@
 """Who is measured: this server, its peers, and the limits. Each starts fresh in a directory of its own, on 127.0.0.1.
 
-T1  A target runs with its defaults, except where this file says why not.
-T2  What a target says about its rows comes from a query to it, never from what the clients sent.
-T3  A target that is not installed is skipped with one line.
+T1  What a target says about its rows comes from a query to it, never from what the clients sent.
+T2  A target that is not installed is skipped with one line.
+
+A target runs with its defaults, except where its class says why not. Held by tests/bench/test_scenarios.py.
 """
 
 import http.client
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
+
+import pyarrow as pa
 
 from .data import DataSet
 from .processes import ROOT, BenchError, Server, disk_bytes, free_port, wait_until
@@ -80,7 +84,7 @@ class Target(ABC):
         return f"grpc://127.0.0.1:{self.port}"
 
     def count(self, span: Span) -> tuple[int, int]:
-        """Rows, and the sum of the field that all rows have (T2)."""
+        """Rows, and the sum of the field that all rows have (T1)."""
         raise NotImplementedError
 
     def settle(self) -> None:
@@ -91,7 +95,7 @@ class Target(ABC):
         try:
             return self.is_ready()
         except (OSError, http.client.HTTPException, BenchError):
-            return False
+            return False  # not there yet, or not yet healthy
 
     def get(self, path: str, query: dict[str, str] | None = None, method: str = "GET") -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
@@ -111,7 +115,6 @@ class Flightline(Target):
 
     name = "flightline"
     doors = frozenset({"http", "flight"})
-    v3 = True
 
     @classmethod
     def missing(cls) -> str | None:
@@ -119,7 +122,8 @@ class Flightline(Target):
 
     @staticmethod
     def program() -> Path:
-        return Path(sys.executable).with_name("influxdb3")
+        """`FLIGHTLINE_BENCH_SERVER` names another build to measure."""
+        return Path(os.environ.get("FLIGHTLINE_BENCH_SERVER") or Path(sys.executable).with_name("influxdb3"))
 
     def command(self, door: str) -> list[str]:
         bind = ["--http-bind", f"127.0.0.1:{self.port}", "--without-auth"]
@@ -153,12 +157,17 @@ class Flightline(Target):
         return int(answer[0]["n"] or 0), int(answer[0]["s"] or 0)
 
     def settle(self) -> None:
-        """Ask for a snapshot of everything, then wait until the directory is quiet."""
+        """Ask for a snapshot of everything, and wait until the buffer is as good as empty."""
         from pyarrow import flight
 
-        with flight.connect(self.flight_uri()) as client, suppress(flight.FlightUnavailableError):
+        with flight.connect(self.flight_uri()) as client, suppress(flight.FlightError, pa.ArrowNotImplementedError):
             list(client.do_action(flight.Action("flightline.admin.snapshot", b"{}")))
+        wait_until(self._is_settled, SETTLE_TIMEOUT_S, "end of the snapshots")
         wait_for_quiet(self.directory)
+
+    def _is_settled(self) -> bool:
+        metrics = dict(line.rsplit(" ", 1) for line in self.get("/metrics").decode().splitlines() if line[:1] not in ("", "#"))
+        return float(metrics["flightline_buffer_bytes"]) < 100_000
 
 
 class VictoriaMetrics(Target):

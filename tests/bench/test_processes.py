@@ -1,5 +1,7 @@
 """Processes are measured whole and ended whole (scripts/bench_lib/processes.py)."""
 
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts.bench_lib.processes import BenchError, Client, Server, disk_bytes, wait_until
+from scripts.bench_lib.processes import ROOT, BenchError, Client, Server, disk_bytes, wait_until
 
 BURN = "import time\nend = time.process_time() + {seconds}\nwhile time.process_time() < end: pass\n"
 FAMILY = f"""
@@ -65,3 +67,20 @@ def test_what_a_directory_occupies_is_counted_in_blocks(tmp_path: Path) -> None:
     (tmp_path / "sparse").touch()
 
     assert 100_000 <= disk_bytes(tmp_path) < 120_000
+
+
+def test_a_server_ends_when_the_benchmark_is_killed(tmp_path: Path) -> None:
+    """P2."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not installed")
+    started = (
+        "import sys, time; from pathlib import Path; from scripts.bench_lib.processes import Server\n"
+        f"server = Server(['sleep', '60'], Path({str(tmp_path / 'log')!r}))\n"
+        "time.sleep(0.3); print([*server._seen][0], flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", started], stdout=subprocess.PIPE, text=True, cwd=ROOT) as bench:
+        assert bench.stdout is not None
+        server = int(bench.stdout.readline())
+        bench.kill()
+
+    wait_until(lambda: not psutil.pid_exists(server) or psutil.Process(server).status() == psutil.STATUS_ZOMBIE, 5, "end")

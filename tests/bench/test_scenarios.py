@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.bench_lib.cli import installed
 from scripts.bench_lib.processes import Usage
 from scripts.bench_lib.scenarios import SCENARIOS, Options, Outcome, compare, run_once
 from scripts.bench_lib.targets import TARGETS
@@ -53,7 +54,7 @@ def test_the_limit_of_the_disk_needs_no_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", ["A", "C"])
 @pytest.mark.parametrize("peer", ["victoriametrics", "influxdb1"])
 def test_a_peer_gives_back_what_it_acknowledged(peer: str, data: str, tmp_path: Path) -> None:
-    """S1."""
+    """S1, T1."""
     missing = TARGETS[peer].missing()
     if missing:
         pytest.skip(f"{missing} is not installed")
@@ -62,3 +63,15 @@ def test_a_peer_gives_back_what_it_acknowledged(peer: str, data: str, tmp_path: 
 
     assert found.checked == "ok"
     assert found.outcomes == {"204": 2}
+
+
+def test_a_peer_that_is_not_installed_is_skipped_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """T2."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+
+    kinds = installed(["victoriametrics", "nothing"])
+
+    assert list(kinds) == ["nothing"]
+    assert capsys.readouterr().out == "skipped victoriametrics: victoria-metrics is not installed\n"

@@ -23,16 +23,20 @@ def memory_log(directory: Path) -> Reopen:
     return lambda: log
 
 
-def log_in_memory_store(directory: Path) -> Reopen:
+def stored_in_memory(directory: Path) -> Reopen:
     store = MemoryStore()
-    return lambda: StoredCatalogLog(store, CatalogPaths("n"))
+    return lambda: StoredCatalogLog(store, CatalogPaths("node0"))
 
 
-def log_on_disk(directory: Path) -> Reopen:
-    return lambda: StoredCatalogLog(LocalStore(directory), CatalogPaths("n"))
+def stored_on_disk(directory: Path) -> Reopen:
+    return lambda: StoredCatalogLog(LocalStore(directory), CatalogPaths("node0"))
 
 
-LOGS: dict[str, Callable[[Path], Reopen]] = {"memory": memory_log, "memory store": log_in_memory_store, "disk": log_on_disk}
+LOGS: dict[str, Callable[[Path], Reopen]] = {
+    "memory": memory_log,
+    "stored in memory": stored_in_memory,
+    "stored on disk": stored_on_disk,
+}
 
 
 @pytest.fixture(params=LOGS)
@@ -57,7 +61,7 @@ def test_batches_are_read_in_order_from_any_place(reopen: Reopen) -> None:
 
 
 def test_a_number_is_given_once(reopen: Reopen) -> None:
-    """G1, L1."""
+    """G1; L1 of the log in the object store."""
     reopen().append(1, b"first")
 
     with pytest.raises(LogTaken):

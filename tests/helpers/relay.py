@@ -34,6 +34,9 @@ ANSWERS = {
 }
 
 
+UNSEEN = {*ANSWERS, "early"}
+
+
 class Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
@@ -93,7 +96,7 @@ class Relay:
 
     @contextmanager
     def request(self, connection: socket.socket, line: str) -> Iterator[str]:
-        """What is to happen to a request that has come in."""
+        """What is to happen to a request that has come in; it counts as busy until its answer is about to leave."""
         with self._lock:
             self._open.add(connection)
             self.seen.append(line)
@@ -114,26 +117,19 @@ class Handler(BaseHTTPRequestHandler):
     def pass_on(self) -> None:
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with self.server.relay.request(self.connection, f"{self.command} {self.path}") as word:
-            self.trouble(word, data)
+            answer = self.ask(data) if word not in UNSEEN else (0, {}, b"")
+        self.go_on(word, *answer)
 
-    def trouble(self, word: str, data: bytes) -> None:
+    def go_on(self, word: str, status: int, headers: dict[str, str], body: bytes) -> None:
         if word in ANSWERS:
             self.answer(ANSWERS[word][0], {}, ANSWERS[word][1])
-            return
-        if word == "early":
-            self.end()
-            return
-        status, headers, body = self.ask(data)
-        if word == "ok":
+        elif word == "ok":
             self.answer(status, headers, body)
-        elif word == "hang":
-            self.server.relay.released.wait(20)
-            self.end()
-        elif word == "lose":
-            self.end()
         else:
-            self.answer(status, headers, body, sent=len(body) // 2)
-            self.server.relay.released.wait(20 if word == "stall" else 0)
+            if word in ("half", "stall"):
+                self.answer(status, headers, body, sent=len(body) // 2)
+            if word in ("hang", "stall"):
+                self.server.relay.released.wait(20)
             self.end()
 
     def ask(self, data: bytes) -> tuple[int, dict[str, str], bytes]:

@@ -1,7 +1,9 @@
 """Real servers for tests: processes, sockets, and what they print."""
 
+import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -81,6 +83,13 @@ class Server:
 
 def action(client: flight.FlightClient, name: str, body: bytes = b"") -> bytes:
     return next(iter(client.do_action(flight.Action(name, body)))).body.to_pybytes()  # type: ignore[no-any-return]
+
+
+def read_response(sock: socket.socket) -> tuple[int, bytes]:
+    """One response from a socket of ours; whatever follows it is lost."""
+    with http.client.HTTPResponse(sock) as response:
+        response.begin()
+        return response.status, response.read()
 
 
 def launch(directory: Path, *options: str, command: tuple[str, ...] = SMALL, bind: str = "127.0.0.1:0") -> Server:

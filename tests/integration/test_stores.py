@@ -73,7 +73,7 @@ def test_a_server_that_ignores_if_none_match_is_recognised_and_refused(tmp_path:
     with pytest.raises(StoreUnfit, match="overwrites objects") as refused:
         check_store(store, "node")
 
-    assert "--object-store-allow-unconditional-writes" in str(refused.value.hint)
+    assert "--allow-unconditional-writes" in str(refused.value.hint)
     assert store.list("") == []
 
 
@@ -316,6 +316,25 @@ def test_a_bucket_that_is_made_later_is_used_without_reopening(tmp_path: Path) -
     store.put_new("a", b"x")
 
     assert store.get("a") == b"x"
+
+
+@pytest.mark.parametrize("kind", REMOTE)
+def test_options_beat_the_environment(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """O5."""
+    options = stores.store_options(kind, tmp_path)
+    other = stores.google_key(tmp_path / "other", "http://127.0.0.1:1")
+    for name in ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AZURE_ENDPOINT", "AZURE_STORAGE_ENDPOINT"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH"):
+        monkeypatch.setenv(name, str(other))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_BUCKET", "AZURE_STORAGE_ACCOUNT_NAME", "GOOGLE_BUCKET"):
+        monkeypatch.setenv(name, "somethingelse")
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    monkeypatch.setenv("AZURE_STORAGE_USE_EMULATOR", "true")
+
+    store = check_store(open_store(options), "node")
+
+    assert store.list("") == []
 
 
 @pytest.mark.parametrize("kind", ["rclone", "azure"])

@@ -10,6 +10,7 @@ import pyarrow.flight as fl
 import pytest
 
 from catalog.errors import Unavailable
+from tests.helpers.flight_process import within
 from tests.helpers.memory_node import MemoryNode
 
 BATCH = pa.record_batch(
@@ -56,26 +57,32 @@ def test_a_client_that_never_reads_answers_is_served_too(flight: fl.FlightClient
     assert node.databases["db"]["cpu"].rows.num_rows == 200
 
 
-def test_batches_are_read_while_earlier_ones_wait_for_the_disk_but_only_some(flight: fl.FlightClient, node: MemoryNode) -> None:
+@pytest.mark.parametrize(("rows", "expected"), [(2, 64), (100_000, 9)], ids=["many", "large"])
+def test_batches_are_read_while_earlier_ones_wait_for_the_disk_but_only_so_many(
+    flight: fl.FlightClient, node: MemoryNode, rows: int, expected: int
+) -> None:
     """D3."""
     durable = threading.Event()
     node.before_wait = lambda: wait_for(durable)
+    batch = pa.record_batch({f"v{column}": pa.array([1.0] * rows) for column in range(5)})
 
-    writer, reader = flight.do_put(PATH, BATCH.schema)
-    for _ in range(40):
-        writer.write_batch(BATCH)
-    deadline = time.monotonic() + 10
-    while node.databases.get("db", {}).get("cpu") is None or node.databases["db"]["cpu"].rows.num_rows < 18:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    writer, reader = flight.do_put(PATH, batch.schema)
+    sender = threading.Thread(target=lambda: [writer.write_batch(batch) for _ in range(80)])
+    sender.start()
+
+    def waiting() -> int:
+        return node.databases["db"]["cpu"].rows.num_rows // rows if "cpu" in node.databases.get("db", {}) else 0
+
+    within(10, lambda: waiting() >= expected - 1)
     time.sleep(0.1)
-    waiting = node.databases["db"]["cpu"].rows.num_rows // 2
+    in_flight = waiting()
     durable.set()
-    answers = [answer(reader) for _ in range(40)]
+    answers = [answer(reader) for _ in range(80)]
+    sender.join()
     writer.close()
 
-    assert 9 <= waiting <= 12
-    assert [found["batch"] for found in answers] == list(range(40))
+    assert abs(in_flight - expected) <= 1
+    assert [found["batch"] for found in answers] == list(range(80))
 
 
 def test_a_json_command_names_database_table_and_tags(flight: fl.FlightClient, node: MemoryNode) -> None:
@@ -149,7 +156,7 @@ def test_a_write_that_can_not_become_durable_is_never_acknowledged(flight: fl.Fl
 @pytest.mark.parametrize(
     ("descriptor", "expected"),
     [
-        (fl.FlightDescriptor.for_path("db"), r"the path of a write is \[database, table\]"),
+        (fl.FlightDescriptor.for_path("db"), r"the path of a table is \[database, table\]"),
         (command(tags="host", colour="red"), "unknown entry in a write's command: colour"),
         (command(if_exists="explode"), "if_exists is append, fail or replace"),
         (command(table=7), "names its database and its table"),

@@ -79,7 +79,7 @@ def test_large_bodies_lie_in_shared_memory_and_small_ones_in_the_message(client:
 
 
 def test_the_arena_is_the_engines_until_it_answers(client: EngineClient, node: MemoryNode) -> None:
-    """P3, L2: concurrent writers never see each other's lines."""
+    """C4, P3, L2: concurrent writers never see each other's lines."""
     seen: list[tuple[bytes, bytes]] = []
 
     def look_twice(request: Any) -> None:

@@ -25,7 +25,7 @@ from catalog.ops import (
 )
 from catalog.schema import ColumnExists, FieldType
 from catalog.state import EMPTY, CatalogState
-from tests.helpers.catalog_states import CPU, DB, small_state
+from tests.helpers.catalog_states import CPU, DB, EVERY_OP, small_state
 
 F = FieldType.FLOAT
 DROP_CPU = DropTable(DB, CPU, "cpu-20240101T000000", 5, 9)
@@ -75,6 +75,12 @@ def test_fields_and_tags_are_added_behind_the_others() -> None:
 
     table = state.database("db").table("cpu")
     assert (table.tags, list(table.fields)) == (("host", "region", "rack"), ["usage", "idle"])
+
+
+def test_ops_ask_neither_clock_nor_chance() -> None:
+    """O1, A2: applied at another time they give the same state, down to every id, name and time."""
+    assert apply_all(EVERY_OP, EMPTY) == apply_all(EVERY_OP, EMPTY)
+    assert apply_all(EVERY_OP, EMPTY).node("node0").updated_at_ns == 1_700_000_000_000_000_001
 
 
 def test_a_state_that_somebody_holds_does_not_change() -> None:

@@ -3,7 +3,9 @@ import pytest
 from catalog.apply import apply_all
 from catalog.changes import create_database, create_table, drop_database, drop_table
 from catalog.errors import LimitReached
+from catalog.ids import INTERNAL_DATABASE_ID, TableId
 from catalog.limits import NO_LIMITS, Limits
+from catalog.ops import CreateTable
 from catalog.schema import FieldType, Table
 from catalog.state import EMPTY, CatalogState
 
@@ -54,6 +56,13 @@ def test_the_table_limit_counts_all_databases_and_no_deleted_tables() -> None:
     limits.check_new_tables(without_database, 2)
     with pytest.raises(LimitReached):
         limits.check_new_tables(without_database, 3)
+
+
+def test_the_table_limit_counts_no_tables_of_ours() -> None:
+    """L1."""
+    table = CreateTable(INTERNAL_DATABASE_ID, TableId(0), "logs", (), ())
+
+    Limits(tables=1).check_new_tables(apply_all([table], EMPTY), 1)
 
 
 def test_the_column_limit_does_not_count_time() -> None:

@@ -116,6 +116,7 @@ def test_fields_of_every_width_become_the_stored_type(column: pa.Array, expected
         pa.DictionaryArray.from_arrays(pa.array([0, 1, 2]), pa.array(["a", "b", None], pa.string_view())),
         pa.DictionaryArray.from_arrays(pa.array([0, 1, None]), pa.array(["a", "b"], pa.string_view())),
         pa.array(["x", "a", "b", None]).dictionary_encode()[1:],
+        pa.array(["x", "a", "b", None, "y"], pa.string_view())[1:4],
     ],
 )
 def test_tags_come_out_as_strings_or_as_one_kind_of_dictionary(column: pa.Array) -> None:
@@ -231,6 +232,20 @@ def test_an_option_that_names_no_column_is_refused() -> None:
 def test_rows_need_a_field() -> None:
     with pytest.raises(UnsuitableColumn, match="at least one field"):
         plan(batch(host=HOSTS, time=pa.array([1, 2], pa.timestamp("ns"))))
+
+
+def test_what_a_null_hides_is_never_looked_at() -> None:
+    """N4: a view under a null may point anywhere."""
+    good = pa.array(["a" * 40, None, "b"], pa.string_view())
+    validity, views, *data = good.buffers()
+    wild = bytearray(views.to_pybytes())
+    wild[16:32] = b"\x00\xff\xff\x7f" + b"\xff" * 12
+    column = pa.Array.from_buffers(pa.string_view(), 3, [validity, pa.py_buffer(bytes(wild)), *data])
+
+    found = rows(batch(host=column, note=column, v=[1, 2, 3]), tags=("host",))
+
+    assert found.tags[0] is not None
+    assert found.tags[0].to_pylist() == found.fields[0].to_pylist() == ["a" * 40, None, "b"]
 
 
 def test_values_that_disobey_their_type_are_refused() -> None:

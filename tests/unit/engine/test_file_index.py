@@ -1,12 +1,15 @@
 """Which files are live."""
 
+import threading
+
 import pytest
 
 from catalog.errors import Damaged
 from engine.files.index import FileIndex
 from engine.files.manifest import DataFile, Manifest
+from engine.ownership import Fenced
 from engine.paths import NodePaths
-from engine.storage.base import Listing, ObjectExists, OutcomeUnknown
+from engine.storage.base import OutcomeUnknown, StoreFull
 from engine.storage.memory import MemoryStore
 from tests.helpers.wal import DoubtfulStore
 
@@ -69,53 +72,71 @@ def test_a_damaged_index_is_replaced_by_the_one_before_and_its_manifests() -> No
     assert {f.path for f in FileIndex.open(store, PATHS).files} == {f.path for f in index.files}
 
 
-def test_whoever_claims_the_files_keeps_the_process_before_from_finishing_a_snapshot() -> None:
-    """F4, F1: so what that one has under way are leftovers."""
-    store = MemoryStore()
-    before = grown(store, 2)
-
-    now = FileIndex.claim(store, PATHS)
-
-    with pytest.raises(ObjectExists):
-        before.add(Manifest(before.number + 1, 30, (file("late"),), ()))
-    assert {f.path for f in now.files} == {file("f1").path, file("f2").path}
-    assert (now.number, now.wal_sequence) == (3, 20)
-    assert FileIndex.open(store, PATHS).files == now.files
-
-
-def test_a_snapshot_that_is_finished_while_the_files_are_claimed_counts() -> None:
-    """F4, F1."""
-
-    class Racing(MemoryStore):
-        before: FileIndex | None = None
-
-        def list(self, prefix: str) -> Listing:
-            found = super().list(prefix)
-            if self.before is not None:
-                racing, self.before = self.before, None
-                racing.add(Manifest(3, 30, (file("f3"),), ()))
-            return found
-
-    store = Racing()
-    store.before = grown(store, 2)
-
-    now = FileIndex.claim(store, PATHS)
-
-    assert {f.path for f in now.files} == {file(f"f{number}").path for number in (1, 2, 3)}
-    assert (now.number, now.wal_sequence) == (4, 30)
-
-
 @pytest.mark.parametrize("fault", ["lost", "unanswered"])
-def test_a_manifest_of_unknown_outcome_may_be_added_again(fault: str) -> None:
+def test_a_manifest_whose_answer_was_lost_is_stored_once_and_known_to_be_true(fault: str) -> None:
+    """F4."""
+    store = DoubtfulStore()
+    index = FileIndex.open(store, PATHS)
+    store.faults = [fault, "full"]
+
+    index.add(Manifest(1, 10, (file("a"),), ()))
+    index.add(Manifest(2, 20, (file("b"),), ()))
+
+    assert FileIndex.open(store, PATHS).files == index.files == (file("a"), file("b"))
+
+
+def test_a_manifest_that_is_certainly_not_stored_leaves_the_number_to_the_next_one() -> None:
     """F1."""
     store = DoubtfulStore()
-    index = grown(store, 1)
-    store.faults = [fault]
-    manifest = Manifest(2, 20, (file("a"),), (file("f1").path,))
+    index = FileIndex.open(store, PATHS)
+    store.faults = ["full"]
+
+    with pytest.raises(StoreFull):
+        index.add(Manifest(1, 10, (file("a"),), ()))
+    index.add(Manifest(1, 20, (file("b"),), ()))
+
+    assert FileIndex.open(store, PATHS).files == index.files == (file("b"),)
+
+
+def test_a_process_that_ends_does_not_wait_for_the_fate_of_a_manifest() -> None:
+    """F4: the next start finds out."""
+    store = DoubtfulStore()
+    index = FileIndex.open(store, PATHS)
+    store.faults = ["lost"] * 1000
+    threading.Timer(0.1, index.give_up).start()
+
     with pytest.raises(OutcomeUnknown):
-        index.add(manifest)
-    assert index.number == 1
+        index.add(Manifest(1, 10, (file("a"),), ()))
 
-    index.add(manifest)
 
-    assert [f.path for f in index.files] == [f.path for f in FileIndex.open(store, PATHS).files] == [file("a").path]
+def test_a_number_that_is_taken_means_that_the_node_is_somebody_elses() -> None:
+    """F5."""
+    store = MemoryStore()
+    mine, theirs = FileIndex.open(store, PATHS), FileIndex.open(store, PATHS)
+    theirs.claim("them")
+
+    with pytest.raises(Fenced, match=PATHS.manifest(1)):
+        mine.add(Manifest(1, 10, (file("a"),), ()))
+
+
+def test_a_claim_takes_in_what_was_stored_before_it() -> None:
+    """F5."""
+    store = MemoryStore()
+    mine = FileIndex.open(store, PATHS)
+    grown(store, 3)
+
+    mine.claim("me")
+
+    assert (mine.number, mine.wal_sequence) == (4, 30)
+    assert mine.files == FileIndex.open(store, PATHS).files
+
+
+def test_the_index_is_brought_up_to_date_though_claims_take_numbers_too() -> None:
+    """F3."""
+    store = MemoryStore()
+    for _ in range(300):
+        index = FileIndex.open(store, PATHS)
+        index.claim("me")
+        index.write_index_if_due()
+
+    assert len(store.list(PATHS.snapshot_prefix)) < 75

@@ -21,5 +21,5 @@ def test_a_file_lies_under_its_window() -> None:
     """P1."""
     paths = NodePaths("n")
 
-    assert paths.parquet(1, 2, 1_735_043_400_000_000_000, 7, 3, "ab") == "n/dbs/1/2/2024-12-24/12-30/0000000007-003-ab.parquet"
+    assert paths.parquet(1, 2, 1_735_043_400_000_000_000, 7, 3, "ab") == "n/dbs/1/2/2024-12-24/12-30-0000000007-003-ab.parquet"
     assert paths.parquet(1, 2, -(2**63), 7, 0, "ab").startswith("n/dbs/1/2/1677-09-21/")

@@ -74,7 +74,7 @@ def test_files_come_before_the_manifest_and_the_manifest_before_trimming() -> No
         write(node, "u v=1 1\nu v=1 2")
         store.changes.clear()
 
-        report = node.snapshot_now()
+        report = node._snapshots.take()
 
         assert [(action, kind(path)) for action, path in store.changes] == [
             ("put", "parquet"),
@@ -103,7 +103,7 @@ def test_a_manifest_lists_files_that_are_stored_and_right() -> None:
     with running(store, wal_flush_interval_ms=1) as node:
         store.after = check
         fill(node, 3, 1, 2)
-        node.snapshot_now()
+        node._snapshots.take()
         assert seen == [3]
 
 
@@ -112,10 +112,10 @@ def test_nothing_to_settle_makes_no_snapshot() -> None:
     store = SteppingStore()
     with running(store, wal_flush_interval_ms=1) as node:
         fill(node, 1)
-        node.snapshot_now()
+        node._snapshots.take()
         store.changes.clear()
 
-        assert node.snapshot_now() is None
+        assert node._snapshots.take() is None
         assert store.changes == []
 
 
@@ -132,7 +132,7 @@ def test_rows_that_arrive_during_a_snapshot_are_kept_in_the_log() -> None:
             fill(node, 1, value=10)
 
     store.after = meanwhile
-    node.snapshot_now()
+    node._snapshots.take()
     assert times(node) == [1, 2]
     node.close()
 
@@ -158,14 +158,14 @@ def test_a_failed_snapshot_changes_nothing_that_is_read_and_the_next_one_settles
 
     store.before = fail
     with pytest.raises(StoreFull):
-        node.snapshot_now()
+        node._snapshots.take()
     store.before = lambda *_: None
 
     assert store.paths("/wal/") == log_before
     assert (times(node), times(node, "u")) == ([1, 2], [1])
     leftovers = set(store.paths("parquet"))
     fill(node, 2, 3)
-    report = node.snapshot_now()
+    report = node._snapshots.take()
     assert report is not None
     assert (report.rows, report.number) == (4, node._files.number)
     assert (times(node), times(node, "u")) == ([1, 2, 3], [1])
@@ -192,15 +192,15 @@ def test_a_manifest_of_unknown_outcome_is_settled_before_the_next_snapshot(lande
 
     store.before, store.after = (store.before, lose) if landed else (lose, store.after)
     with pytest.raises(OutcomeUnknown):
-        node.snapshot_now()
+        node._snapshots.take()
     assert times(node) == [1, 2]
     fill(node, 2, value=5)
     fill(node, 3)
     with pytest.raises(OutcomeUnknown):
-        node.snapshot_now() if not landed else lose("put", "x.manifest")
+        node._snapshots.take() if not landed else lose("put", "x.manifest")
     store.before = store.after = lambda *_: None
 
-    node.snapshot_now()
+    node._snapshots.take()
 
     rows = [{"ns": 1, "v": 1.0}, {"ns": 2, "v": 5.0}, {"ns": 3, "v": 1.0}]
     assert read(node, "SELECT arrow_cast(time, 'Int64') AS ns, v FROM t ORDER BY ns") == rows
@@ -222,7 +222,7 @@ def test_a_store_that_returns_other_bytes_than_it_was_given_is_found() -> None:
     with running(store, wal_flush_interval_ms=1) as node:
         fill(node, 1)
         with pytest.raises(ServiceError, match="not stored as it was written"):
-            node.snapshot_now()
+            node._snapshots.take()
         assert store.paths("manifest") == [PATHS.manifest(1)], "the one that claims the files"
         assert times(node) == [1]
 
@@ -232,13 +232,13 @@ def test_a_damaged_file_does_not_keep_other_rows_from_being_settled() -> None:
     store = MemoryStore()
     with running(store, wal_flush_interval_ms=1, file_cache_bytes=0) as node:
         fill(node, 1, 2)
-        node.snapshot_now()
+        node._snapshots.take()
         [file] = live(node)
         store.put(file.path, b"rubbish")
         fill(node, 1, 9, value=7)
         write(node, "u v=1 1")
 
-        report = node.snapshot_now()
+        report = node._snapshots.take()
 
         assert report is not None
         assert report.rows == 3
@@ -256,12 +256,12 @@ def test_rows_are_seen_throughout() -> None:
     store = SteppingStore()
     with running(store, wal_flush_interval_ms=1) as node:
         fill(node, *range(20))
-        node.snapshot_now()
+        node._snapshots.take()
         fill(node, *range(10, 30), host="b")
         seen: list[int] = []
         store.before = store.after = lambda action, path: seen.append(len(times(node)))
 
-        node.snapshot_now()
+        node._snapshots.take()
 
         assert set(seen) == {40}
         assert len(seen) > 4
@@ -274,11 +274,11 @@ def test_late_rows_replace_the_files_that_they_repeat() -> None:
     node = open_node(store, clock, wal_flush_interval_ms=1)
     for day in range(3):
         fill(node, day * DAY_NS, day * DAY_NS + 1)
-        node.snapshot_now()
+        node._snapshots.take()
     before = {file.time_min_ns: file.path for file in live(node)}
 
     fill(node, DAY_NS + 1, DAY_NS + 2, value=5)
-    node.snapshot_now()
+    node._snapshots.take()
 
     after = {file.time_min_ns: file.path for file in live(node)}
     assert (after[0], after[2 * DAY_NS]) == (before[0], before[2 * DAY_NS])
@@ -297,18 +297,18 @@ def test_a_replaced_file_is_deleted_once_no_query_can_want_it() -> None:
         seconds = 1000.0
         node._snapshots._clock = _Seconds(lambda: seconds)  # type: ignore[assignment]
         fill(node, 1)
-        node.snapshot_now()
+        node._snapshots.take()
         [old] = live(node)
         fill(node, 1, value=2)
-        node.snapshot_now()
+        node._snapshots.take()
         assert len(store.list(PATHS.data_prefix)) == 2
 
-        node._snapshots.delete_replaced()
+        node._snapshots.delete_unwanted()
         seconds += 599
-        node._snapshots.delete_replaced()
+        node._snapshots.delete_unwanted()
         assert len(store.list(PATHS.data_prefix)) == 2
         seconds += 2
-        node._snapshots.delete_replaced()
+        node._snapshots.delete_unwanted()
 
         assert [info.path for info in store.list(PATHS.data_prefix)] == [file.path for file in live(node)] != [old.path]
 
@@ -325,7 +325,7 @@ def test_two_files_never_share_a_key_whatever_comes_late() -> None:
         for step in range(6):
             fill(node, *(number * MINUTE_NS * 300 for number in range(step, step + 8)), host="ab"[step % 2], value=step)
             fill(node, *(number * MINUTE_NS for number in range(0, 10, step + 1)), host="c", value=step)
-            node.snapshot_now()
+            node._snapshots.take()
             keys = [
                 (row["host"], row["time"])
                 for file in live(node)
@@ -338,11 +338,11 @@ def test_a_live_load_makes_one_file_and_a_load_of_old_data_one_a_day() -> None:
     """P3: whole windows of one day, however many windows it spans."""
     with running(MemoryStore(), wal_flush_interval_ms=1) as node:
         fill(node, *range(5))
-        node.snapshot_now()
+        node._snapshots.take()
         assert len(live(node)) == 1
 
         write(node, "\n".join(f"old,host=a v=1 {hour * HOUR_NS}" for hour in range(72)))
-        node.snapshot_now()
+        node._snapshots.take()
 
         old = sorted((file for file in live(node) if file.table_id == 1), key=lambda file: file.time_min_ns)
         assert [(file.time_min_ns, file.time_max_ns) for file in old] == [
@@ -388,7 +388,7 @@ def test_a_window_as_long_as_a_day_and_times_at_the_ends_of_time() -> None:
     edge = 2**63 - 1
     with running(MemoryStore(), wal_flush_interval_ms=1, gen1_duration_ns=DAY_NS) as node:
         write(node, f"t v=1 {-edge}\nt v=2 0\nt v=3 {edge - 1}")
-        node.snapshot_now()
+        node._snapshots.take()
         assert len(live(node)) == 3
         node._views.evict(0)
         assert times(node) == [-edge, 0, edge - 1]
@@ -404,7 +404,7 @@ def test_rows_of_a_removed_table_are_let_go() -> None:
         node.drop_table("db", "u", hard_delete_at_ns=1)
         node._catalog.commit(lambda state: changes.removals_due(state, 2))
 
-        report = node.snapshot_now()
+        report = node._snapshots.take()
 
         assert report is not None
         assert report.files == 1
@@ -418,9 +418,9 @@ def test_tables_without_tags_with_missing_tags_and_with_new_columns_are_stored_a
     with running(store, wal_flush_interval_ms=1) as node:
         write(node, "plain v=1 1\nplain w=2i 2")
         write(node, "some,a=1 v=1 1\nsome,b=2 v=2 1\nsome v=3 1", accept_partial=True)
-        node.snapshot_now()
+        node._snapshots.take()
         write(node, 'plain x="late" 1\nsome,a=1 y=t 1')
-        node.snapshot_now()
+        node._snapshots.take()
 
     with running(store, file_cache_bytes=0) as node:
         assert read(node, "SELECT v, w, x FROM plain ORDER BY time") == [
@@ -449,7 +449,7 @@ def test_writes_go_on_during_a_snapshot() -> None:
 
     def settle() -> None:
         while not done.is_set():
-            node.snapshot_now()
+            node._snapshots.take()
             node._views.evict(3000)
 
     threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
@@ -476,7 +476,7 @@ def test_manifests_are_numbered_without_a_gap() -> None:
     for start in range(3):
         with running(store, wal_flush_interval_ms=1) as node:
             fill(node, start)
-            node.snapshot_now()
+            node._snapshots.take()
 
     index = FileIndex.open(store, PATHS)
     assert [info.path for info in store.list(PATHS.snapshot_prefix)] == [PATHS.manifest(n) for n in range(1, index.number + 1)]

@@ -85,9 +85,9 @@ WRITE_ONE = """
 import sys, os
 from engine.storage.local import LocalStore
 from engine.storage.base import ObjectExists
-store = LocalStore(sys.argv[1])
 won = 0
 for number in range(50):
+    store = LocalStore(sys.argv[1])
     try:
         store.put_new(f"race/{number}", sys.argv[2].encode())
         won += 1
@@ -164,6 +164,26 @@ def test_a_temporary_file_that_another_process_holds_is_left_to_it(tmp_path: Pat
 
     assert kept == [f"a/{TEMPORARY}held"]
     assert files(tmp_path) == []
+
+
+def test_a_sweep_between_the_creation_of_a_file_and_its_lock_costs_another_file_and_no_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L4."""
+    store = LocalStore(tmp_path)
+    real, sweeps = fcntl.flock, [2]
+
+    def flock(descriptor: int, operation: int) -> None:
+        if operation == fcntl.LOCK_EX and sweeps[0]:
+            sweeps[0] -= 1
+            LocalStore(tmp_path)
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    store.put_new("a/1", b"x")
+
+    assert sweeps == [0]
+    assert files(tmp_path) == ["a/1"]
 
 
 def test_what_is_no_objects_name_is_passed_over(tmp_path: Path) -> None:

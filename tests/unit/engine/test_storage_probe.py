@@ -54,7 +54,7 @@ def test_the_refusal_of_a_store_that_overwrites_says_what_to_do_and_what_that_co
         check_store(Overwriting(), "node")
 
     assert "If-None-Match" in str(refused.value.hint)
-    assert "--object-store-allow-unconditional-writes" in str(refused.value.hint)
+    assert "--allow-unconditional-writes" in str(refused.value.hint)
     assert "nothing keeps two servers" in str(refused.value.hint)
 
 

@@ -1,0 +1,31 @@
+"""What all tests share: the product, running."""
+
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from tests.helpers.asking import Reached
+from tests.helpers.servers import Server, running
+
+PRODUCT = ("-m", "flightserver.cli.main", "serve")
+SHOWN_CHARACTERS = 20_000
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`influxdb3 serve` on a free port and an empty local store, for the whole run; it has to end with exit code 0."""
+    with running(tmp_path_factory.mktemp("server"), "--object-store", "file", command=PRODUCT) as server:
+        yield server
+        assert server.stop() == 0, server.text[-SHOWN_CHARACTERS:]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows what the server had to say."""
+    report = yield
+    if report.failed:
+        for used in getattr(item, "funcargs", {}).values():
+            server = used.server if isinstance(used, Reached) else used
+            if isinstance(server, Server):
+                report.sections.append(("server log", server.text[-SHOWN_CHARACTERS:]))
+    return report
