@@ -183,7 +183,7 @@ def start(name: str, port: int, command: list[str], directories: Iterable[str] =
     """Run a server until the test run ends, and wait until it takes connections."""
     if not (Path(command[0]).exists() or shutil.which(command[0])):
         skip_loudly(f"{name}: {command[0]} is not installed")
-    directory = Path(tempfile.mkdtemp(prefix=f"flightline-{name}-"))
+    directory = Path(tempfile.mkdtemp(prefix=f"test-{name}-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     for name_of_bucket in directories:
         (directory / name_of_bucket).mkdir()
