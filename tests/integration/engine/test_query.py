@@ -225,6 +225,7 @@ def test_filters_keep_exactly_the_rows_that_they_should(node: Node, place: Calla
     """T2, T3: checked against the same statement over the same rows as one plain table."""
     lines = body(random.Random(3)).split("\n")
     random.Random(4).shuffle(lines)
+    node.create_table("db", "t", ["host", "zone"], {})
     for first in range(0, ROWS, ROWS // 4):
         write(node, "\n".join(lines[first : first + ROWS // 4]))
         place(node)
