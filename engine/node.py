@@ -45,6 +45,7 @@ from engine.replay import Replay, Replayed
 from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
 from engine.settings import Settings
 from engine.storage.base import ObjectExists, ObjectStore
+from engine.storage.retry import hurried
 from engine.view import Views
 from engine.wal.log import GroupLog, claim, next_sequence, open_log
 from engine.wal.reader import read_groups
@@ -57,6 +58,7 @@ log = logging.getLogger(__name__)
 
 _WAITING_BYTES = 256 << 20
 _WAIT_TIMEOUT_S = 30.0
+_CATALOG_PATIENCE_S = 20.0  # whoever needs a new column waits for it
 
 
 class NodeTaken(Conflict):
@@ -88,7 +90,7 @@ class Node:
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
-        catalog_log = StoredCatalogLog(store, CatalogPaths(settings.node_id))
+        catalog_log = StoredCatalogLog(hurried(store, _CATALOG_PATIENCE_S), CatalogPaths(settings.node_id))
         self._catalog = Catalog.open(catalog_log, clock=clock, later=self._in_background)
         self._files = FileIndex.open(store, paths)
         groups = open_log(store, paths)
@@ -242,7 +244,9 @@ class Node:
         return self._catalog.state().uuid
 
     def health(self) -> dict[str, object]:
-        return {"status": "degraded" if self._problems else "pass", "problems": list(self._problems)}
+        log_problem = self._wal.problem
+        problems = self._problems if log_problem is None else [*self._problems, log_problem]
+        return {"status": "degraded" if problems else "pass", "problems": list(problems)}
 
     def metrics_text(self) -> bytes:
         return self._metrics.text()
