@@ -86,7 +86,7 @@ class Replay:
                     " the damaged part of the write-ahead log said which series they belong to"
                 )
             )
-        return TableRows(stored.database_id, stored.table_id, table.tags, index, rows)
+        return TableRows(stored.database_id, stored.table_id, index, rows)
 
 
 def _define(mapping: bytearray, series: pa.RecordBatch, index: SeriesIndex) -> None:

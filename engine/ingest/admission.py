@@ -29,7 +29,6 @@ class Home:
     """Where the rows of one table go."""
 
     id: int
-    tags: tuple[str, ...]
     index: SeriesIndex
 
 
@@ -103,4 +102,4 @@ def _home(series: DatabaseSeries, table: Table) -> Home:
     known, index = series.known.get(table.name), series.indexes.get(table.id)
     if known is None or known.id != table.id or index is None:
         raise SchemaMoved([f"table {table.name} was dropped"])
-    return Home(table.id, known.tags, index)
+    return Home(table.id, index)

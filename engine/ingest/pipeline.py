@@ -21,7 +21,7 @@ from catalog.catalog import Catalog
 from catalog.errors import InvalidRequest, LinesRejected
 from catalog.growth import SchemaMoved, WantedTable
 from catalog.schema import FieldType
-from engine._native import Parsed, parse
+from engine._native import Parsed, ParsedTable, parse
 from engine.batch import TableRows, WriteBatch
 from engine.buffer.series import DatabaseSeries, SeriesRegistry
 from engine.clock import Clock
@@ -126,7 +126,7 @@ class Ingest:
             home = by_name[table.name]
             with homes.series.lock:
                 table.settle(home.index)
-            rows.append(TableRows(homes.database_id, home.id, home.tags, home.index, pa.record_batch(table)))
+            rows.append(TableRows(homes.database_id, home.id, home.index, pa.record_batch(table)))
         return WriteBatch(tuple(rows))
 
     def _nothing_written(self, request: WriteRequest, rejected: Sequence[RejectedLine]) -> WriteReport:
@@ -140,10 +140,18 @@ def _wanted(parsed: Parsed, series: DatabaseSeries) -> dict[str, WantedTable]:
     """What each table needs. One that comes in several parts needs what all of them need."""
     wanted: dict[str, WantedTable] = {}
     for table in parsed.tables:
-        before = wanted.get(table.name) or WantedTable(table.name, None if table.is_new else _known_id(series, table.name))
+        before = wanted.get(table.name) or _known(table, series)
         new_fields = tuple((name, FieldType(kind)) for name, kind in table.new_fields)
         wanted[table.name] = replace(before, tags=(*before.tags, *table.new_tags), fields=(*before.fields, *new_fields))
     return wanted
+
+
+def _known(table: ParsedTable, series: DatabaseSeries) -> WantedTable:
+    if table.is_new:
+        return WantedTable(table.name, None)
+    new_tags = len(table.new_tags)
+    known_tags = tuple(table.tags[:-new_tags]) if new_tags else ()
+    return WantedTable(table.name, _known_id(series, table.name), known_tags=known_tags)
 
 
 def _known_id(series: DatabaseSeries, name: str) -> int:

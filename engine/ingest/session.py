@@ -91,7 +91,7 @@ class ArrowSession:
             return self._wal.append(WriteBatch(()), waits=not self._options.no_sync)
         with series.lock:
             numbers = home.index.resolve(list(rows.tags) + [None] * (home.index.tag_count - len(rows.tags)), rows.rows)
-        written = TableRows(series.database_id, home.id, home.tags, home.index, _batch(rows, plan, numbers))
+        written = TableRows(series.database_id, home.id, home.index, _batch(rows, plan, numbers))
         self._metrics.received(batch.nbytes, 0)
         return self._wal.append(WriteBatch((written,)), waits=not self._options.no_sync)
 
@@ -113,7 +113,8 @@ class ArrowSession:
     def _home(self, table: Table | None, plan: ArrowPlan) -> tuple[DatabaseSeries, Home]:
         database = self._catalog.state().find_database(self._database_name)
         series = self._series.stranger() if database is None else self._series.database(database)
-        wanted = WantedTable(self._table_name, None if table is None else table.id, plan.new_tags, plan.new_fields)
+        known_id, known_tags = (None, ()) if table is None else (table.id, table.tags)
+        wanted = WantedTable(self._table_name, known_id, plan.new_tags, plan.new_fields, known_tags)
         homes = self._admission.admit(self._database_name, series, series.drops, [wanted])
         return homes.series, homes.tables[0]
 

@@ -135,13 +135,14 @@ def _tables(payload: memoryview) -> Iterator[StoredTable]:
 
 
 def _definitions(table: TableRows, epoch: int) -> pa.Buffer | bytes:
-    """Those series of the rows that this epoch has not seen, with their tags; nothing when there is none."""
+    """Those series of the rows that this epoch has not seen, with all of their tags; nothing when there is none."""
     numbers = table.index.define(series_buffer(table.rows), epoch)
     if numbers.nbytes == 0:
         return b""
     series = int32_array(numbers)
-    columns = [series, *(pa.array(table.index.values(tag, numbers)) for tag in range(len(table.tags)))]
-    fields = [SERIES, *(pa.field(str(tag), pa.utf8()) for tag in range(len(table.tags)))]
+    tags = range(table.index.tag_count)
+    columns = [series, *(pa.array(table.index.values(tag, numbers)) for tag in tags)]
+    fields = [SERIES, *(pa.field(str(tag), pa.utf8()) for tag in tags)]
     return _stream(pa.record_batch(columns, schema=pa.schema(fields)))
 
 

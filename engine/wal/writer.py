@@ -373,7 +373,7 @@ def gathered(batches: Sequence[WriteBatch]) -> tuple[TableRows, ...]:
         if len(tables) > 1 and few and sum(table.rows.nbytes for table in tables) <= _GATHER_BYTES:
             last = tables[-1]
             rows = concatenated([table.rows for table in tables])
-            result.append(TableRows(last.database_id, last.table_id, last.tags, last.index, rows))
+            result.append(TableRows(last.database_id, last.table_id, last.index, rows))
         else:
             result += tables
     return tuple(result)

@@ -34,7 +34,15 @@ def open_node(
     on_fatal: Callable[[BaseException], None] = lambda _: None,
     **settings: Any,
 ) -> Node:
+    """Snapshots are taken when the test says so, not because time passes."""
+    settings.setdefault("wal_files_per_snapshot", 10**9)
     return Node.open(Settings(node_id="n", **settings), store, clock or ManualClock(), on_fatal)
+
+
+def bury(node: Node) -> None:
+    """End the threads of a node whose process is thought to have died: a real death would have taken them along."""
+    node._schedule._stop.set()
+    node._schedule._thread.join()
 
 
 @contextmanager

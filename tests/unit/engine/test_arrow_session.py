@@ -7,7 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from catalog.catalog import Build
 from catalog.errors import Conflict, InvalidRequest, NotFound, ServiceError, TableNotFound
+from catalog.state import CatalogState
 from engine.node import Node
 from engine.requests import IngestOptions, IngestSession
 from engine.storage.memory import MemoryStore
@@ -188,6 +190,24 @@ def test_tags_that_are_new_are_refused_unless_the_server_extends_them() -> None:
                 {"host": None, "dc": "x", "v": 2.0},
                 {"host": "a", "dc": None, "v": 3.0},
             ]
+
+
+def test_a_tag_that_another_writer_adds_meanwhile_takes_no_value_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """G3."""
+    schema = pa.schema([("time", pa.timestamp("ns")), ("dc", pa.dictionary(pa.int32(), pa.utf8())), ("v", pa.float64())])
+    with running(MemoryStore(), wal_flush_interval_ms=1, extend_tags=True) as node:
+        write(node, "t,host=a v=1 1")
+        arrow, commit = session(node, schema=schema), node._catalog.commit
+
+        def raced(build: Build) -> CatalogState:
+            monkeypatch.setattr(node._catalog, "commit", commit)
+            write(node, "t,host=a,rack=r v=2 2")
+            return commit(build)
+
+        monkeypatch.setattr(node._catalog, "commit", raced)
+        arrow.write(rows((3, "x", 3.0), schema=schema)).wait()
+
+        assert read(node, "SELECT host, rack, dc FROM t WHERE v = 3") == [{"host": None, "rack": None, "dc": "x"}]
 
 
 def test_rows_without_times_get_the_clock(node: Node) -> None:

@@ -8,12 +8,14 @@ import pytest
 from catalog.catalog import Build
 from catalog.errors import InvalidRequest, LimitReached, LinesRejected, NotFound, ServiceError, Unavailable
 from catalog.state import CatalogState
+from engine.batch import WriteBatch
 from engine.node import Node
 from engine.paths import NodePaths
 from engine.requests import WriteReport
 from engine.storage.base import Data
 from engine.storage.memory import MemoryStore
 from engine.wal.codec import decode
+from engine.wal.writer import PendingWrite
 from tests.helpers.engine import open_node, read, running, write
 from tests.helpers.wal import DoubtfulStore
 
@@ -228,6 +230,57 @@ def test_two_writers_of_one_new_table_with_other_tags(node: Node, monkeypatch: p
 
     assert node._catalog.state().database("db").table("t").tags == ("b", "a")
     assert read(node, "SELECT a, b, v FROM t") == [{"a": "2", "b": "1", "v": 2.0}]
+
+
+def test_two_writers_of_different_new_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A2: a value stays with its tag, wherever in the series key that tag comes to stand."""
+    with running(MemoryStore(), wal_flush_interval_ms=1, extend_tags=True) as node:
+        write(node, "t,a=1 v=1 1")
+        before_next_commit(node, monkeypatch, lambda: write(node, "t,a=1,b=B v=2 2"))
+
+        write(node, "t,a=1,c=C v=3 3")
+
+        assert node._catalog.state().database("db").table("t").tags == ("a", "b", "c")
+        assert read(node, "SELECT b, c FROM t ORDER BY v") == [
+            {"b": None, "c": None},
+            {"b": "B", "c": None},
+            {"b": None, "c": "C"},
+        ]
+
+
+def test_a_row_keeps_its_new_tag_in_the_log_whoever_shares_its_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A2: a write that was admitted before the tag came, and reached the log behind it, is no harm to it."""
+    store, written = MemoryStore(), threading.Event()
+    with running(store, wal_flush_interval_ms=1, extend_tags=True) as node:
+        write(node, "t,a=1 v=1 1")
+        append = node._wal.append
+
+        def overtaken(batch: WriteBatch, *, waits: bool) -> PendingWrite:
+            monkeypatch.setattr(node._wal, "append", append)
+            write(node, "t,a=1,b=B v=2 2", no_sync=True)
+            pending = append(batch, waits=waits)
+            written.set()
+            return pending
+
+        def hold_the_log(_: int) -> None:
+            monkeypatch.setattr(node._wal, "append", overtaken)
+            threads[1].start()
+            assert written.wait(10)
+
+        threads = [
+            threading.Thread(target=node._wal.boundary, args=(hold_the_log,)),
+            threading.Thread(target=write, args=(node, "t,a=1 v=3 3")),
+        ]
+        threads[0].start()
+        threads[0].join(10)
+        threads[1].join(10)
+
+    with running(store, extend_tags=True) as node:
+        assert read(node, "SELECT b, v FROM t ORDER BY v") == [
+            {"b": None, "v": 1.0},
+            {"b": "B", "v": 2.0},
+            {"b": None, "v": 3.0},
+        ]
 
 
 def test_two_writers_of_one_new_database(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
