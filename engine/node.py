@@ -46,6 +46,7 @@ from engine.requests import DatabaseListing, IngestOptions, IngestSession, Query
 from engine.settings import Settings
 from engine.storage.base import ObjectExists, ObjectStore
 from engine.storage.local import explain
+from engine.storage.retry import hurried
 from engine.view import Views
 from engine.wal.log import GroupLog, claim, next_sequence, open_log
 from engine.wal.reader import read_groups
@@ -58,6 +59,7 @@ log = logging.getLogger(__name__)
 
 _WAITING_BYTES = 256 << 20
 _WAIT_TIMEOUT_S = 30.0
+_CATALOG_PATIENCE_S = 20.0  # whoever needs a new column waits for it
 
 
 class NodeTaken(Conflict):
@@ -90,7 +92,7 @@ class Node:
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
-        catalog_log = StoredCatalogLog(store, CatalogPaths(settings.node_id))
+        catalog_log = StoredCatalogLog(hurried(store, _CATALOG_PATIENCE_S), CatalogPaths(settings.node_id))
         self._catalog = Catalog.open(catalog_log, clock=clock, later=self._in_background)
         self._files = FileIndex.open(store, paths)
         groups = open_log(store, paths)

@@ -403,11 +403,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--http-threads",
-        help="Requests that one HTTP process answers at the same time.",
+        help="Requests that one HTTP process answers at the same time; default: 32, or 256 with a remote store, "
+        "where a write waits up to --wal-flush-interval for its group.",
         group="Network",
         kind=positive,
         value_name="N",
-        default="32",
         sets="serve.http_threads",
     ),
     Option(

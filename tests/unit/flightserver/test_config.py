@@ -342,3 +342,10 @@ def test_the_nearest_dotenv_counts_and_the_environment_beats_it(tmp_path: Path, 
     assert environment["BOTH"] == "near"
     assert environment["SET"] == "process"
     assert "FAR" not in environment
+
+
+def test_with_a_remote_store_more_requests_are_answered_at_the_same_time() -> None:
+    """F3: a write there waits for its group, and a thread waits with it."""
+    assert resolved().http_threads == 32
+    assert resolved(object_store="s3", bucket="b").http_threads == 256
+    assert resolved(object_store="s3", bucket="b", http_threads="7").http_threads == 7
