@@ -59,13 +59,7 @@ def shapes(rng: random.Random) -> dict[str, Iterator[str]]:
     def any_kind() -> str:
         return next(kinds)()
 
-    makers = [
-        short,
-        lambda: f"{rng.randrange(10**9)}i",
-        word,
-        lambda: rng.choice(["t", "false"]),
-        lambda: f"{rng.randrange(99)}u",
-    ]
+    makers = [short, lambda: f"{rng.randrange(10**9)}i", word, lambda: rng.choice(["t", "false"]), lambda: f"{rng.randrange(99)}u"]
     kinds = iter(lambda: makers[next(turns) % 5], None)
     turns = iter(range(1 << 62))
     agents = ["cpu", "mem", "disk", "net", "system"]
