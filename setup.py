@@ -6,7 +6,10 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, ExecError, PlatformError
 
-NO_COMPILER = "Flightline needs a C++17 compiler and Python's headers: install them (Debian: apt-get install g++ python3-dev) and try again."
+NO_COMPILER = (
+    "Flightline needs a C++17 compiler and Python's headers: install them"
+    " (Debian: apt-get install g++ python3-dev) and try again."
+)
 
 
 class BuildNative(build_ext):

@@ -35,6 +35,9 @@ from catalog.state import EMPTY, CatalogState
 CHECKPOINT_INTERVAL = 100
 """Commits between checkpoints: what a start has to replay at most, give or take those under way."""
 
+WORTHWHILE_CHECKPOINT = 16
+"""Commits that make a checkpoint worth writing when a process ends anyway."""
+
 _WITHOUT_CHECKPOINT = "move it away: the catalog is complete without it, and only slower to start"
 
 log = logging.getLogger(__name__)
@@ -128,6 +131,11 @@ class Catalog:
         state = self._state
         self._log.write_checkpoint(state.sequence, encode_checkpoint(state))
         self._checkpoint_sequence = state.sequence
+
+    def checkpoint_if_behind(self) -> None:
+        """At the end of a process: spare the next start a log that is worth sparing. A failure is told in the log only (C7)."""
+        if self._state.sequence - self._checkpoint_sequence >= WORTHWHILE_CHECKPOINT:
+            self._checkpoint()
 
     def _stored(self, batch: Batch) -> bool:
         """False when another writer has the number."""

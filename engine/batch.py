@@ -25,7 +25,6 @@ class TableRows:
 
     database_id: int
     table_id: int
-    tags: tuple[str, ...]
     index: SeriesIndex
     rows: pa.RecordBatch
 

@@ -229,7 +229,8 @@ class Relay(threading.Thread):
             if engine is not None:
                 self._link(client, engine, first)
             elif time.monotonic() < deadline_s:
-                self._unconnected.append((client, first, deadline_s))  # Y4
+                self._unconnected.appendleft((client, first, deadline_s))  # Y4; the others would not fare better now
+                return
             else:
                 client.close()
                 self.on_close()

@@ -66,13 +66,15 @@ constexpr size_t NAME_AHEAD = 32;
 constexpr ptrdiff_t AHEAD = NAME_AHEAD + VALUE_AHEAD;
 constexpr ptrdiff_t STAMP_AHEAD = 32;
 
-// A part of a table may spend this many bytes on cells per byte of its lines, and all of a body's tables together some more.
-constexpr int64_t SPARSE_RATIO = 64;
-constexpr int64_t SPARSE_BYTES = int64_t{32} << 20;
-
 constexpr int64_t FIRST_ROWS = 4;
 
-bool is_reserved(std::string_view name) { return name == RESERVED_TIME || name == RESERVED_ORDER; }
+
+// What forbids a column to have this name, if anything does.
+const char* unusable(std::string_view name) {
+    if (name == RESERVED_TIME || name == RESERVED_ORDER) return "a reserved column";
+    if (name.find('\0') != std::string_view::npos) return "not a possible name: it contains a null character";
+    return nullptr;
+}
 
 std::string shown(std::string_view name) {
     const size_t cut = utf8_cut(name.data(), name.size(), 256);
@@ -146,9 +148,16 @@ struct Expected {
     Column* column;
 };
 
+// The tag that came n-th in the previous line; and, for the tag at position n, its previous value and that one's code.
+struct TagPlace {
+    int32_t position = -1;
+    int32_t code = UNKNOWN;
+    std::string_view value;
+};
+
 struct BodyTable {
     explicit BodyTable(std::string name, std::shared_ptr<const Table> known)
-        : name(std::move(name)), table(std::move(known)), index(table ? table->index : nullptr), id(table ? table->id : 0) {
+        : name(std::move(name)), table(std::move(known)), index(table ? table->index : nullptr), id(table ? table->id : 0), is_plain(name.find_first_of(",\\ ") == std::string::npos) {
         if (!table) return;
         tags = table->tags;
         field_count = static_cast<int32_t>(table->fields.size());
@@ -158,7 +167,9 @@ struct BodyTable {
     const std::shared_ptr<const Table> table;  // null for a new one
     const Reading index;
     const uint32_t id;
+    const bool is_plain;            // the name is spelled one way only
     std::vector<std::string> tags;  // new ones included
+    std::vector<TagPlace> tag_places;
     int32_t field_count = 0;        // new ones included
     std::vector<std::unique_ptr<BodyColumn>> columns;
     NameMap names;
@@ -220,16 +231,35 @@ class Parser {
         std::string_view spelling;  // to be noted when the row is written
         uint64_t spelling_hash = 0;
     };
+    // A line up to and including the space behind its measurement and tags.
+    struct Prefix {
+        std::string_view text;
+        const char* measurement_end;  // known only when not plain; null when there are no tags
+        bool plain;                   // no backslash and no control character
+    };
+    static std::string_view measurement_of(const Prefix& prefix) {
+        const char* const begin = prefix.text.data();
+        const char* const end = prefix.measurement_end == nullptr ? begin + prefix.text.size() - 1 : prefix.measurement_end;
+        return {begin, static_cast<size_t>(end - begin)};
+    }
     struct LocalAlias {
         BodyTable* table;
         int64_t part_number;
         int32_t series;
     };
 
+    struct Guess {
+        Alias* alias = nullptr;
+        BodyTable* table = nullptr;
+    };
+
     const char* skip_blank(const char* p) const;
-    const char* prefix_end(const char* p, const char*& measurement_end, bool& escaped) const;
+    bool read_prefix(const char* p, Prefix& prefix) const;
+    BodyTable* table_of(const Prefix& prefix);
     bool find_series(const char* p, Place& place, const char*& fields);
-    bool resolve(BodyTable& table, const LineParts& parts, Place& place);
+    bool split_tags(const Prefix& prefix);
+    bool resolve(BodyTable& table, Place& place);
+    bool find_codes(BodyTable& table, size_t used);
     const char* fast_line(const char* p);
     bool guessed(const char* p) const;
     const char* read_row(BodyTable& table, const char* p, int64_t& time);
@@ -238,11 +268,11 @@ class Parser {
     const char* undo(BodyTable& table, size_t count, Column* last);
     void settle_place(Place& place);
     void add_row(BodyTable& table, int32_t series, int64_t time, size_t bytes);
-    void follow(BodyTable& table, Alias* here, uint32_t handle);
-    void guess_after(BodyTable& table, Alias* here);
+    Guess after(const Guess& guess) const;
+    void guess_after(const Guess& here);
 
     const char* check_line(const char* p);
-    bool apply(LineParts& parts, const char* line, size_t bytes, std::string& error);
+    bool apply(const char* line, size_t bytes, std::string& error);
     void fail(const char* line, const char* line_end, std::string message);
 
     BodyTable* open_table(std::string_view name);
@@ -277,9 +307,8 @@ class Parser {
     NameMap local_numbers_;
     std::vector<LocalAlias> locals_;
 
-    Alias* previous_ = nullptr;
-    Alias* guess_ = nullptr;
-    BodyTable* guess_table_ = nullptr;
+    Alias* previous_ = nullptr;  // of the line before
+    Guess guess_, ahead_;        // of this line and the next
 
     const char* counted_to_;
     int64_t line_number_ = 1;
@@ -344,6 +373,7 @@ void Parser::close_part(BodyTable& table) {
     }
     part.time_min_ns = earliest;
     part.time_max_ns = latest;
+    result_.rows += part.rows;
     result_.tables.push_back(table.part);
 }
 
@@ -390,57 +420,52 @@ const char* Parser::skip_blank(const char* p) const {
     return end_;
 }
 
-// The unescaped space that ends the measurement and tags at `p`, or null.
-const char* Parser::prefix_end(const char* p, const char*& measurement_end, bool& escaped) const {
-    escaped = false;
-    measurement_end = nullptr;
-    for (; p < end_; ++p) {
-        switch (*p) {
-            case ' ':
-                if (measurement_end == nullptr) measurement_end = p;
-                return p;
-            case ',':
-                if (measurement_end == nullptr) measurement_end = p;
-                break;
-            case '\n':
-                return nullptr;
-            case '\\':
-                escaped = true;
-                if (p + 1 == end_) return nullptr;
-                ++p;
-                break;
-            default:
-                break;
+// Where the measurement and the tags of the line at `p` end; false when they do not end in a space.
+bool Parser::read_prefix(const char* p, Prefix& prefix) const {
+    const char* at = plain_end(p, end_);
+    prefix.plain = at < end_ && *at == ' ';
+    prefix.measurement_end = nullptr;
+    if (!prefix.plain) {
+        for (at = p; at < end_ && *at != ' ' && *at != '\n'; ++at) {
+            if (*at == '\\') {
+                if (at + 1 < end_) ++at;
+            } else if (*at == ',' && prefix.measurement_end == nullptr) {
+                prefix.measurement_end = at;
+            }
         }
     }
-    return nullptr;
+    prefix.text = {p, static_cast<size_t>(at - p) + 1};
+    return at < end_ && *at == ' ';
+}
+
+// The table of the line that begins with `prefix`, or null when only the grammar can tell.
+BodyTable* Parser::table_of(const Prefix& prefix) {
+    const char* const p = prefix.text.data();
+    if (prefix.plain) {
+        if (last_ != nullptr && last_->is_plain && last_->name.size() < prefix.text.size()) {
+            const char behind = p[last_->name.size()];
+            if ((behind == ',' || behind == ' ') && std::memcmp(p, last_->name.data(), last_->name.size()) == 0) return last_;
+        }
+        const char* const space = p + prefix.text.size() - 1;
+        return open_table({p, static_cast<size_t>(find_byte(p, space, end_, ',') - p)});
+    }
+    const int32_t at = spellings_.find(measurement_of(prefix));
+    return at == NameMap::NONE ? nullptr : tables_[static_cast<size_t>(at)].get();
 }
 
 // The series of the line at `p` and where its fields begin; false when only the grammar can tell.
 bool Parser::find_series(const char* p, Place& place, const char*& fields) {
-    const char* measurement_end;
-    bool escaped;
-    const char* space = prefix_end(p, measurement_end, escaped);
-    if (space == nullptr) return false;
-    const std::string_view measurement(p, static_cast<size_t>(measurement_end - p));
-    BodyTable* table = last_;
-    if (table == nullptr || escaped || table->name != measurement) {
-        if (escaped && measurement.find('\\') != std::string_view::npos) {
-            const int32_t at = spellings_.find(measurement);
-            table = at == NameMap::NONE ? nullptr : tables_[static_cast<size_t>(at)].get();
-        } else {
-            table = open_table(measurement);
-        }
-        if (table == nullptr) return false;
-    }
+    Prefix prefix;
+    if (!read_prefix(p, prefix)) return false;
+    BodyTable* table = table_of(prefix);
+    if (table == nullptr) return false;
     make_room(*table, p);
     place.table = table;
-    fields = space + 1;
+    fields = p + prefix.text.size();
 
-    const std::string_view text(p, static_cast<size_t>(fields - p));
-    const uint64_t hash = hash_bytes(text);
+    const uint64_t hash = hash_bytes(prefix.text);
     if (!locals_.empty()) {
-        const int32_t at = local_numbers_.find(text, hash);
+        const int32_t at = local_numbers_.find(prefix.text, hash);
         if (at != NameMap::NONE) {
             const LocalAlias& local = locals_[static_cast<size_t>(at)];
             if (local.series >= 0 || local.part_number == table->part_number) {
@@ -450,44 +475,57 @@ bool Parser::find_series(const char* p, Place& place, const char*& fields) {
         }
     }
     if (table->table != nullptr) {
-        place.handle = table->index->find_alias(hash, text);
+        place.handle = table->index->find_alias(hash, prefix.text);
         if (place.handle != SlotTable::NONE) {
             place.alias = table->index->alias(place.handle);
             place.series = place.alias->series;
             return true;
         }
     }
-    if (escaped || !is_utf8(p, text.size())) return false;
-    parts_.tags.clear();
-    if (read_series(p, space, parts_, error_) != space) return false;
-    if (!resolve(*table, parts_, place)) return false;
-    place.spelling = text;
+    if (!prefix.plain || !is_utf8(p, prefix.text.size()) || !split_tags(prefix) || !resolve(*table, place)) return false;
+    place.spelling = prefix.text;
     place.spelling_hash = hash;
     return true;
 }
 
-// The series that the tags name: its number, or its key in key_. False when a tag is none of the table's or occurs twice.
-bool Parser::resolve(BodyTable& table, const LineParts& parts, Place& place) {
+// The tags of a plain prefix into parts_; false when something about them is wrong.
+bool Parser::split_tags(const Prefix& prefix) {
+    parts_.tags.clear();
+    const char* const space = prefix.text.data() + prefix.text.size() - 1;
+    const char* p = find_byte(prefix.text.data(), space, end_, ',');
+    while (p < space) {
+        const char* const key = p + 1;
+        const char* const equals = find_byte(key, space, end_, '=');
+        if (equals == key || equals == space) return false;
+        const char* const value = equals + 1;
+        p = find_byte(value, space, end_, ',');
+        if (p == value) return false;
+        parts_.tags.emplace_back(std::string_view(key, static_cast<size_t>(equals - key)), std::string_view(value, static_cast<size_t>(p - value)));
+        if (parts_.tags.back().first.size() > NAME_LIMIT || parts_.tags.back().second.size() > NAME_LIMIT) return false;
+    }
+    return true;
+}
+
+// The series that the tags in parts_ name: its number, or its key in key_. False when a tag is none of the table's or occurs twice.
+bool Parser::resolve(BodyTable& table, Place& place) {
     values_.assign(table.tags.size(), std::string_view());
-    size_t used = 0;
-    for (const auto& [name, value] : parts.tags) {
-        const BodyColumn* column = table.find(name);
-        if (column == nullptr || !column->is_tag) return false;
-        const auto position = static_cast<size_t>(column->position);
+    table.tag_places.resize(std::max(table.tag_places.size(), std::max(parts_.tags.size(), table.tags.size())));
+    size_t used = 0, nth = 0;
+    for (const auto& [name, value] : parts_.tags) {
+        TagPlace& expected = table.tag_places[nth++];
+        if (expected.position < 0 || table.tags[static_cast<size_t>(expected.position)] != name) {
+            const BodyColumn* column = table.find(name);
+            if (column == nullptr || !column->is_tag) return false;
+            expected.position = column->position;
+        }
+        const auto position = static_cast<size_t>(expected.position);
         if (values_[position].data() != nullptr) return false;
         values_[position] = value;
         used = std::max(used, position + 1);
     }
-    if (table.table != nullptr && used <= table.table->tags.size()) {
-        codes_.clear();
-        for (size_t i = 0; i < used; ++i) {
-            codes_.push_back(values_[i].data() == nullptr ? NULL_CODE : table.index->find_code(static_cast<int>(i), values_[i]));
-            if (codes_.back() == UNKNOWN) break;
-        }
-        if (codes_.empty() || codes_.back() != UNKNOWN) {
-            place.series = table.index->find(codes_.data(), static_cast<int>(codes_.size()));
-            if (place.series != UNKNOWN) return true;
-        }
+    if (table.table != nullptr && used <= table.table->tags.size() && find_codes(table, used)) {
+        place.series = table.index->find(codes_.data(), static_cast<int>(used));
+        if (place.series != UNKNOWN) return true;
     }
     key_.clear();
     for (size_t i = 0; i < used; ++i) {
@@ -496,6 +534,26 @@ bool Parser::resolve(BodyTable& table, const LineParts& parts, Place& place) {
         key_.append(values_[i]);
     }
     place.pending = true;
+    return true;
+}
+
+// The codes of the first `used` of values_; false when the index lacks one.
+bool Parser::find_codes(BodyTable& table, size_t used) {
+    codes_.resize(used);
+    for (size_t i = 0; i < used; ++i) {
+        const std::string_view value = values_[i];
+        TagPlace& last = table.tag_places[i];
+        if (value.data() == nullptr) {
+            codes_[i] = NULL_CODE;
+        } else if (last.value == value) {
+            codes_[i] = last.code;
+        } else {
+            codes_[i] = table.index->find_code(static_cast<int>(i), value);
+            if (codes_[i] == UNKNOWN) return false;
+            last.code = codes_[i];
+            last.value = table.index->value(static_cast<int>(i), last.code);  // the index's copy, which stays
+        }
+    }
     return true;
 }
 
@@ -544,7 +602,7 @@ inline const char* put_value(Column& column, int64_t row, const char* p, const c
     switch (column.type) {
         case FieldType::INTEGER: {
             const bool negative = *p == '-';
-            if (negative) ++p;
+            if (FL_UNLIKELY(negative)) ++p;
             uint64_t magnitude;
             p = short_integer(p, 'i', magnitude);
             if (FL_LIKELY(p != nullptr)) column.put(row, negative ? -static_cast<int64_t>(magnitude) : static_cast<int64_t>(magnitude));
@@ -578,7 +636,7 @@ inline const char* put_value(Column& column, int64_t row, const char* p, const c
 // The timestamp at `p` (which reads STAMP_AHEAD bytes); returns where it ends, or null when only the grammar can tell.
 inline const char* Parser::read_time(const char* p, int64_t& time) const {
     const bool negative = *p == '-';
-    if (negative) ++p;
+    if (FL_UNLIKELY(negative)) ++p;
     uint64_t magnitude;
     const unsigned digits = read_digits(p, magnitude);
     if (FL_UNLIKELY(digits - 1 >= 19 || magnitude > static_cast<uint64_t>(INT64_MAX))) return nullptr;
@@ -656,44 +714,41 @@ void Parser::settle_place(Place& place) {
     }
 }
 
-// Remembers that the line before was followed by this one, whose series has the spelling `here` (null: none yet).
-inline void Parser::follow(BodyTable& table, Alias* here, uint32_t handle) {
-    if (here != nullptr && previous_ != nullptr) {
-        previous_->next.store(static_cast<uint64_t>(table.id) << 32 | handle, std::memory_order_release);
-    }
-    guess_after(table, here);
+// The spelling that last followed one of this body's tables, if any did.
+inline Parser::Guess Parser::after(const Guess& guess) const {
+    const uint64_t next = guess.alias == nullptr ? 0 : guess.alias->next.load(std::memory_order_acquire);
+    if (next == 0) return {};
+    const auto id = static_cast<uint32_t>(next >> 32);
+    BodyTable* table = FL_LIKELY(id == guess.table->id) ? guess.table : known_id(id);
+    return table == nullptr ? Guess() : Guess{table->index->alias(static_cast<uint32_t>(next)), table};
 }
 
-// Guesses the line that follows one of this series, and fetches its spelling.
-inline void Parser::guess_after(BodyTable& table, Alias* here) {
-    previous_ = here;
-    guess_ = nullptr;
-    if (here == nullptr) return;
-    const uint64_t next = here->next.load(std::memory_order_acquire);
-    if (next == 0) return;
-    const auto id = static_cast<uint32_t>(next >> 32);
-    guess_table_ = FL_LIKELY(id == table.id) ? &table : known_id(id);
-    if (guess_table_ == nullptr) return;
-    guess_ = guess_table_->index->alias(static_cast<uint32_t>(next));
-    for (size_t ahead = 0; ahead < 256; ahead += 64) __builtin_prefetch(reinterpret_cast<const char*>(guess_) + ahead);
+// Guesses the line behind this one, and fetches the spelling of the one behind that: memory is slower than a line.
+inline void Parser::guess_after(const Guess& here) {
+    previous_ = here.alias;
+    guess_ = ahead_.alias != nullptr ? ahead_ : after(here);
+    ahead_ = after(guess_);
+    if (ahead_.alias == nullptr) return;
+    for (size_t at = 0; at < 256; at += 64) __builtin_prefetch(reinterpret_cast<const char*>(ahead_.alias) + at);
 }
 
 inline bool Parser::guessed(const char* p) const {
-    return guess_ != nullptr && end_ - p >= static_cast<ptrdiff_t>(guess_->size) && std::memcmp(p, guess_->text(), guess_->size) == 0;
+    const Alias* alias = guess_.alias;
+    return alias != nullptr && end_ - p >= static_cast<ptrdiff_t>(alias->size) && std::memcmp(p, alias->text(), alias->size) == 0;
 }
 
 // One line the fast way; returns the next line, or null when the grammar must look at it.
 const char* Parser::fast_line(const char* p) {
     int64_t time;
     if (FL_LIKELY(guessed(p))) {
-        BodyTable& table = *guess_table_;
-        make_room(table, p);
-        const char* next = read_row(table, p + guess_->size, time);
-        if (FL_UNLIKELY(next == nullptr)) return nullptr;
-        add_row(table, guess_->series, time, static_cast<size_t>(next - p));
-        guess_after(table, guess_);
+        const Guess here = guess_;
+        guess_after(here);
+        make_room(*here.table, p);
+        const char* next = read_row(*here.table, p + here.alias->size, time);
+        if (FL_LIKELY(next != nullptr)) add_row(*here.table, here.alias->series, time, static_cast<size_t>(next - p));
         return next;
     }
+    ahead_ = {};
     Place place;
     const char* fields;
     if (!find_series(p, place, fields)) return nullptr;
@@ -701,7 +756,10 @@ const char* Parser::fast_line(const char* p) {
     if (next == nullptr) return nullptr;
     settle_place(place);
     add_row(*place.table, place.series, time, static_cast<size_t>(next - p));
-    follow(*place.table, place.alias, place.handle);
+    if (place.alias != nullptr && previous_ != nullptr) {
+        previous_->next.store(static_cast<uint64_t>(place.table->id) << 32 | place.handle, std::memory_order_release);
+    }
+    guess_after({place.alias, place.table});
     return next;
 }
 
@@ -716,14 +774,12 @@ ParseResult Parser::run() {
         ++result_.lines;
         if (FL_UNLIKELY(next == nullptr)) {
             next = check_line(p);
-            previous_ = guess_ = nullptr;
+            previous_ = nullptr;
+            guess_ = ahead_ = {};
         }
         p = next;
     }
-    for (auto& table : tables_) {
-        result_.rows += table->part->rows;
-        close_part(*table);
-    }
+    for (auto& table : tables_) close_part(*table);
     return std::move(result_);
 }
 
@@ -750,14 +806,15 @@ const char* Parser::check_line(const char* p) {
         const char* start = p;
         while (start > begin_ && (start[-1] == ' ' || start[-1] == '\t')) --start;
         fail(p, stop, "invalid UTF-8 at byte offset " + std::to_string(p - start + static_cast<ptrdiff_t>(valid)) + " of the line");
-    } else if (!read_line(p, stop, parts_, error_) || !apply(parts_, p, static_cast<size_t>(next - p), error_)) {
+    } else if (!read_line(p, stop, parts_, error_) || !apply(p, static_cast<size_t>(next - p), error_)) {
         fail(p, stop, error_);
     }
     return next;
 }
 
 // Checks everything first, then writes: a refused line has changed nothing.
-bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string& error) {
+bool Parser::apply(const char* line, size_t bytes, std::string& error) {
+    const LineParts& parts = parts_;
     BodyTable* table = open_table(parts.measurement);
     NameMap fresh;  // names of this line that the table lacks, by their place in it
     std::vector<std::string_view> new_tags;
@@ -780,8 +837,8 @@ bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string
         }
     }
     for (const auto& [name, value] : parts.tags) {
-        if (is_reserved(name)) {
-            error = "'" + std::string(name) + "' is a reserved column";
+        if (const char* reason = unusable(name)) {
+            error = "'" + shown(name) + "' is " + reason;
             return false;
         }
         const BodyColumn* column = table == nullptr ? nullptr : table->find(name);
@@ -797,8 +854,8 @@ bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string
     columns_.clear();
     for (size_t i = 0; i < parts.fields.size(); ++i) {
         const FieldPart& field = parts.fields[i];
-        if (is_reserved(field.name)) {
-            error = "'" + std::string(field.name) + "' is a reserved column";
+        if (const char* reason = unusable(field.name)) {
+            error = "'" + shown(field.name) + "' is " + reason;
             return false;
         }
         BodyColumn* column = table == nullptr ? nullptr : table->find(field.name);
@@ -849,7 +906,7 @@ bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string
     for (const FieldPart& field : parts.fields) {
         const BodyColumn* column = field.type == FieldType::STRING ? columns_[static_cast<size_t>(&field - parts.fields.data())] : nullptr;
         if (column == nullptr || column->column == nullptr) continue;
-        if (column->column->text_size() + static_cast<int64_t>(field.text.size() + Column::TEXT_SLACK) <= Column::TEXT_LIMIT) continue;
+        if (column->column->text_size() + static_cast<int64_t>(field.text.size() + Column::TEXT_SLACK) <= TEXT_LIMIT) continue;
         close_part(*table);
         new_part(*table);
         break;
@@ -867,7 +924,7 @@ bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string
     }
     Place place;
     place.table = table;
-    resolve(*table, parts, place);
+    resolve(*table, place);
 
     const int64_t row = table->part->rows;
     for (size_t i = 0; i < parts.fields.size(); ++i) {
@@ -893,14 +950,12 @@ bool Parser::apply(LineParts& parts, const char* line, size_t bytes, std::string
                 break;
         }
     }
-    const char* measurement_end;
-    bool escaped;
-    const char* space = prefix_end(line, measurement_end, escaped);
-    place.spelling = {line, static_cast<size_t>(space + 1 - line)};
-    place.spelling_hash = hash_bytes(place.spelling);
-    const std::string_view measurement(line, static_cast<size_t>(measurement_end - line));
-    if (measurement.find('\\') != std::string_view::npos && spellings_.find(measurement) == NameMap::NONE) {
-        spellings_.insert(arena_.keep(measurement), names_.find(table->name));
+    Prefix prefix;
+    read_prefix(line, prefix);
+    place.spelling = prefix.text;
+    place.spelling_hash = hash_bytes(prefix.text);
+    if (!prefix.plain && spellings_.find(measurement_of(prefix)) == NameMap::NONE) {
+        spellings_.insert(arena_.keep(measurement_of(prefix)), names_.find(table->name));
     }
     settle_place(place);
     add_row(*table, place.series, time, bytes);

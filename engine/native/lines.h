@@ -3,7 +3,7 @@
 // P1  Each line is a row or an error, never both and never neither (blank lines and comments are nothing). A refused line leaves no
 //     trace: no column, tag, series or table comes from it.
 // P2  Parsing changes neither the schema nor an index. Series that the index lacks get numbers of their own, below zero, until settle().
-// P3  Time is linear in the body; memory is proportional to it (see SPARSE_BYTES); nothing outside the body is read.
+// P3  Time is linear in the body; memory is proportional to it (lines_limits.h); nothing outside the body is read.
 // P4  What the fast reader is not sure about it leaves to the grammar (lines_grammar.h), which sees the whole line again.
 // P5  A table occurs more than once in the result only when its rows do not fit into one batch: more than 2 GiB of text in a column, or
 //     so few values per column that the nulls would outweigh the body. Later parts build on earlier ones.

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <string>
 
+#include "lines_limits.h"
 #include "lineschema.h"
 
 namespace flightline {
@@ -48,7 +49,6 @@ inline void set_bit(char* bits, int64_t i, bool value) {
 }
 
 struct alignas(64) Column {  // what every value needs comes first, in one cache line
-    static constexpr int64_t TEXT_LIMIT = INT32_MAX;
     static constexpr size_t TEXT_SLACK = 32;  // bytes behind a text that may be written
 
     Column(std::string name_, FieldType type_, int32_t position_, int64_t capacity) : type(type_), position(position_), name(std::move(name_)) {

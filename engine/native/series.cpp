@@ -69,6 +69,7 @@ int32_t SeriesIndex::code(int number, int64_t series) const {
 uint32_t SeriesIndex::find_alias(uint64_t hash, std::string_view text) const {
     return alias_slots_.find(hash, [&](uint32_t handle) {
         const Alias* candidate = alias(handle);
+        for (size_t at = 64; at <= text.size(); at += 64) __builtin_prefetch(reinterpret_cast<const char*>(candidate) + at);
         return candidate->size == text.size() && std::memcmp(candidate->text(), text.data(), text.size()) == 0;
     });
 }

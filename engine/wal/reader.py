@@ -41,11 +41,6 @@ def read_groups(groups: GroupLog, after_sequence: int, on_damage: OnDamage) -> I
                 expected, explained = found.sequence + 1, False
 
 
-def next_sequence(groups: GroupLog, last_sequence: int) -> int:
-    """The number of the next group: behind the last one, and behind what a damaged object has taken."""
-    return max(last_sequence, *(number_of(info.path) for info in groups.objects()[-1:]), 0) + 1
-
-
 def _read_object(groups: GroupLog, info: ObjectInfo, *, last: bool) -> Iterator[StoredGroup | Damaged]:
     data = memoryview(groups.read(info.path))
     if not data and not (last and groups.cut(info.path, 0)):

@@ -21,9 +21,10 @@ from catalog.errors import ServiceError, Unavailable
 from engine.batch import Group, Stage, TableRows, WriteBatch, concatenated
 from engine.clock import Clock
 from engine.metrics import Metrics
+from engine.ownership import Fenced
 from engine.storage.base import OutcomeUnknown, StoreError
 from engine.wal.codec import encode
-from engine.wal.log import Fenced, GroupLog, Pieces
+from engine.wal.log import GroupLog, Pieces
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ class WalLimits:
     waiting_bytes: int
     waiting_writes: int
     wait_timeout_s: float
+    #: objects kept in the log after a snapshot has made them unnecessary; None leaves it to the log
+    kept_objects: int | None = None
 
 
 class PendingWrite:
@@ -145,7 +148,8 @@ class WalWriter:
             raise request.error
 
     def trim(self, through_sequence: int) -> int:
-        return self._groups.trim(through_sequence)
+        kept = self._limits.kept_objects
+        return self._groups.trim(through_sequence, self._groups.kept_objects if kept is None else kept)
 
     @property
     def problem(self) -> str | None:
@@ -350,7 +354,7 @@ def gathered(batches: Sequence[WriteBatch]) -> tuple[TableRows, ...]:
         if len(tables) > 1 and few and sum(table.rows.nbytes for table in tables) <= _GATHER_BYTES:
             last = tables[-1]
             rows = concatenated([table.rows for table in tables])
-            result.append(TableRows(last.database_id, last.table_id, last.tags, last.index, rows))
+            result.append(TableRows(last.database_id, last.table_id, last.index, rows))
         else:
             result += tables
     return tuple(result)

@@ -125,6 +125,10 @@ def node_actions(node: NodeLike) -> list[Action]:
         node.drop_table(database, name, hard_delete_at_ns)
         return {}
 
+    def snapshot(arguments: _Arguments) -> Mapping[str, object]:
+        arguments.done()
+        return {"rows": node.snapshot_now()}
+
     return [
         Action(wire.HEALTH, "whether the node can read and write, and what is wrong", health),
         Action(wire.METRICS, "counters in Prometheus' text format", metrics),
@@ -135,6 +139,7 @@ def node_actions(node: NodeLike) -> list[Action]:
         _admin("list_databases", "show_deleted", list_databases),
         _admin("create_table", "database, name, tags, fields", create_table),
         _admin("drop_table", "database, name, hard_delete_at_ns", drop_table),
+        _admin("snapshot", "nothing; settles what is in memory, returns how many rows", snapshot),
     ]
 
 

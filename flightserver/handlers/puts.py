@@ -23,7 +23,6 @@ from flightserver.handlers.queries import unsupported
 from flightserver.handlers.updates import Updates
 from flightserver.handlers.writes import Writes
 
-
 DRAINED_BYTES_MAX = 16 << 20
 
 

@@ -216,6 +216,9 @@ class MemoryNode:
             raise TableNotFound(database, name)
         self.removals[f"{database}.{name}"] = hard_delete_at_ns
 
+    def snapshot_now(self) -> int:
+        return 0
+
     def health(self) -> dict[str, object]:
         return {"status": "ok"}
 

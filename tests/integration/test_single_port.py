@@ -239,6 +239,14 @@ def test_junk_harms_nobody(server: Server, junk: bytes) -> None:
     assert quick_answer(server) < 1.0
 
 
+def test_a_request_that_cannot_be_parsed_is_refused_in_json(server: Server) -> None:
+    with connect(server) as odd:
+        odd.sendall(b"GET / HTTP/9.9\r\nHost: x\r\n\r\n")
+        status, body = read_response(odd)
+
+    assert (status, json.loads(body)) == (400, {"error": "Invalid HTTP Version: (9, 9)"})
+
+
 def test_clients_that_vanish_anywhere_leave_nothing_behind(server: Server) -> None:
     workers = [child for child in server.children() if "gunicorn" in child.cmdline()]
     wait_until(lambda: sum(worker.num_fds() for worker in workers) < 200)
@@ -278,7 +286,7 @@ def test_long_bodies_that_trickle_in_do_not_keep_their_threads(impatient: tuple[
 
 
 def test_clients_that_do_not_read_do_not_keep_their_threads(impatient: tuple[str, int]) -> None:
-    """P3."""
+    """P3, X1."""
     with ExitStack() as stack:
         for _ in range(8):
             deaf = stack.enter_context(socket.create_connection(impatient, timeout=10))

@@ -1,6 +1,6 @@
 // Mutates line protocol for a given time and reads it: fuzz_lines SECONDS SEED CORPUS...
 //
-// Built with the address and undefined-behaviour sanitizers. Each body lies in memory of exactly its size, so that one byte too far is
+// Built with the address and undefined-behaviour sanitizers and with FLIGHTLINE_SMALL_LIMITS. Each body lies in memory of exactly its size, so that one byte too far is
 // seen. Each is read cold, cold with blank lines behind it (where the fast reader comes to its last line too), and warm: all must say
 // the same (P1-P4), and every promise of a result is checked. A body found wanting is written to standard error when the
 // process aborts (which the sanitizers do with abort_on_error=1).
@@ -84,6 +84,18 @@ class Mutator {
     std::mt19937_64 random_;
 };
 
+// Bodies that come to the limits of one batch: a field of its own in every line, and much text.
+std::vector<std::string> large_seeds() {
+    std::string sparse, text;
+    for (int i = 0; i < 60; ++i) {
+        sparse += "m,t=" + std::to_string(i % 3) + " f" + std::to_string(i) + "=1 1\n";
+        text += "m s=\"" + std::string(static_cast<size_t>(i * 7), 'x') + "\",f=1i 1\n";
+    }
+    return {sparse, text};
+}
+
+size_t in_parts = 0;
+
 uint64_t read(Database& database, const std::string& body, const ParseOptions& options, bool& flawless) {
     const std::unique_ptr<char[]> exact(new char[body.size()]);
     std::memcpy(exact.get(), body.data(), body.size());
@@ -91,7 +103,9 @@ uint64_t read(Database& database, const std::string& body, const ParseOptions& o
     uint64_t digest = check_errors(result);
     flawless = result.errors.empty();
     std::map<std::string, uint64_t> digests;
+    std::set<std::string> names;
     for (const auto& table : result.tables) {
+        in_parts += !names.insert(table->name).second;
         REQUIRE(database.admit(*table));
         digests[table->name] = check_rows(*table, *database.index(table->name), digests[table->name]);
     }
@@ -162,6 +176,7 @@ int main(int argc, char** argv) {
     const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(static_cast<int64_t>(std::atof(argv[1]) * 1000));
     Mutator mutator(std::strtoull(argv[2], nullptr, 10));
     std::vector<std::string> corpus(std::begin(SEEDS), std::end(SEEDS));
+    for (std::string& seed : large_seeds()) corpus.push_back(std::move(seed));
     for (int i = 3; i < argc; ++i) {
         std::ifstream file(argv[i], std::ios::binary);
         corpus.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
@@ -174,6 +189,6 @@ int main(int argc, char** argv) {
         try_body(current, mutator, lasting);
         if (mutator.below(50) == 0 && corpus.size() < 500) corpus.push_back(current);
     }
-    std::printf("%zu bodies\n", count);
+    std::printf("%zu bodies, %zu tables in parts\n", count, in_parts);
     return 0;
 }

@@ -1,5 +1,6 @@
 """The native parser by example: what a line may look like, what is told of a bad one, and what is left behind by either."""
 
+import random
 import threading
 from collections.abc import Sequence
 
@@ -83,6 +84,20 @@ def test_a_million_bytes_are_a_string_and_one_more_is_too_many() -> None:
     assert messages(f"m {long}x=1") == ["String is greater than 1MB"]
     assert messages(f"m,t={long}x f=1") == ["String is greater than 1MB"]
     assert rows(f"m,t={long} f=1 1")[0].tags == {"t": long}
+
+
+def test_decimals_are_rounded_correctly() -> None:
+    """Against Python's own reading: short ones, long ones, and those that lie exactly between two floats."""
+    rng = random.Random(3)
+    texts = [f"{rng.uniform(0, 100):.{digits}f}" for digits in range(1, 18) for _ in range(300)]
+    texts += [str(rng.randrange(2**53, 2**54) | 1) for _ in range(500)]
+    texts += [f"{rng.randrange(2**52, 2**53)}.5" for _ in range(500)]
+    texts += [f"{mantissa // 4}.{mantissa % 4 * 25:02}" for mantissa in (rng.randrange(2**53, 2**54) for _ in range(500))]
+    texts += [repr(rng.random() * 10 ** rng.randrange(-20, 25)) for _ in range(3000)]
+
+    found = rows("".join(f"m f={text} 1\n" for text in texts))
+
+    assert [row.fields["f"] for row in found] == [float(text) for text in texts]
 
 
 # ---- names
@@ -258,6 +273,12 @@ def test_some_names_are_reserved(name: str) -> None:
     assert messages(f"m {name}=1\nm,{name}=a f=1\n{TAIL}") == [f"'{name}' is a reserved column"] * 2
 
 
+def test_a_column_name_has_no_null_character() -> None:
+    refused = "'a\0b' is not a possible name: it contains a null character"
+
+    assert messages(f"m a\0b=1\nm,a\0b=x f=1\nm,t=a\0b f=1\n{TAIL}") == [refused, refused]
+
+
 def test_what_occurs_twice_in_a_line_is_refused() -> None:
     store = Store()
     body = f"m,a=1,b=2 f=1 1\nm,a=1,a=1 f=1 2\nm,a=1 f=1,g=2,f=3 3\nn,a=1,a=1 f=1 4\nm,a=1 f=1,f=1i 5\n{TAIL}"
@@ -415,6 +436,7 @@ def test_a_body_too_sparse_for_one_batch_comes_in_parts() -> None:
         assert parsed.errors == []
         assert len(parsed.tables) > 1
         assert {table.name for table in parsed.tables} == {"m"}
+        assert parsed.rows == sum(table.rows for table in parsed.tables) == count
         cells = 0
         found: list[Row] = []
         for table in parsed.tables:

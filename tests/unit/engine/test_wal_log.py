@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.ownership import Fenced
 from engine.paths import NodePaths
 from engine.storage.base import ObjectMissing, OutcomeUnknown, StoreFull, StorePermission, StoreUnavailable
 from engine.storage.local import LocalStore
 from engine.storage.memory import MemoryStore
 from engine.wal import log as log_module
-from engine.wal.log import Fenced, ObjectLog, SegmentLog, SyncedFile, open_log
+from engine.wal.log import ObjectLog, SegmentLog, SyncedFile, open_log
 from tests.helpers.wal import DoubtfulStore, faulty_file
 
 PATHS = NodePaths("n")
@@ -126,6 +127,7 @@ def test_an_append_that_cannot_be_cut_off_again_is_unknown_until_it_can(tmp_path
 
 LIMITED = """
 import resource, signal, sys
+from engine.ownership import Fenced
 from engine.paths import NodePaths
 from engine.storage.base import StoreFull
 from engine.storage.local import LocalStore

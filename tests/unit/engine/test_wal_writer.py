@@ -14,10 +14,11 @@ from engine._native import SeriesIndex
 from engine.batch import Group, WriteBatch
 from engine.clock import SystemClock
 from engine.metrics import Metrics
+from engine.ownership import Fenced
 from engine.paths import NodePaths
 from engine.storage.base import StoreError, StoreFull, StoreUnavailable
 from engine.storage.local import LocalStore
-from engine.wal.log import Fenced, GroupLog, ObjectLog, Pieces, SegmentLog, SyncedFile
+from engine.wal.log import GroupLog, ObjectLog, Pieces, SegmentLog, SyncedFile
 from engine.wal.reader import read_groups
 from engine.wal.writer import PendingWrite, WalLimits, WalWriter
 from tests.helpers.rows import Point, write_batch
