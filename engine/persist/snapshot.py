@@ -13,7 +13,7 @@ P6  Nothing is deleted before it is certain that the node is still ours.
 A file covers whole gen1 windows of one day, as many as fit `FILE_ROWS`: a live load makes one file a window, a load of old
 data does not make hundreds.
 
-Held by tests/unit/engine/test_snapshot.py (P1-P5), tests/unit/engine/test_ownership.py (P6).
+Held by tests/unit/engine/test_snapshot.py (P1-P5), tests/unit/engine/test_snapshot_races.py (P4, P5), tests/unit/engine/test_ownership.py (P6).
 Elsewhere: when a snapshot is due (schedule.py), what a file looks like (files/parquet.py), dropped tables (removals.py).
 """
 
@@ -138,6 +138,8 @@ class Snapshots:
             return None
         index = self._series.index(database, table)
         runs = self._views.seal(database_id, table_id, lambda parts: self._arranged(index, parts), whole=True).runs
+        # rows that came until the seal may have columns that came with them
+        table = self._catalog.state().database_by_id(database_id).table_by_id(table_id)
         rank = series_rank(index, [series_buffer(run.rows) for run in runs])
         written: list[tuple[Sequence[Run], HeldFile]] = []
         for run in runs:
