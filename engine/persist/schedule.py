@@ -114,6 +114,7 @@ class Schedule:
         reason = due(figures, self._settings)
         try:
             self._ownership.check_now_and_then()
+            self._snapshots.delete_unwanted()  # first: a snapshot may fail for want of the room that this makes
             self._views.fold_duplicates()
             if reason is not None:
                 report = self._snapshots.take()
@@ -130,7 +131,6 @@ class Schedule:
             if figures.resident_bytes >= self._settings.force_snapshot_mem_bytes:
                 self._relieve()
             self._removals.look()
-            self._snapshots.delete_unwanted()
             self._pause_s = 0.0
         except Fenced:
             raise

@@ -2,6 +2,9 @@
 
 import threading
 
+import pytest
+
+from engine.storage.base import Data, StoreFull
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
 
@@ -24,3 +27,29 @@ def test_a_column_that_comes_while_a_snapshot_begins_is_in_its_files() -> None:
 
     with running(store) as node:
         assert read(node, "SELECT w FROM t WHERE v = 2") == [{"w": 7.0}]
+
+
+class SmallStore(MemoryStore):
+    """Has room for so many files of rows."""
+
+    room = 3
+
+    def put_new(self, path: str, data: Data) -> None:
+        if "/dbs/" in path and len(self.list("n/dbs/")) >= self.room:
+            raise StoreFull("store", self.url, path, "no space")
+        super().put_new(path, data)
+
+
+def test_a_snapshot_that_runs_out_of_room_leaves_the_room_that_it_found() -> None:
+    """P5: or each try would make it smaller, until nothing could ever be settled again."""
+    store = SmallStore()
+    with running(store, wal_flush_interval_ms=1, snapshot_concurrency=1) as node:
+        write(node, "\n".join(f"t{number} v=1 1" for number in range(5)))
+        for _ in range(2):
+            with pytest.raises(StoreFull):
+                node.snapshot_now()
+            assert store.list("n/dbs/") == []
+
+        store.room = 5
+
+        assert node.snapshot_now() == 5
