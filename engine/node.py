@@ -335,6 +335,7 @@ def _not_before(now_ns: int, at_ns: int | None) -> int | None:
 def _numbered(rows: pa.Table, tags: Sequence[str], index: Any) -> pa.RecordBatch:
     names = set(rows.schema.names)
     columns = [rows.column(tag).combine_chunks() if tag in names else None for tag in tags]
+    columns += [None] * (index.tag_count - len(tags))  # a tag may have been added since
     series = pa.Array.from_buffers(pa.int32(), rows.num_rows, [None, pa.py_buffer(index.resolve(columns, rows.num_rows))])
     fields = [name for name in rows.schema.names if name != "time" and name not in tags]
     arrays = [series, rows.column("time").combine_chunks(), *(rows.column(name).combine_chunks() for name in fields)]

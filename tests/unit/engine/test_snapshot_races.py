@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from catalog.ops import AddTags
 from engine.storage.base import Data, StoreFull
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
@@ -27,6 +28,26 @@ def test_a_column_that_comes_while_a_snapshot_begins_is_in_its_files() -> None:
 
     with running(store) as node:
         assert read(node, "SELECT w FROM t WHERE v = 2") == [{"w": 7.0}]
+
+
+def test_a_tag_that_comes_while_a_file_is_read_is_null_in_it() -> None:
+    """P4: late rows are merged with the file all the same."""
+    with running(MemoryStore(), wal_flush_interval_ms=1, extend_tags=True, file_cache_bytes=0) as node:
+        write(node, "t,a=1 v=1,w=1 1")
+        node.snapshot_now()
+        database = node._catalog.state().database("db")
+        series, table = node._series.database(database), database.table("t")
+        write(node, "t,a=1 v=2 1")
+        sealing = threading.Thread(target=node._views.seal, args=(database.id, table.id))
+        with series.lock:
+            sealing.start()
+            sealing.join(0.2)
+            node._catalog.commit(lambda _: [AddTags(database.id, table.id, ("b",))])
+            node._series._learn(series, node._catalog.state().database("db").table("t"))
+        sealing.join()
+
+        assert node._views.now().table(database.id, table.id).open == ()
+        assert read(node, "SELECT a, b, v, w FROM t") == [{"a": "1", "b": None, "v": 2.0, "w": 1.0}]
 
 
 class SmallStore(MemoryStore):
