@@ -199,7 +199,8 @@ class Snapshots:
             try:
                 self._store.delete(path)
             except StoreError:
-                return self._delete_later(paths[at:])
+                self._delete_later(paths[at:])
+                return
 
     def _delete_later(self, paths: Iterable[str]) -> None:
         due_s = self._clock.monotonic_s() + _GRACE_S
