@@ -89,8 +89,9 @@ class Parsed(NamedTuple):
     """Lines that were rows or errors; blank lines and comments are neither."""
     rows: int
     tables: list[ParsedTable]
-    """A table occurs again only when its rows do not fit into one batch (more than 2 GiB of strings in a column, or so few values
-    per column that the nulls would outweigh the body). Take them in order: later entries build on the columns of earlier ones."""
+    """A table occurs again only when its rows do not fit into one batch (more than 2 GiB of strings in a column, or so few
+    values per column that the nulls would outweigh the body). Take them in order: later entries build on the columns of
+    earlier ones."""
     errors: list[tuple[int, str, str]]
     """(physical line number, message, the line up to 1024 bytes)"""
 

@@ -1,7 +1,7 @@
 """A node: opens, wires and closes everything in the engine, and is all that a server calls.
 
     open    store ─▶ lock ─▶ catalog ─▶ live files ─▶ views ─▶ replay the log ─▶ accept writes ─▶ settle in the background
-    close   refuse writes ─▶ flush the log ─▶ finish the snapshot in progress ─▶ release the lock
+    close   finish the snapshot in progress ─▶ refuse writes ─▶ flush the log ─▶ release the lock
 
 N1  One process at a time owns a node's objects: a second one is told so (local store), or stopped at its first group.
 N2  Between open and close every acknowledged write is visible; after close every acknowledged write is durable.
@@ -17,8 +17,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -26,12 +25,13 @@ from catalog import changes
 from catalog.catalog import Catalog
 from catalog.errors import Conflict, Damaged, ServiceError
 from catalog.schema import FieldType
+from engine._native import SeriesIndex
 from engine.buffer.series import SeriesRegistry
 from engine.catalog_log import StoredCatalogLog
 from engine.clock import Clock
+from engine.files.access import FileAccess
 from engine.files.index import FileIndex
 from engine.files.manifest import DataFile
-from engine.files.parquet import open_rows
 from engine.hydrate import table_schema
 from engine.ingest.admission import Admission
 from engine.ingest.pipeline import Ingest
@@ -45,6 +45,7 @@ from engine.replay import Replay, Replayed
 from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
 from engine.settings import Settings
 from engine.storage.base import ObjectExists, ObjectStore
+from engine.storage.local import explain
 from engine.view import Views
 from engine.wal.log import GroupLog, claim, next_sequence, open_log
 from engine.wal.reader import read_groups
@@ -84,7 +85,8 @@ class Node:
         self._lock = lock
         self.node_id = settings.node_id
         self.instance_id = str(uuid.uuid4())
-        self._problems: list[str] = []
+        self._problems: dict[str, None] = {}
+        self._access = FileAccess(store, self._noted)
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
@@ -145,7 +147,9 @@ class Node:
         removals = Removals(
             store, paths, self._catalog, self._views, self._snapshots, self._ownership, clock, grace_ns=grace_ns
         )
-        self._schedule = Schedule(self._snapshots, removals, self._views, self._ownership, settings, clock, metrics, on_fatal)
+        self._schedule = Schedule(
+            self._snapshots, removals, self._views, self._ownership, settings, clock, metrics, on_fatal, self._noted
+        )
         self._declare_gauges()
         self._schedule.start()
 
@@ -158,7 +162,7 @@ class Node:
         on_fatal: Callable[[BaseException], None] = lambda _: None,
     ) -> "Node":
         """`on_fatal` is called when the log has stopped for good: the process should end and be started anew."""
-        lock = _take_lock(store.durable_appends, settings.node_id)
+        lock = _take_lock(store, settings.node_id)
         try:
             return cls(settings, store, clock, Metrics(), lock, on_fatal)
         except BaseException:
@@ -172,10 +176,10 @@ class Node:
         self._wal.close()
         try:
             self._sign_off()
-        except ServiceError as error:
+        except ServiceError as error:  # all rows are safe: nothing depends on this note
             log.warning("could not note in the catalog that this server has stopped: %s", error)
-        if self._lock is not None:
-            os.close(self._lock)
+        finally:
+            self._release_lock()
 
     # rows
 
@@ -242,7 +246,10 @@ class Node:
         return self._catalog.state().uuid
 
     def health(self) -> dict[str, object]:
-        return {"status": "degraded" if self._problems else "pass", "problems": list(self._problems)}
+        closed = [problem for problem in (self._wal.problem,) if problem is not None]
+        passing = [problem for problem in (self._schedule.problem,) if problem is not None]
+        problems = [*closed, *passing, *self._problems]
+        return {"status": "fail" if closed else "degraded" if problems else "pass", "problems": problems}
 
     def metrics_text(self) -> bytes:
         return self._metrics.text()
@@ -299,8 +306,7 @@ class Node:
         """Damage in the log: the end of the start, or known to everyone who asks for health. The bytes are kept aside."""
         if self._settings.wal_replay_fail_on_error:
             raise error
-        log.error("%s; serving what is intact", error)
-        self._problems.append(str(error))
+        self._noted(error)
         damaged = error.details.get("object")
         if damaged is not None:
             with suppress(ObjectExists):
@@ -310,18 +316,25 @@ class Node:
         """Importing the SQL engine takes longer than everything else at start; writes need not wait for it."""
         from engine.query.executor import Executor
 
-        return Executor(self._series, self._views, self._open_file, self._metrics, self._settings.exec_mem_pool_bytes)
+        return Executor(self._series, self._views, self._access, self._metrics, self._settings.exec_mem_pool_bytes)
 
-    def _open_file(self, file: DataFile) -> Any:
-        path = self._store.local_path(file.path)
-        return path if path is not None else pa.py_buffer(self._store.get(file.path))
+    def _noted(self, damage: Damaged) -> None:
+        """Known to everyone who asks for health; logged once."""
+        if damage.message not in self._problems:
+            log.error("%s; serving what is intact", damage)
+            self._problems[damage.message] = None
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _load(self, file: DataFile) -> pa.RecordBatch:
         """A file's rows as they were in memory, under this process's series numbers."""
         state = self._catalog.state()
         database = state.database_by_id(file.database_id)
         table = database.table_by_id(file.table_id)
-        rows = open_rows(self._open_file(file), name=file.path).combine_chunks()
+        rows = self._access.rows(file).combine_chunks()
         index = self._series.index(database, table)
         with self._series.database(database).lock:
             return _numbered(rows, table.tags, index)
@@ -332,7 +345,7 @@ def _not_before(now_ns: int, at_ns: int | None) -> int | None:
     return None if at_ns is None else max(now_ns, at_ns)
 
 
-def _numbered(rows: pa.Table, tags: Sequence[str], index: Any) -> pa.RecordBatch:
+def _numbered(rows: pa.Table, tags: Sequence[str], index: SeriesIndex) -> pa.RecordBatch:
     names = set(rows.schema.names)
     columns = [rows.column(tag).combine_chunks() if tag in names else None for tag in tags]
     columns += [None] * (index.tag_count - len(tags))  # a tag may have been added since
@@ -350,13 +363,17 @@ def _floors_ns(files: Sequence[DataFile]) -> dict[tuple[int, int], int]:
     return floors
 
 
-def _take_lock(root: Path | None, node_id: str) -> int | None:
+def _take_lock(store: ObjectStore, node_id: str) -> int | None:
     """Held until the process ends, however it ends."""
+    root = store.durable_appends
     if root is None:
         return None
     path = root / node_id / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise explain("open", store.url, f"{node_id}/lock", error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

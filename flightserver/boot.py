@@ -2,7 +2,8 @@
 
 B1  The listening socket is ours: a port that is taken is known before anything starts, and no connection is refused while
     workers are replaced.
-B2  A part that dies is started again, ever more slowly; what cannot be kept alive ends the server with a sentence.
+B2  A part that dies is started again, ever more slowly; what cannot be kept alive ends the server with a sentence, and so
+    does an engine whose node another server has taken over.
 B3  Stopping goes HTTP, Flight, log: nobody is cut off who was let in, and what was acknowledged is stored. The exit code is 0.
 B4  Nothing of ours survives us: neither a process nor a file in the run directory.
 B5  This process imports nothing heavy (no pyarrow, no gunicorn), so both parts start at once and early.
@@ -29,7 +30,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from types import FrameType
 
-from flightserver.children import Child, Restarts, python_command
+from flightserver.children import EXIT_TAKEN_OVER, Child, Restarts, python_command
 from flightserver.config import ServeConfig, Tls
 from flightserver.logs import set_up_logging
 from flightserver.rundir import RunDirectory, run_directory
@@ -316,6 +317,11 @@ class Supervisor:
             part.child = None
             if part is self.engine and not self.engine.was_ready and not self.signals:
                 raise ServeError(f"the engine {child.how_it_ended()} before it was ready")
+            if part is self.engine and child.process.returncode == EXIT_TAKEN_OVER:
+                raise ServeError(
+                    f"another server has started as node {self.config.settings.node_id} on the same store and owns its data"
+                    " now: this one stops (give each server a --node-id of its own)"
+                )
             delay_s = part.restarts.delay_s(time.monotonic())
             if delay_s is None:
                 why = f"cannot start again: {self.refusal}" if part is self.engine and self.refusal else child.how_it_ended()

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PREFIX = "flightline-"
+PREFIX = "flightline-run-"  # nothing else may begin so: what does and is not locked is removed
 LONGEST_SOCKET_PATH = 100  # the system allows 107 bytes
 FIRST_UID_OF_PEOPLE = 1000
 SHARED_MEMORY = Path("/dev/shm")

@@ -67,7 +67,7 @@ class Removals:
         self._removable = changes.removals_due(state, now_ns - self._grace_ns)
         drop_ns = changes.next_removal_ns(state, now_ns)
         remove_ns = changes.next_removal_ns(state, now_ns - self._grace_ns)
-        moments = [drop_ns] + [None if remove_ns is None else remove_ns + self._grace_ns]
+        moments = [drop_ns, None if remove_ns is None else remove_ns + self._grace_ns]
         self._plan_again_ns = min((moment for moment in moments if moment is not None), default=1 << 63)
         self._planned_for = state
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from catalog.errors import ServiceError
+from catalog.errors import Damaged, ServiceError
 from engine.clock import Clock
 from engine.metrics import Metrics, resident_bytes
 from engine.ownership import Fenced, Ownership
@@ -69,6 +69,7 @@ class Schedule:
         clock: Clock,
         metrics: Metrics,
         on_fatal: Callable[[BaseException], None],
+        on_damage: Callable[[Damaged], None],
     ) -> None:
         self._snapshots = snapshots
         self._removals = removals
@@ -78,6 +79,9 @@ class Schedule:
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
+        self._on_damage = on_damage
+        self._inspected = False
+        self._failure: str | None = None
         self._stop = threading.Event()
         self._first_unsettled_s: float | None = None
         self._pause_s = 0.0
@@ -91,23 +95,32 @@ class Schedule:
         self._stop.set()
         self._thread.join()
 
+    @property
+    def problem(self) -> str | None:
+        """Why rows are not settled into files, while that is so."""
+        return self._failure
+
     def _run(self) -> None:
         try:
-            self._begin()
+            self._look()
             while not self._stop.wait(self._pause_s or _LOOK_EVERY_S):
                 self._look()
         except Fenced as error:
             log.critical("%s; this one stops", error)
             self._on_fatal(error)
 
-    def _begin(self) -> None:
+    def _inspect(self) -> None:
+        """Once after the start, when the store can be listed."""
         try:
-            self._removals.look()
-            swept = self._snapshots.sweep()
-            if swept:
-                log.info("removed %d files that an unfinished snapshot had left", swept)
+            findings = self._snapshots.inspect()
         except ServiceError as error:
-            log.warning("could not look for leftovers of unfinished snapshots: %s", error)
+            log.warning("could not compare the stored files with the manifests: %s", error)
+            return
+        self._inspected = True
+        for damage in findings.damaged:
+            self._on_damage(damage)
+        if findings.leftovers:
+            log.info("removed %d files that an unfinished snapshot had left", len(findings.leftovers))
 
     def _look(self) -> None:
         figures = self._figures()
@@ -117,36 +130,44 @@ class Schedule:
             self._snapshots.delete_unwanted()  # first: a snapshot may fail for want of the room that this makes
             self._views.fold_duplicates()
             if reason is not None:
-                report = self._snapshots.take()
-                self._first_unsettled_s = None
-                if report is not None:
-                    log.info(
-                        "snapshot %d: %d rows in %d files, %.1f s (%s)",
-                        report.number,
-                        report.rows,
-                        report.files,
-                        report.seconds,
-                        reason,
-                    )
+                self._settle(reason)
             if figures.resident_bytes >= self._settings.force_snapshot_mem_bytes:
                 self._relieve()
             self._removals.look()
-            self._pause_s = 0.0
+            if not self._inspected:
+                self._inspect()
+            self._pause_s, self._failure = 0.0, None
         except Fenced:
             raise
         except ServiceError as error:
-            self._pause_s = min(_LONGEST_PAUSE_S, max(1.0, self._pause_s * 2))
-            self._metrics.snapshot_failed()
+            self._failed(min(_LONGEST_PAUSE_S, max(1.0, self._pause_s * 2)), error)
             log.error("snapshot failed, trying again in %.0f s: %s", self._pause_s, error)
-        except Exception:
-            self._pause_s = _LONGEST_PAUSE_S
-            self._metrics.snapshot_failed()
+        except Exception as error:
+            self._failed(_LONGEST_PAUSE_S, error)
             log.exception("snapshot failed for a reason that nobody planned, trying again in %.0f s", self._pause_s)
 
     def _relieve(self) -> None:
         """Memory is short: rows that files hold too leave it, half of them at a time."""
         self._views.evict(self._views.held_bytes // 2)
         pa.default_memory_pool().release_unused()
+
+    def _settle(self, reason: str) -> None:
+        report = self._snapshots.take()
+        self._first_unsettled_s = None
+        if report is not None:
+            log.info(
+                "snapshot %d: %d rows in %d files, %.1f s (%s)",
+                report.number,
+                report.rows,
+                report.files,
+                report.seconds,
+                reason,
+            )
+
+    def _failed(self, pause_s: float, error: Exception) -> None:
+        self._pause_s = pause_s
+        self._failure = f"rows are not settled into files: {error}"
+        self._metrics.snapshot_failed()
 
     def _figures(self) -> Figures:
         now_s, unsettled = self._clock.monotonic_s(), self._views.unsettled_bytes

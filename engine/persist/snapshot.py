@@ -14,8 +14,8 @@ P6  Nothing is deleted before it is certain that the node is still ours.
 A file covers whole gen1 windows of one day, as many as fit `FILE_ROWS`: a live load makes one file a window, a load of old
 data does not make hundreds.
 
-Held by tests/unit/engine/test_snapshot.py (P1-P5), tests/unit/engine/test_snapshot_races.py (P4, P5) and
-tests/unit/engine/test_ownership.py (P6).
+Held by tests/unit/engine/test_snapshot.py (P1-P5), tests/unit/engine/test_snapshot_races.py (P4, P5),
+tests/unit/engine/test_ownership.py (P6) and tests/crash/test_stops.py (P1, P2).
 Elsewhere: when a snapshot is due (schedule.py), what a file looks like (files/parquet.py), dropped tables (removals.py).
 """
 
@@ -39,10 +39,11 @@ from engine.buffer.rows import HeldFile, Run, TableData, TimeRange, fields_of, t
 from engine.buffer.series import SeriesRegistry
 from engine.clock import Clock
 from engine.files.index import FileIndex
+from engine.files.inspection import Findings, inspect
 from engine.files.manifest import DataFile, Manifest
 from engine.files.parquet import FileDescription, encode, verify
 from engine.hydrate import hydrated, series_rank
-from engine.merge import merged_parts, sorted_by_rank
+from engine.merge import merged_parts, sorted_by_rank, windows
 from engine.metrics import Metrics
 from engine.ownership import Ownership
 from engine.paths import NodePaths
@@ -56,6 +57,7 @@ log = logging.getLogger(__name__)
 FILE_ROWS = 1_000_000
 _GRACE_S = 600.0
 _DAY_NS = 24 * 3600 * 1_000_000_000
+_LATEST_NS = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,16 +216,17 @@ class Snapshots:
                 self._store.delete(self._unwanted[0][1])
                 del self._unwanted[0]
 
-    def sweep(self) -> int:
-        """Delete files that no manifest lists, left by a snapshot that was cut short; how many there were.
+    def inspect(self) -> Findings:
+        """Compare what is stored with what the manifests list, and delete what a snapshot that was cut short has left.
 
-        Those of dropped tables have their own time (removals.py).
+        Files of dropped tables have their own time (removals.py).
         """
         with self._one_at_a_time:
-            leftovers = [info.path for info in self._store.list(self._paths.data_prefix) if self._is_leftover(info.path)]
+            found = inspect(self._store, self._paths, self._files)
+            leftovers = tuple(path for path in found.leftovers if self._is_leftover(path))
             for path in leftovers:
                 self._store.delete(path)
-            return len(leftovers)
+            return Findings(found.damaged, leftovers)
 
     def _is_leftover(self, path: str) -> bool:
         numbers = self._paths.parquet_numbers(path)
@@ -277,13 +280,13 @@ def _rows_by_window(parts: Sequence[pa.RecordBatch], ranges: Sequence[TimeRange]
         if times.end_ns // gen1_duration_ns == first:
             found[first] += part.num_rows
             continue
-        offsets = pc.divide(pc.subtract(part.column(1).view(pa.int64()), first * gen1_duration_ns), gen1_duration_ns)
-        counts = pc.value_counts(offsets)
-        for offset, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
-            found[first + offset] += count
+        counts = pc.value_counts(windows(part.column(1).view(pa.int64()), gen1_duration_ns))
+        for window, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
+            found[window] += count
     return found
 
 
 def _between(rows: pa.RecordBatch, start_ns: int, end_ns: int) -> pa.RecordBatch:
     times = rows.column(1).view(pa.int64())
-    return rows.filter(pc.and_(pc.greater_equal(times, start_ns), pc.less(times, end_ns)))
+    last_ns = min(end_ns - 1, _LATEST_NS)  # the end of the last window may be later than any time
+    return rows.filter(pc.and_(pc.greater_equal(times, start_ns), pc.less_equal(times, last_ns)))

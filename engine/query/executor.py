@@ -18,12 +18,14 @@ from datafusion.catalog import Catalog as PlanCatalog
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
 
-from catalog.errors import InvalidRequest
-from catalog.schema import Database
+from catalog.errors import InvalidRequest, ServiceError
+from catalog.schema import Database, Table
+from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
+from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.placeholders import placeholder_types
-from engine.query.tables import OpenFile, TableDataset
+from engine.query.tables import Failed, TableDataset
 from engine.requests import QueryResult
 from engine.view import ReadView, Views
 
@@ -40,39 +42,39 @@ class QueryRefused(InvalidRequest):
 
 
 class Executor:
-    def __init__(self, series: SeriesRegistry, views: Views, open_file: OpenFile, metrics: Metrics, memory_bytes: int) -> None:
+    def __init__(self, series: SeriesRegistry, views: Views, access: FileAccess, metrics: Metrics, memory_bytes: int) -> None:
         self._series = series
         self._views = views
-        self._open_file = open_file
+        self._access = access
         self._metrics = metrics
         self._memory_bytes = memory_bytes
 
     def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        frame = self._planned(database_name, sql, params)
+        frame, tables = self._planned(database_name, sql, params)
         try:
             stream = frame.execute_stream()
         except Exception as error:  # as in _planned
             self._metrics.queried("refused")
-            raise QueryRefused(planner_message(error)) from None
-        return QueryResult(frame.schema(), self._batches(stream))
+            raise tables.reason(error) from None
+        return QueryResult(frame.schema(), self._batches(stream, tables))
 
     def plan(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
-        return self._planned(database_name, sql, params).schema()
+        return self._planned(database_name, sql, params)[0].schema()
 
     def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
-        return placeholder_types(self._planned(database_name, sql, None).logical_plan())
+        return placeholder_types(self._planned(database_name, sql, None)[0].logical_plan())
 
-    def _planned(self, database_name: str, sql: str, params: Mapping[str, object] | None) -> DataFrame:
+    def _planned(self, database_name: str, sql: str, params: Mapping[str, object] | None) -> tuple[DataFrame, "_Tables"]:
         view = self._views.now()
-        context = self._context(view, view.state.database(database_name))
+        tables = _Tables(self, view, view.state.database(database_name))
         try:
-            return context.sql(sql, _READ_ONLY, param_values=dict(params) if params else None)
+            return self._context(tables).sql(sql, _READ_ONLY, param_values=dict(params) if params else None), tables
         except Exception as error:  # the bindings raise plain Exception for every mistake of a statement
             self._metrics.queried("refused")
-            raise QueryRefused(planner_message(error)) from None
+            raise tables.reason(error) from None
 
-    def _batches(self, stream: object) -> Iterator[pa.RecordBatch]:
+    def _batches(self, stream: object, tables: "_Tables") -> Iterator[pa.RecordBatch]:
         outcome = "failed"
         try:
             for batch in stream:  # type: ignore[attr-defined]
@@ -82,45 +84,60 @@ class Executor:
             outcome = "left"
             raise
         except Exception as error:
-            raise QueryRefused(planner_message(error)) from None
+            raise tables.reason(error) from None
         finally:
             self._metrics.queried(outcome)
 
-    def _context(self, view: ReadView, database: Database) -> SessionContext:
+    def _context(self, tables: "_Tables") -> SessionContext:
         config = SessionConfig().with_default_catalog_and_schema("public", "iox").with_information_schema(True)
         runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(self._memory_bytes)
         context = SessionContext(config, runtime)
         catalog = PlanCatalog.memory_catalog(context)
-        catalog.register_schema("iox", _Tables(self, view, database))
+        catalog.register_schema("iox", tables)
         context.register_catalog_provider("public", catalog)
         return context
 
-    def dataset(self, view: ReadView, database: Database, name: str) -> TableDataset | None:
-        table = database.find_table(name)
-        if table is None:
-            return None
-        index = self._series.index(database, table)
-        return TableDataset(table, index, self._views.distinct(view, database.id, table.id), self._open_file, _PARTITIONS)
+    def dataset(self, view: ReadView, database: Database, table: Table, failed: Failed) -> TableDataset:
+        def rows() -> TableData:
+            return self._views.distinct(view, database.id, table.id)
+
+        return TableDataset(table, self._series.index(database, table), rows, self._access, failed, _PARTITIONS)
 
 
 class _Tables(SchemaProvider):  # type: ignore[misc]
-    """The tables of one database, made for the plan as it asks for them."""
+    """The tables of one database, made for the plan of one statement as it asks for them."""
 
     def __init__(self, executor: Executor, view: ReadView, database: Database) -> None:
         self._executor = executor
         self._view = view
         self._database = database
+        self._failures: list[ServiceError] = []
 
     @property
     def table_names(self) -> list[str]:  # the bindings look for a property, and for a sequence
         return sorted(table.name for table in self._database.tables)
 
     def table(self, name: str) -> PlanTable | None:
-        dataset = self._executor.dataset(self._view, self._database, name)
-        return None if dataset is None else PlanTable(dataset)
+        table = self._database.find_table(name)
+        if table is None:
+            return None
+        return PlanTable(self._executor.dataset(self._view, self._database, table, self._failures.append))
 
     def table_exist(self, name: str) -> bool:
         return self._database.find_table(name) is not None
+
+    def reason(self, error: Exception) -> ServiceError:
+        """What ended the statement: a table that could not be read, or else the statement itself."""
+        return self._failures[0] if self._failures else QueryRefused(planner_message(error))
+
+
+def _context(tables: _Tables) -> SessionContext:
+    config = SessionConfig().with_default_catalog_and_schema("public", "iox").with_information_schema(True)
+    context = SessionContext(config)
+    catalog = PlanCatalog.memory_catalog(context)
+    catalog.register_schema("iox", tables)
+    context.register_catalog_provider("public", catalog)
+    return context
 
 
 def planner_message(error: Exception) -> str:

@@ -6,39 +6,50 @@
 T1  A scan yields the rows of one ReadView and no other, whatever is written meanwhile.
 T2  The filter that DataFusion hands down is applied exactly; what it keeps to itself it applies to what we yield.
 T3  Pruning leaves out only what cannot match.
+T4  A file that cannot be read ends the statement with its name; statements that do not need it go on.
 
-Held by tests/integration/engine/test_query.py (T1-T3).
+Held by tests/integration/engine/test_query.py (T1-T4).
 Elsewhere: what a filter lets through (predicate.py), rows by series and time (select.py).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from pyarrow.fs import LocalFileSystem
 
+from catalog.errors import ServiceError
 from catalog.schema import Table
 from engine._native import SeriesIndex
 from engine.buffer.rows import HeldFile, TableData
-from engine.files.manifest import DataFile
+from engine.files.access import FileAccess
 from engine.hydrate import hydrated, table_schema
 from engine.query.predicate import Predicate, read_filter
 from engine.query.select import SeriesSet, selected, series_matching
 
-OpenFile = Callable[[DataFile], Any]
 Part = Callable[[list[str], ds.Expression | None], Iterator[pa.RecordBatch]]
+#: is told what ended a scan; DataFusion makes a sentence of its own out of every exception
+Failed = Callable[[ServiceError], None]
 
 
 class TableDataset(ds.Dataset):  # type: ignore[misc]
     """Registered with DataFusion, which asks for fragments with the columns and the filter of a plan."""
 
-    def __init__(self, table: Table, index: SeriesIndex, data: TableData, open_file: OpenFile, partitions: int) -> None:
+    def __init__(
+        self,
+        table: Table,
+        index: SeriesIndex,
+        rows: Callable[[], TableData],
+        access: FileAccess,
+        failed: Failed,
+        partitions: int,
+    ) -> None:
+        """`rows` is called when the plan wants them: no key twice."""
         self._table = table
         self._index = index
-        self._data = data
-        self._open_file = open_file
+        self._rows = rows
+        self._access = access
+        self._failed = failed
         self._partitions = partitions
         self._schema = table_schema(table)
 
@@ -51,11 +62,14 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
     def get_fragments(self, filter: ds.Expression | None = None) -> list["_Fragment"]:
         """One fragment for each partition; DataFusion gives each a thread."""
+        try:
+            data = self._rows()
+        except ServiceError as error:
+            self._failed(error)
+            raise
         predicate = read_filter(filter, self._table.tags)
         series = series_matching(self._index, self._table.tags, predicate)
-        if series is not None and len(series) == 0 and not any(held.rows is None for held in self._data.files):
-            return [_Fragment(self._schema, [])]
-        parts = [*self._in_memory(predicate, series), *self._in_files(predicate)]
+        parts = [*self._in_memory(data, predicate, series), *self._in_files(data, predicate)]
         parts.sort(key=lambda part: -part[0])
         groups: list[list[Part]] = [[] for _ in range(max(1, min(self._partitions, len(parts))))]
         sizes = [0] * len(groups)
@@ -65,11 +79,13 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
             sizes[smallest] += rows
         return [_Fragment(self._schema, group) for group in groups]
 
-    def _in_memory(self, predicate: Predicate, series: SeriesSet | None) -> list[tuple[int, Part]]:
+    def _in_memory(self, data: TableData, predicate: Predicate, series: SeriesSet | None) -> list[tuple[int, Part]]:
+        if series is not None and len(series) == 0:
+            return []
         ranged = [
-            *((batch.rows, batch.times, False) for batch in self._data.open),
-            *((run.rows, run.times, True) for run in self._data.runs),
-            *((held.rows, held.times, True) for held in self._data.files if held.rows is not None),
+            *((batch.rows, batch.times, False) for batch in data.open),
+            *((run.rows, run.times, True) for run in data.runs),
+            *((held.rows, held.times, True) for held in data.files if held.rows is not None),
         ]
         return [
             (rows.num_rows, self._memory_part(rows, grouped, predicate, series))
@@ -92,25 +108,22 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
         return batches
 
-    def _in_files(self, predicate: Predicate) -> list[tuple[int, Part]]:
+    def _in_files(self, data: TableData, predicate: Predicate) -> list[tuple[int, Part]]:
         return [
             (held.file.rows, self._file_part(held))
-            for held in self._data.files
+            for held in data.files
             if held.rows is None and held.times.overlaps(predicate.times)
         ]
 
     def _file_part(self, held: HeldFile) -> Part:
         def batches(columns: list[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-            fragment = self._fragment(held.file)
-            yield from fragment.scanner(schema=self._schema, columns=columns, filter=filter).to_batches()
+            try:
+                yield from self._access.batches(held.file, self._schema, columns, filter)
+            except ServiceError as error:
+                self._failed(error)
+                raise
 
         return batches
-
-    def _fragment(self, file: DataFile) -> ds.Fragment:
-        source = self._open_file(file)
-        if isinstance(source, Path):
-            return ds.ParquetFileFormat().make_fragment(str(source), LocalFileSystem())
-        return ds.ParquetFileFormat().make_fragment(pa.BufferReader(source))
 
 
 class _Fragment:

@@ -6,6 +6,7 @@ Cold: a new schema, and settling is counted. Ratios are against finding the newl
 copying them.
 """
 
+import itertools
 import random
 import sys
 import time
@@ -57,18 +58,18 @@ def shapes(rng: random.Random) -> dict[str, Iterator[str]]:
     def short() -> str:
         return f"{rng.uniform(0, 100):.2f}"
 
-    def any_kind() -> str:
-        return next(kinds)()
-
-    makers = [
+    makers: list[Callable[[], str]] = [
         short,
         lambda: f"{rng.randrange(10**9)}i",
         word,
         lambda: rng.choice(["t", "false"]),
         lambda: f"{rng.randrange(99)}u",
     ]
-    kinds = iter(lambda: makers[next(turns) % 5], None)
-    turns = iter(range(1 << 62))
+    turns = itertools.cycle(makers)
+
+    def any_kind() -> str:
+        return next(turns)()
+
     agents = ["cpu", "mem", "disk", "net", "system"]
     return {
         "cpu, 100 hosts": cpu(100, rng),

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.asking import rows
-from tests.helpers.servers import Server
+from tests.helpers.asking import Reached
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
@@ -23,38 +22,39 @@ cpu,host=Alpha,region=us-west,application=webserver val=6i,usage_percent=25.3,st
 BAD_LINE = {"error_message": "No fields were provided", "line_number": 2, "original_line": "home,room=Sunroom temp=hi"}
 
 
-def curl(server: Server, path: str, *options: str) -> tuple[int, str]:
-    command = ["curl", "-sS", "-w", "\n%{http_code}", *options, server.url + path]
+def curl(reached: Reached, path: str, *options: str) -> tuple[int, str]:
+    trust = ["--cacert", str(reached.ca_file)] if reached.ca_file else []
+    command = ["curl", "-sS", "-w", "\n%{http_code}", *trust, *options, reached.url + path]
     body, _, status = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.rpartition("\n")
     return int(status), body
 
 
-def told(server: Server, path: str, *options: str) -> tuple[int, Any]:
-    status, body = curl(server, path, *options)
+def told(reached: Reached, path: str, *options: str) -> tuple[int, Any]:
+    status, body = curl(reached, path, *options)
     return status, json.loads(body)
 
 
-def test_a_partial_write_keeps_what_is_good(server: Server) -> None:
+def test_a_partial_write_keeps_what_is_good(reached: Reached) -> None:
     status, document = told(
-        server, "/api/v3/write_lp?db=sensors_partial&precision=auto&accept_partial=true", "--data-raw", SUNROOM
+        reached, "/api/v3/write_lp?db=sensors_partial&precision=auto&accept_partial=true", "--data-raw", SUNROOM
     )
 
     assert (status, document) == (400, {"error": "partial write of line protocol occurred", "data": [BAD_LINE]})
-    assert rows(server, "sensors_partial", "select room, temp from home") == [{"room": "Sunroom", "temp": 96.0}]
+    assert reached.rows("sensors_partial", "select room, temp from home") == [{"room": "Sunroom", "temp": 96.0}]
 
 
-def test_a_write_that_may_not_be_partial_keeps_nothing(server: Server) -> None:
-    status, document = told(server, "/api/v3/write_lp?db=sensors&precision=auto&accept_partial=false", "--data-raw", SUNROOM)
+def test_a_write_that_may_not_be_partial_keeps_nothing(reached: Reached) -> None:
+    status, document = told(reached, "/api/v3/write_lp?db=sensors&precision=auto&accept_partial=false", "--data-raw", SUNROOM)
 
     assert (status, document) == (400, {"error": "parsing failed for write_lp endpoint", "data": BAD_LINE})
-    _, listed = told(server, "/api/v3/configure/database?format=json")
+    _, listed = told(reached, "/api/v3/configure/database?format=json")
     assert {"iox::database": "sensors"} not in listed
 
 
-def test_a_write_need_not_wait(server: Server) -> None:
+def test_a_write_need_not_wait(reached: Reached) -> None:
     path = "/api/v3/write_lp?db=sensors_no_sync&precision=auto&no_sync=true"
 
-    assert curl(server, path, "--data-raw", "home,room=Sunroom temp=96") == (204, "")
+    assert curl(reached, path, "--data-raw", "home,room=Sunroom temp=96") == (204, "")
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_a_write_need_not_wait(server: Server) -> None:
         "/api/v3/write_lp?db=mydb_v3_old,precision=ns",
     ],
 )
-def test_every_write_endpoint_takes_the_lines_that_are_printed(server: Server, path: str) -> None:
+def test_every_write_endpoint_takes_the_lines_that_are_printed(reached: Reached, path: str) -> None:
     """Rows of one series get one time here, the time of the request: the last of them stays."""
     database = path.partition("=")[2].partition("&")[0].partition(",")[0]
 
-    assert curl(server, path, "--data-raw", CPU) == (204, "")
+    assert curl(reached, path, "--data-raw", CPU) == (204, "")
 
-    found = rows(server, database, "select host, region, application, val, usage_percent, status from cpu order by val")
+    found = reached.rows(database, "select host, region, application, val, usage_percent, status from cpu order by val")
     assert [row["val"] for row in found] == [3, 4, 5, 6]
     assert found[-1] == {
         "host": "Alpha",
@@ -86,24 +86,24 @@ def test_every_write_endpoint_takes_the_lines_that_are_printed(server: Server, p
     }
 
 
-def test_a_tag_that_a_table_does_not_have_is_refused_with_its_line(server: Server) -> None:
+def test_a_tag_that_a_table_does_not_have_is_refused_with_its_line(reached: Reached) -> None:
     """Tags of a table do not change after its first write."""
     path = "/api/v3/write_lp?db=immutable_tags"
-    assert curl(server, path, "--data-raw", "cpu,host=a usage=1 1") == (204, "")
+    assert curl(reached, path, "--data-raw", "cpu,host=a usage=1 1") == (204, "")
 
-    status, document = told(server, path, "--data-raw", "cpu,host=a,rack=r1 usage=2 2\ncpu,host=b usage=3 3")
+    status, document = told(reached, path, "--data-raw", "cpu,host=a,rack=r1 usage=2 2\ncpu,host=b usage=3 3")
 
     assert status == 400
     assert [line["line_number"] for line in document["data"]] == [1]
     assert "rack" in document["data"][0]["error_message"]
-    assert rows(server, "immutable_tags", "select usage from cpu order by time") == [{"usage": 1.0}, {"usage": 3.0}]
+    assert reached.rows("immutable_tags", "select usage from cpu order by time") == [{"usage": 1.0}, {"usage": 3.0}]
 
 
-def test_queries_are_answered_as_printed(server: Server) -> None:
-    assert curl(server, "/api/v3/write_lp?db=servers", "--data-raw", CPU)[0] == 204
+def test_queries_are_answered_as_printed(reached: Reached) -> None:
+    assert curl(reached, "/api/v3/write_lp?db=servers", "--data-raw", CPU)[0] == 204
 
-    by_get = told(server, "/api/v3/query_sql?db=servers&q=select+*+from+cpu+limit+5")
-    by_post = told(server, "/api/v3/query_sql", "--data", '{"db": "servers", "q": "select * from cpu limit 5"}')
+    by_get = told(reached, "/api/v3/query_sql?db=servers&q=select+*+from+cpu+limit+5")
+    by_post = told(reached, "/api/v3/query_sql", "--data", '{"db": "servers", "q": "select * from cpu limit 5"}')
 
     assert by_get[0] == by_post[0] == 200
     assert len(by_get[1]) == len(by_post[1]) == 4

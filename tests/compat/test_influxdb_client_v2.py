@@ -7,15 +7,15 @@ from influxdb_client import InfluxDBClient, Point, WriteOptions
 from influxdb_client.client.write_api import ASYNCHRONOUS, SYNCHRONOUS
 from influxdb_client.rest import ApiException
 
-from tests.helpers.asking import new_name, rows
-from tests.helpers.servers import Server
+from tests.helpers.asking import Reached, new_name
 
 SECOND_NS = 1_000_000_000
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "gzip"])
-def influx(server: Server, request: pytest.FixtureRequest) -> Iterator[InfluxDBClient]:
-    with InfluxDBClient(url=server.url, token="none", org="any org", enable_gzip=request.param) as influx:
+def influx(reached: Reached, request: pytest.FixtureRequest) -> Iterator[InfluxDBClient]:
+    ca_file = reached.ca_file and str(reached.ca_file)
+    with InfluxDBClient(url=reached.url, token="none", org="any org", enable_gzip=request.param, ssl_ca_cert=ca_file) as influx:
         yield influx
 
 
@@ -23,7 +23,7 @@ def point(number: int) -> Point:
     return Point("cpu").tag("host", f"h{number}").field("n", number).time(number * SECOND_NS)
 
 
-def test_points_lines_and_dicts_are_written_at_once(server: Server, influx: InfluxDBClient) -> None:
+def test_points_lines_and_dicts_are_written_at_once(reached: Reached, influx: InfluxDBClient) -> None:
     bucket = new_name("v2")
 
     with influx.write_api(write_options=SYNCHRONOUS) as writing:
@@ -31,12 +31,12 @@ def test_points_lines_and_dicts_are_written_at_once(server: Server, influx: Infl
         writing.write(bucket, org="", record="cpu,host=h3 n=3i 3000", write_precision="ms")
         writing.write(bucket, record={"measurement": "cpu", "tags": {"host": "h4"}, "fields": {"n": 4}, "time": 4 * SECOND_NS})
 
-    assert rows(server, bucket, "select host, n from cpu order by time") == [
+    assert reached.rows(bucket, "select host, n from cpu order by time") == [
         {"host": f"h{number}", "n": number} for number in range(1, 5)
     ]
 
 
-def test_batches_are_written_in_the_background(server: Server, influx: InfluxDBClient) -> None:
+def test_batches_are_written_in_the_background(reached: Reached, influx: InfluxDBClient) -> None:
     bucket = new_name("v2")
     failures: list[object] = []
 
@@ -48,18 +48,18 @@ def test_batches_are_written_in_the_background(server: Server, influx: InfluxDBC
             writing.write(bucket, record=point(number))
 
     assert failures == []
-    assert rows(server, bucket, "select count(*) as n from cpu") == [{"n": 2000}]
+    assert reached.rows(bucket, "select count(*) as n from cpu") == [{"n": 2000}]
 
 
 @pytest.mark.filterwarnings("ignore:The 'WriteType.asynchronous' is deprecated:DeprecationWarning")
-def test_asynchronous_writes_are_written(server: Server, influx: InfluxDBClient) -> None:
+def test_asynchronous_writes_are_written(reached: Reached, influx: InfluxDBClient) -> None:
     bucket = new_name("v2")
 
     with influx.write_api(write_options=ASYNCHRONOUS) as writing:
         for result in [writing.write(bucket, record=point(number)) for number in range(20)]:
             result.get()
 
-    assert rows(server, bucket, "select count(*) as n from cpu") == [{"n": 20}]
+    assert reached.rows(bucket, "select count(*) as n from cpu") == [{"n": 20}]
 
 
 def test_a_refused_line_is_told_with_code_and_message(influx: InfluxDBClient) -> None:
@@ -71,7 +71,7 @@ def test_a_refused_line_is_told_with_code_and_message(influx: InfluxDBClient) ->
 
 
 @pytest.mark.filterwarnings("ignore:This method is deprecated:DeprecationWarning")
-def test_the_server_is_healthy_and_ready_and_there(server: Server, influx: InfluxDBClient) -> None:
+def test_the_server_is_healthy_and_ready_and_there(reached: Reached, influx: InfluxDBClient) -> None:
     health = influx.health()
 
     assert (health.status, health.name) == ("pass", "influxdb")

@@ -4,12 +4,11 @@ import gzip
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 
 import pytest
 
-from tests.helpers.asking import new_name, rows
-from tests.helpers.servers import Server
+from tests.helpers.asking import Reached, new_name
 
 LINES = b"".join(
     b"cpu,cpu=cpu%d,host=gateway usage_idle=%d.5,usage_user=1i %d\n" % (core, core, 1_700_000_000_000_000_000 + tick)
@@ -33,8 +32,13 @@ def post(http: HTTPConnection, path: str, body: bytes, **headers: str) -> HTTPRe
 
 
 @pytest.fixture
-def http(server: Server) -> Iterator[HTTPConnection]:
-    with closing(HTTPConnection(server.host, server.port, timeout=20)) as http:
+def http(reached: Reached) -> Iterator[HTTPConnection]:
+    context = reached.tls
+    with closing(
+        HTTPSConnection(reached.host, reached.port, timeout=20, context=context)
+        if context
+        else HTTPConnection(reached.host, reached.port, timeout=20)
+    ) as http:
         yield http
 
 
@@ -49,7 +53,7 @@ def http(server: Server) -> Iterator[HTTPConnection]:
     ],
 )
 def test_batch_after_batch_is_written_over_one_connection(
-    server: Server, http: HTTPConnection, path: str, authorization: str, encoding: str
+    reached: Reached, http: HTTPConnection, path: str, authorization: str, encoding: str
 ) -> None:
     database = new_name("telegraf")
     headers = {"Authorization": authorization} if authorization else {}
@@ -61,7 +65,7 @@ def test_batch_after_batch_is_written_over_one_connection(
         answer = post(http, path.format(database), gzip.compress(lines) if encoding == "gzip" else lines, **headers)
         assert (answer.status, answer.read()) == (204, b"")
 
-    assert rows(server, database, "select count(*) as n from cpu") == [{"n": 1000}]
+    assert reached.rows(database, "select count(*) as n from cpu") == [{"n": 1000}]
 
 
 def test_a_refused_batch_is_told_so_that_telegraf_can_log_it(http: HTTPConnection) -> None:

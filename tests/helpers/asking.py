@@ -1,18 +1,46 @@
-"""Asking a running server, without any client library."""
+"""A running server as clients reach it, plainly or over TLS, and asking it without any client library."""
 
 import json
+import ssl
 import uuid
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 from tests.helpers.servers import Server
 
 
-def rows(server: Server, database: str, sql: str) -> list[dict[str, Any]]:
-    query = urlencode({"db": database, "q": sql, "format": "json"})
-    with urlopen(Request(f"{server.url}/api/v3/query_sql?{query}"), timeout=20) as answer:
-        return list(json.loads(answer.read()))
+@dataclass(frozen=True)
+class Reached:
+    server: Server
+    ca_file: Path | None = None
+
+    @property
+    def scheme(self) -> str:
+        return "http" if self.ca_file is None else "https"
+
+    @property
+    def host(self) -> str:
+        return self.server.host
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        return None if self.ca_file is None else ssl.create_default_context(cafile=str(self.ca_file))
+
+    def rows(self, database: str, sql: str) -> list[dict[str, Any]]:
+        query = urlencode({"db": database, "q": sql, "format": "json"})
+        with urlopen(f"{self.url}/api/v3/query_sql?{query}", timeout=20, context=self.tls) as answer:
+            return list(json.loads(answer.read()))
 
 
 def new_name(prefix: str) -> str:

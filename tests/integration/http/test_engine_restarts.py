@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.conftest import PRODUCT
-from tests.helpers.asking import rows
+from tests.helpers.asking import Reached
 from tests.helpers.servers import Server, running, wait_until
 
 DOORS = ("/api/v3/write_lp?db=db", "/api/v2/write?bucket=db", "/write?db=db")
@@ -66,7 +66,7 @@ def test_writes_are_stored_or_worth_another_try_while_the_engine_dies(tmp_path: 
             writer.join()
 
         answers = sum((writer.answers for writer in writers), Counter[int]())
-        found = rows(server, "db", "select host, count(*) as n from cpu group by host order by host")
+        found = Reached(server).rows("db", "select host, count(*) as n from cpu group by host order by host")
         assert found == [{"host": writer.host, "n": writer.stored} for writer in writers]
         assert set(answers) == {204, 503}, answers
         assert [writer.unusable for writer in writers] == [[]] * len(writers)

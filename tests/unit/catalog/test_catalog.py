@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from catalog.catalog import CHECKPOINT_INTERVAL, Catalog
+from catalog.catalog import CHECKPOINT_INTERVAL, WORTHWHILE_CHECKPOINT, Catalog
 from catalog.changes import create_database, create_table, drop_database, set_retention
 from catalog.codec import Batch, decode_batch, encode_batch
 from catalog.errors import AlreadyExists, Damaged, ServiceError, Unavailable
@@ -387,6 +387,23 @@ def test_a_failing_checkpoint_fails_no_commit_and_is_tried_again(caplog: pytest.
     assert "checkpoint of the catalog failed and will be tried again: the store is full" in caplog.text
     log.checkpoints_fail = False
     catalog.commit(creating("one-more"))
+    assert log.checkpoint is not None
+    assert log.checkpoint[0] == catalog.state().sequence
+
+
+def test_at_the_end_a_checkpoint_is_written_when_it_spares_the_next_start_something() -> None:
+    """C7."""
+    log = MemoryLog()
+    catalog = opened(log)
+    catalog.checkpoint_if_behind()
+    assert log.checkpoint is None
+
+    commit_many(catalog, WORTHWHILE_CHECKPOINT)
+    log.checkpoints_fail = True
+    catalog.checkpoint_if_behind()
+    log.checkpoints_fail = False
+    catalog.checkpoint_if_behind()
+
     assert log.checkpoint is not None
     assert log.checkpoint[0] == catalog.state().sequence
 
