@@ -1,7 +1,7 @@
 """A node: opens, wires and closes everything in the engine, and is all that a server calls.
 
     open    store ─▶ lock ─▶ catalog ─▶ live files ─▶ views ─▶ replay the log ─▶ accept writes ─▶ settle in the background
-    close   finish the snapshot in progress ─▶ refuse writes ─▶ flush the log ─▶ release the lock
+    close   refuse writes ─▶ flush the log ─▶ finish the snapshot in progress ─▶ release the lock
 
 N1  One process at a time owns a node's objects: a second one is told so (local store), or stopped at its first group.
 N2  Between open and close every acknowledged write is visible; after close every acknowledged write is durable.
@@ -174,8 +174,8 @@ class Node:
 
     def close(self) -> None:
         self._files.give_up()
+        self._wal.close()  # first: a snapshot may be waiting for a log that waits for its store
         self._schedule.close()
-        self._wal.close()
         try:
             self._sign_off()
         except ServiceError as error:  # all rows are safe: nothing depends on this note
@@ -358,6 +358,7 @@ def _not_before(now_ns: int, at_ns: int | None) -> int | None:
 def _numbered(rows: pa.Table, tags: Sequence[str], index: SeriesIndex) -> pa.RecordBatch:
     names = set(rows.schema.names)
     columns = [rows.column(tag).combine_chunks() if tag in names else None for tag in tags]
+    columns += [None] * (index.tag_count - len(tags))  # a tag may have been added since
     series = pa.Array.from_buffers(pa.int32(), rows.num_rows, [None, pa.py_buffer(index.resolve(columns, rows.num_rows))])
     fields = [name for name in rows.schema.names if name != "time" and name not in tags]
     arrays = [series, rows.column("time").combine_chunks(), *(rows.column(name).combine_chunks() for name in fields)]

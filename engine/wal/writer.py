@@ -198,6 +198,9 @@ class WalWriter:
         try:
             while self._step():
                 pass
+        except _LeftUnknown as error:
+            log.warning("%s", error)
+            self._refuse_for_ever(_stopped(error))
         except BaseException as error:
             log.critical("the write-ahead log stopped: %s", error, exc_info=not isinstance(error, Fenced))
             self._refuse_for_ever(_stopped(error))
