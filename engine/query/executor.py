@@ -47,7 +47,7 @@ class Executor:
         self._views = views
         self._access = access
         self._metrics = metrics
-        self._memory_bytes = memory_bytes
+        self._runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(memory_bytes)
 
     def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
         frame, tables = self._planned(database_name, sql, params)
@@ -90,8 +90,7 @@ class Executor:
 
     def _context(self, tables: "_Tables") -> SessionContext:
         config = SessionConfig().with_default_catalog_and_schema("public", "iox").with_information_schema(True)
-        runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(self._memory_bytes)
-        context = SessionContext(config, runtime)
+        context = SessionContext(config, self._runtime)
         catalog = PlanCatalog.memory_catalog(context)
         catalog.register_schema("iox", tables)
         context.register_catalog_provider("public", catalog)
