@@ -46,6 +46,7 @@ from engine.requests import DatabaseListing, IngestOptions, IngestSession, Query
 from engine.settings import Settings
 from engine.storage.base import ObjectExists, ObjectStore
 from engine.storage.local import explain
+from engine.storage.retry import hurried
 from engine.view import Views
 from engine.wal.log import GroupLog, claim, next_sequence, open_log
 from engine.wal.reader import read_groups
@@ -58,6 +59,7 @@ log = logging.getLogger(__name__)
 
 _WAITING_BYTES = 256 << 20
 _WAIT_TIMEOUT_S = 30.0
+_CATALOG_PATIENCE_S = 20.0  # whoever needs a new column waits for it
 
 
 class NodeTaken(Conflict):
@@ -90,7 +92,7 @@ class Node:
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
-        catalog_log = StoredCatalogLog(store, CatalogPaths(settings.node_id))
+        catalog_log = StoredCatalogLog(hurried(store, _CATALOG_PATIENCE_S), CatalogPaths(settings.node_id))
         self._catalog = Catalog.open(catalog_log, clock=clock, later=self._in_background)
         self._files = FileIndex.open(store, paths)
         groups = open_log(store, paths)
@@ -315,8 +317,16 @@ class Node:
     def _load_executor(self) -> "Executor":
         """Importing the SQL engine takes longer than everything else at start; writes need not wait for it."""
         from engine.query.executor import Executor
+        from engine.query.limits import QueryLimits
 
-        return Executor(self._series, self._views, self._access, self._metrics, self._settings.exec_mem_pool_bytes)
+        settings = self._settings
+        limits = QueryLimits(
+            memory_bytes=settings.exec_mem_pool_bytes,
+            threads=settings.query_threads or os.cpu_count() or 1,
+            concurrent=settings.concurrent_query_limit,
+            files=settings.query_file_limit,
+        )
+        return Executor(self._series, self._views, self._access, self._metrics, limits)
 
     def _noted(self, damage: Damaged) -> None:
         """Known to everyone who asks for health; logged once."""

@@ -5,6 +5,12 @@
 
 namespace flightline {
 
+namespace {
+
+std::atomic<uint32_t> next_table_id{1};
+
+}  // namespace
+
 Table::Table(uint32_t id_, std::string name_, std::vector<std::string> tags_, std::vector<Field> fields_, std::shared_ptr<SeriesIndex> index_)
     : id(id_), name(std::move(name_)), tags(std::move(tags_)), fields(std::move(fields_)), index(std::move(index_)) {
     int32_t number = 0;
@@ -33,8 +39,7 @@ void LineSchema::put_table(std::string name, std::vector<std::string> tags, std:
     const int32_t at = names_.find(name);
     const std::shared_ptr<const Table> before = at == NameMap::NONE ? nullptr : tables_[static_cast<size_t>(at)];
     const bool same = before != nullptr && before->index == index;
-    auto table = std::make_shared<Table>(same ? before->id : next_id_, std::move(name), std::move(tags), std::move(fields), std::move(index));
-    if (!same) ++next_id_;
+    auto table = std::make_shared<Table>(same ? before->id : next_table_id++, std::move(name), std::move(tags), std::move(fields), std::move(index));
     if (at != NameMap::NONE) {
         tables_[static_cast<size_t>(at)] = std::move(table);
         return;

@@ -1,7 +1,7 @@
 // What the parser knows of one database: tables, their columns, their series.
 //
 // L1  A Table never changes; widening puts a new one in its place, under the same id while its series index is the same.
-// L2  A table id is never used twice, so whatever remembers one (Alias::next) cannot reach another table.
+// L2  A table id is never used twice in a process, so whatever remembers one (Alias::next) cannot reach another table.
 //
 // Held by tests/unit/engine/test_line_protocol.py.
 #pragma once
@@ -114,7 +114,6 @@ class LineSchema {
     NameMap names_;
     std::vector<std::shared_ptr<const Table>> tables_;  // a dropped table leaves a null at its place
     std::vector<std::unique_ptr<std::string>> spellings_;
-    uint32_t next_id_ = 1;
 };
 
 }  // namespace flightline

@@ -156,23 +156,33 @@ void release_array(ArrowArray* array) {
 }  // namespace
 
 void resolve_series(SeriesIndex& index, const std::vector<ArrowColumn>& columns, int64_t rows, int32_t* numbers) {
-    const auto count = static_cast<int64_t>(columns.size());
-    std::vector<int32_t> codes(static_cast<size_t>(rows * count), NULL_CODE);
-    for (int64_t tag = 0; tag < count; ++tag) {
+    std::vector<int32_t> tags;  // those that have a column
+    for (size_t tag = 0; tag < columns.size(); ++tag) {
+        if (columns[tag].schema == nullptr) continue;
+        if (columns[tag].array->length != rows) throw std::invalid_argument("a tag column has another length than the rows");
+        tags.push_back(static_cast<int32_t>(tag));
+    }
+    const auto count = static_cast<int64_t>(tags.size());
+    std::vector<int32_t> codes(static_cast<size_t>(rows * count));
+    for (int64_t i = 0; i < count; ++i) {
+        const int32_t tag = tags[static_cast<size_t>(i)];
         const ArrowColumn& column = columns[static_cast<size_t>(tag)];
-        if (column.schema == nullptr) continue;
-        if (column.array->length != rows) throw std::invalid_argument("a tag column has another length than the rows");
-        if (column.schema->dictionary != nullptr) {
-            dictionary_codes(index, static_cast<int>(tag), column, rows, codes.data() + tag, count);
-        } else {
-            plain_codes(index, static_cast<int>(tag), column, rows, codes.data() + tag, count);
-        }
+        const auto read = column.schema->dictionary != nullptr ? dictionary_codes : plain_codes;
+        read(index, tag, column, rows, codes.data() + i, count);
     }
     const size_t width = static_cast<size_t>(count) * sizeof(int32_t);
-    for (int64_t i = 0; i < rows; ++i) {
-        const int32_t* key = codes.data() + i * count;
-        const bool repeated = i > 0 && (width == 0 || std::memcmp(key, key - count, width) == 0);
-        numbers[i] = repeated ? numbers[i - 1] : index.get_or_add(key, static_cast<int>(count));
+    std::vector<TagCode> key;
+    for (int64_t row = 0; row < rows; ++row) {
+        const int32_t* const of_row = codes.data() + row * count;
+        if (row > 0 && (width == 0 || std::memcmp(of_row, of_row - count, width) == 0)) {
+            numbers[row] = numbers[row - 1];
+            continue;
+        }
+        key.clear();
+        for (int64_t i = 0; i < count; ++i) {
+            if (of_row[i] >= 0) key.push_back({tags[static_cast<size_t>(i)], of_row[i]});
+        }
+        numbers[row] = index.get_or_add(key.data(), key.size());
     }
 }
 

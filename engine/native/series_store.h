@@ -23,12 +23,12 @@ inline void* must(void* memory) {
 
 // An array of zero-initialised elements in buckets that double: element addresses never change. Large buckets come from the
 // system untouched, so what was not written costs address space only.
-template <class T, unsigned FIRST_BITS>
+template <class T, unsigned FIRST_BITS, unsigned MAX_BITS = 32>
 class Buckets {
     static_assert(std::is_trivially_destructible<T>::value, "buckets are freed, not destroyed");
 
   public:
-    static constexpr unsigned COUNT = 48 - FIRST_BITS;
+    static constexpr unsigned COUNT = MAX_BITS - FIRST_BITS + 1;  // below 2^MAX_BITS elements
 
     Buckets() = default;
     Buckets(const Buckets&) = delete;
@@ -83,14 +83,16 @@ class Buckets {
 };
 
 // Memory handed out in units of `Unit`, contiguous, never moved, never given back before the end.
-template <class Unit, unsigned FIRST_BITS>
+template <class Unit, unsigned FIRST_BITS, unsigned MAX_BITS>
 class Arena {
   public:
-    // The number of the first of `units` contiguous units. Writer only.
+    static constexpr uint64_t FULL = UINT64_MAX;
+
+    // The number of the first of `units` contiguous units, or FULL. Writer only.
     uint64_t take(uint64_t units) {
         unsigned bucket = buckets_.bucket_of(position_);
         while (buckets_.bucket_begin(bucket) + buckets_.bucket_size(bucket) - position_ < units) {
-            ++bucket;
+            if (++bucket == buckets_.COUNT) return FULL;
             position_ = buckets_.bucket_begin(bucket);
         }
         const uint64_t start = position_;
@@ -102,7 +104,7 @@ class Arena {
     size_t memory_bytes() const { return buckets_.memory_bytes(position_); }
 
   private:
-    Buckets<Unit, FIRST_BITS> buckets_;
+    Buckets<Unit, FIRST_BITS, MAX_BITS> buckets_;
     uint64_t position_ = 0;
 };
 

@@ -6,9 +6,12 @@ W3  A write is acknowledged after its group is stored (no_sync excepted).
 W4  Stages are shown a group after it is stored and before it is acknowledged, in order, in one thread.
 W5  An append whose outcome is unknown closes the log for new writes until the outcome is known.
 W6  A write that failed was never shown; writes behind it go on.
-W7  Bytes that wait for the log are bounded: beyond that a write is refused as Unavailable and may be tried again.
+W7  Bytes that wait for the log are bounded: beyond that a write is refused as Unavailable and may be tried again. So it is
+    while the store does not take a group for long, since those who wait cost a thread each.
+W8  On a store that bills requests, groups start `flush_interval_s` apart, the first after idleness at once. Only a full group
+    comes sooner.
 
-Held by tests/unit/engine/test_wal_writer.py (W1-W7), tests/crash/test_stops.py (W1, W3).
+Held by tests/unit/engine/test_wal_writer.py (W1-W8), tests/crash/test_stops.py (W1, W3).
 Elsewhere: what a row means (ingest), when to snapshot (persist).
 """
 
@@ -43,6 +46,8 @@ class WalLimits:
     wait_timeout_s: float
     #: objects kept in the log after a snapshot has made them unnecessary; None leaves it to the log
     kept_objects: int | None = None
+    #: how long the store may take for a group before further writes are refused
+    stall_s: float = 10.0
 
 
 class PendingWrite:
@@ -105,6 +110,7 @@ class WalWriter:
         self._waiters = 0
         self._oldest_s = 0.0
         self._last_flush_s = -limits.flush_interval_s
+        self._storing_since_s: float | None = None
         self._boundaries: list[_Boundary] = []
         self._refusal: ServiceError | None = None
         self._stopped: ServiceError | None = None
@@ -154,7 +160,7 @@ class WalWriter:
     @property
     def problem(self) -> str | None:
         """Why no write is accepted, while that is so."""
-        refusal = self._refusal
+        refusal = self._refusal or self._stall()
         return None if refusal is None else refusal.message
 
     def close(self) -> None:
@@ -170,10 +176,21 @@ class WalWriter:
             raise Unavailable("the server is stopping")
         if self._refusal is not None:
             raise self._refusal
+        if stall := self._stall():
+            raise stall
         if self._queue and self._queue_bytes + byte_count > self._limits.waiting_bytes:
             raise Unavailable(f"{self._queue_bytes} bytes wait for the log already; try again")
         if len(self._queue) >= self._limits.waiting_writes:
             raise Unavailable(f"{len(self._queue)} writes wait for the log already; try again")
+
+    def _stall(self) -> ServiceError | None:
+        since_s = self._storing_since_s
+        waited_s = 0.0 if since_s is None else self._clock.monotonic_s() - since_s
+        if waited_s < self._limits.stall_s:
+            return None
+        return Unavailable(
+            f"the log has waited {waited_s:.0f} s for the store to take its last group; try again", retry_after_s=5
+        )
 
     # the log's own thread
 
@@ -214,11 +231,11 @@ class WalWriter:
         if not self._queue:
             return None
         now_s = self._clock.monotonic_s()
-        if self._queue_bytes >= _GROUP_BYTES or self._boundaries:
+        if self._queue_bytes >= _GROUP_BYTES:
             return 0
         if self._groups.spacing_matters:
             return max(0.0, self._last_flush_s + self._limits.flush_interval_s - now_s)
-        return 0 if self._waiters else max(0.0, self._oldest_s + self._limits.flush_interval_s - now_s)
+        return 0 if self._waiters or self._boundaries else max(0.0, self._oldest_s + self._limits.flush_interval_s - now_s)
 
     def _take(self) -> tuple[list[PendingWrite], list["_Boundary"]]:
         count, taken_bytes = 0, 0
@@ -237,10 +254,11 @@ class WalWriter:
 
     def _flush(self, writes: Sequence[PendingWrite]) -> None:
         """One group for everyone who waited: store, show, acknowledge, in that order."""
-        started_s = self._clock.monotonic_s()
+        started_s = self._storing_since_s = self._clock.monotonic_s()
         group = Group(self._sequence, gathered([write.batch for write in writes]))
         try:
             pieces = encode(group.sequence, self._epoch, group.tables)
+            self._last_flush_s = self._clock.monotonic_s()
             self._store(group.sequence, pieces)
         except StoreError as error:
             log.error("a group of %d writes was not stored: %s", len(writes), error)
@@ -250,8 +268,9 @@ class WalWriter:
         except BaseException as error:
             _fail(writes, _stopped(error))
             raise
+        finally:
+            self._storing_since_s = None
         self._sequence += 1
-        self._last_flush_s = self._clock.monotonic_s()
         try:
             for stage in self._stages:
                 stage.apply(group)
