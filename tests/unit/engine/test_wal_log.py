@@ -47,6 +47,18 @@ def test_groups_are_appended_to_one_file_until_it_is_rolled(tmp_path: Path) -> N
     assert [log.read(info.path) for info in log.objects()] == [b"one-two", b"three"]
 
 
+def test_every_name_on_the_way_to_a_group_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G2: power may fail before anything else is stored in the node's directory."""
+    synced: list[str] = []
+    sync = log_module.sync_directory
+    monkeypatch.setattr(log_module, "sync_directory", lambda directory: (synced.append(directory), sync(directory)))
+    (tmp_path / "n").mkdir()
+
+    SegmentLog(LocalStore(tmp_path), PATHS).append(1, [b"one"])
+
+    assert synced == [str(tmp_path / "n"), str(tmp_path / "n" / "wal")]
+
+
 def test_many_small_pieces_are_written_whole(tmp_path: Path) -> None:
     """G2: more of them than one system call takes."""
     pieces = [b"%d," % number for number in range(5000)]
