@@ -207,7 +207,7 @@ class WalWriter:
             self._on_fatal(error)
 
     def _step(self) -> bool:
-        """One group, or one boundary, or nothing yet; False when there will be no more."""
+        """One group, then the boundaries that somebody waits for; False when there will be no more."""
         with self._changed:
             while (delay_s := self._delay_s()) != 0:
                 self._changed.wait(delay_s)
@@ -247,9 +247,7 @@ class WalWriter:
         self._queue_bytes -= taken_bytes
         if not self._queue:
             self._waiters = 0
-        boundaries: list[_Boundary] = []
-        if not self._queue:
-            boundaries, self._boundaries = self._boundaries, []
+        boundaries, self._boundaries = self._boundaries, []
         return writes, boundaries
 
     def _flush(self, writes: Sequence[PendingWrite]) -> None:
