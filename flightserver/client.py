@@ -5,6 +5,7 @@ C2  An engine that can not be reached, or does not answer in time, is Unavailabl
 C3  A write is sent once: again only if the lane was found closed before the engine can have seen the message.
 C4  One client serves any number of threads.
 C5  An arena is a lane's own, allocated before it is written to; where there is no room the lines travel in the message.
+C6  Small writes that wait at the same time travel in one message; each gets the answer to its own lines.
 
 Writes go through lanes (flightserver.wire), kept open between calls, each used by one thread at a time. Measured on two
 cores over a unix socket, CPU of both sides, the engine reading every byte once:
@@ -15,7 +16,7 @@ cores over a unix socket, CPU of both sides, the engine reading every byte once:
     520 KB                     780-1100 µs   640-770 µs                       250-350 µs
     1.7 MB       4100 µs       1800-2500 µs  1300-1500 µs                     410-430 µs  (0.08 µs a row of 345 bytes)
 
-Held by tests/integration/flight/test_engine_client.py (C1-C5).
+Held by tests/integration/flight/test_engine_client.py (C1-C6).
 Elsewhere: names and encodings (flightserver.wire), the other end (flightserver.handlers.writes).
 """
 
