@@ -79,7 +79,9 @@ int64_t index_at(const ArrowArray& array, char format, int64_t i) {
     }
 }
 
-int32_t intern(SeriesIndex& index, int tag, std::string_view value) { return value.data() == nullptr ? NULL_CODE : index.intern(tag, value); }
+int32_t intern(SeriesIndex& index, int tag, std::string_view value) {
+    return value.data() == nullptr ? NULL_CODE : index.intern(tag, value);
+}
 
 void plain_codes(SeriesIndex& index, int tag, const ArrowColumn& column, int64_t rows, int32_t* codes, int64_t step) {
     const Strings strings(*column.schema, *column.array);
@@ -272,7 +274,9 @@ void export_values(const SeriesIndex& index, int tag, ArrowSchema& schema, Arrow
 }
 
 void export_values_of(const SeriesIndex& index, int tag, const std::vector<int32_t>& series, ArrowSchema& schema, ArrowArray& array) {
-    export_texts(index, tag, static_cast<int64_t>(series.size()), [&](int64_t i) { return index.code(tag, series[static_cast<size_t>(i)]); }, schema, array);
+    export_texts(
+        index, tag, static_cast<int64_t>(series.size()), [&](int64_t i) { return index.code(tag, series[static_cast<size_t>(i)]); }, schema,
+        array);
 }
 
 }  // namespace flightline
