@@ -62,12 +62,13 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
     def get_fragments(self, filter: ds.Expression | None = None) -> list["_Fragment"]:
         """One fragment for each partition; DataFusion gives each a thread."""
+        predicate = read_filter(filter, self._table.tags)
         try:
             data = self._rows()
+            self._access.refuse_damaged(held.file for held in _to_read(data, predicate))
         except ServiceError as error:
             self._failed(error)
             raise
-        predicate = read_filter(filter, self._table.tags)
         series = series_matching(self._index, self._table.tags, predicate)
         parts = [*self._in_memory(data, predicate, series), *self._in_files(data, predicate)]
         parts.sort(key=lambda part: -part[0])
@@ -109,11 +110,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         return batches
 
     def _in_files(self, data: TableData, predicate: Predicate) -> list[tuple[int, Part]]:
-        return [
-            (held.file.rows, self._file_part(held))
-            for held in data.files
-            if held.rows is None and held.times.overlaps(predicate.times)
-        ]
+        return [(held.file.rows, self._file_part(held)) for held in _to_read(data, predicate)]
 
     def _file_part(self, held: HeldFile) -> Part:
         def batches(columns: list[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
@@ -124,6 +121,10 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
                 raise
 
         return batches
+
+
+def _to_read(data: TableData, predicate: Predicate) -> list[HeldFile]:
+    return [held for held in data.files if held.rows is None and held.times.overlaps(predicate.times)]
 
 
 class _Fragment:
