@@ -17,7 +17,7 @@ import psutil
 import pyarrow.flight as flight
 
 ROOT = Path(__file__).parents[2]
-START_S = 15.0
+START_S = 60.0
 SMALL = ("-m", "tests.helpers.small_serve")
 
 
