@@ -30,14 +30,14 @@ class Wire:
         listener = self.stack.enter_context(socket.socket(socket.AF_UNIX))
         listener.bind(str(self.path))
         listener.listen(1024)
-        listener.settimeout(5)
+        listener.settimeout(60)
         return listener
 
     def client(self, first: bytes = b"") -> socket.socket:
         ours, theirs = socket.socketpair()
         self.stack.enter_context(ours)
         theirs.setblocking(False)
-        ours.settimeout(5)
+        ours.settimeout(60)
         self.relay.add(theirs, first)
         return ours
 
@@ -47,7 +47,7 @@ class Wire:
 
     def accept(self, listener: socket.socket) -> socket.socket:
         engine, _ = listener.accept()
-        engine.settimeout(5)
+        engine.settimeout(60)
         return self.stack.enter_context(engine)
 
 
@@ -102,7 +102,7 @@ def test_bytes_arrive_unchanged_in_both_directions_at_once(wire: Wire, listener:
         thread.start()
 
     assert read_all(client) == down
-    reader.join(10)
+    reader.join(60)
     assert received == [b"FIRST" + up]
 
 
