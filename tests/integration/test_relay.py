@@ -169,7 +169,7 @@ def test_idle_connections_wake_nobody_and_need_no_thread(wire: Wire, listener: s
     time.sleep(0.3)
 
     assert time.process_time() - before_s < 0.1
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
     for client, engine in pairs:
         client.sendall(b"hello")
         assert engine.recv(5) == b"hello"
