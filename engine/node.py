@@ -42,7 +42,16 @@ from engine.persist.removals import Removals
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import Snapshots
 from engine.replay import Replay, Replayed
-from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
+from engine.requests import (
+    DatabaseListing,
+    IngestOptions,
+    IngestSession,
+    QueryResult,
+    StartedWrite,
+    TableListing,
+    WriteReport,
+    WriteRequest,
+)
 from engine.settings import Settings
 from engine.storage.base import ObjectExists, ObjectStore
 from engine.storage.local import explain
@@ -186,7 +195,10 @@ class Node:
     # rows
 
     def write_lp(self, request: WriteRequest) -> WriteReport:
-        return self._ingest.write_lp(request)
+        return self._ingest.start_lp(request).finish()
+
+    def start_lp(self, request: WriteRequest) -> StartedWrite:
+        return self._ingest.start_lp(request)
 
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         return self._ingest.session(database, table, schema, options, self.drop_table)

@@ -123,9 +123,9 @@ class Schedule:
             log.info("removed %d files that an unfinished snapshot had left", len(findings.leftovers))
 
     def _look(self) -> None:
-        figures = self._figures()
-        reason = due(figures, self._settings)
         try:
+            figures = self._figures()
+            reason = due(figures, self._settings)
             self._ownership.check_now_and_then()
             self._snapshots.delete_unwanted()  # first: a snapshot may fail for want of the room that this makes
             self._views.fold_duplicates()

@@ -11,8 +11,8 @@ P5  A failed snapshot takes back the files that it has stored: the next one star
     cannot be taken back, or may be listed by a manifest after all, go later.
 P6  Nothing is deleted before it is certain that the node is still ours.
 
-A file covers whole gen1 windows of one day, as many as fit `FILE_ROWS`: a live load makes one file a window, a load of old
-data does not make hundreds.
+A file covers whole gen1 windows, as many as fit `FILE_ROWS`, and ends with a day once it has `DAY_ROWS`: a live load makes one
+file a window, a load of old data neither hundreds of small files nor, when it is sparse, one for each day.
 
 Held by tests/unit/engine/test_snapshot.py (P1-P5), tests/unit/engine/test_snapshot_races.py (P4, P5),
 tests/unit/engine/test_ownership.py (P6) and tests/crash/test_stops.py (P1, P2).
@@ -55,6 +55,7 @@ from engine.wal.writer import WalWriter
 log = logging.getLogger(__name__)
 
 FILE_ROWS = 1_000_000
+DAY_ROWS = 50_000
 _GRACE_S = 600.0
 _DAY_NS = 24 * 3600 * 1_000_000_000
 _LATEST_NS = 2**63 - 1
@@ -242,7 +243,7 @@ class Snapshots:
 
 
 def cut(parts: Sequence[pa.RecordBatch], gen1_duration_ns: int) -> Iterator[list[pa.RecordBatch]]:
-    """The rows of each file to be: of whole gen1 windows, within a day, no more than FILE_ROWS unless one window has more."""
+    """The rows of each file to be: of whole gen1 windows, no more than FILE_ROWS unless one window has more."""
     ranges = [times_of(part) for part in parts]
     ends = file_ends(parts, ranges, gen1_duration_ns)
     start_ns = min(times.start_ns for times in ranges)
@@ -266,7 +267,8 @@ def file_ends(parts: Sequence[pa.RecordBatch], ranges: Sequence[TimeRange], gen1
     ends: list[int] = []
     rows, day = 0, first // windows_a_day
     for window, count in sorted(_rows_by_window(parts, ranges, gen1_duration_ns).items()):
-        if rows and (rows + count > FILE_ROWS or window // windows_a_day != day):
+        next_day = window // windows_a_day != day
+        if rows and (rows + count > FILE_ROWS or (next_day and rows >= DAY_ROWS)):
             ends.append(window * gen1_duration_ns)
             rows = 0
         rows, day = rows + count, window // windows_a_day

@@ -48,6 +48,7 @@ class Executor:
         self._metrics = metrics
         self._limits = limits
         self._turns = Turns(limits.concurrent)
+        self._runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(limits.memory_bytes)
 
     def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
         self._turns.take()
@@ -86,8 +87,7 @@ class Executor:
             .with_information_schema(True)
             .with_target_partitions(self._limits.threads)
         )
-        runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(self._limits.memory_bytes)
-        context = SessionContext(config, runtime)
+        context = SessionContext(config, self._runtime)
         catalog = PlanCatalog.memory_catalog(context)
         catalog.register_schema("iox", tables)
         context.register_catalog_provider("public", catalog)

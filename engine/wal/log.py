@@ -136,8 +136,10 @@ class SegmentLog:
         self._file: SegmentFile | None = None
         self._path = ""
         self._doubtful = False
+        directory = self._root / paths.wal_prefix
         try:
-            (self._root / paths.wal_prefix).mkdir(parents=True, exist_ok=True)
+            directory.mkdir(parents=True, exist_ok=True)
+            sync_directory(str(directory.parent))  # or all groups would be as lost as the name of their directory
         except OSError as error:
             raise explain("open", store.url, paths.wal_prefix.rstrip("/"), error) from error
 

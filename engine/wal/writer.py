@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from catalog.errors import ServiceError, Unavailable
-from engine.batch import Group, Stage, TableRows, WriteBatch, concatenated
+from engine.batch import Group, Stage, TableRows, WriteBatch, concatenated, size_of
 from engine.clock import Clock
 from engine.metrics import Metrics
 from engine.ownership import Fenced
@@ -214,7 +214,7 @@ class WalWriter:
             self._on_fatal(error)
 
     def _step(self) -> bool:
-        """One group, or one boundary, or nothing yet; False when there will be no more."""
+        """One group, then the boundaries that somebody waits for; False when there will be no more."""
         with self._changed:
             while (delay_s := self._delay_s()) != 0:
                 self._changed.wait(delay_s)
@@ -254,9 +254,7 @@ class WalWriter:
         self._queue_bytes -= taken_bytes
         if not self._queue:
             self._waiters = 0
-        boundaries: list[_Boundary] = []
-        if not self._queue:
-            boundaries, self._boundaries = self._boundaries, []
+        boundaries, self._boundaries = self._boundaries, []
         return writes, boundaries
 
     def _flush(self, writes: Sequence[PendingWrite]) -> None:
@@ -381,8 +379,8 @@ def gathered(batches: Sequence[WriteBatch]) -> tuple[TableRows, ...]:
             by_table.setdefault((table.database_id, table.table_id), []).append(table)
     result: list[TableRows] = []
     for tables in by_table.values():
-        few = sum(table.rows.num_rows for table in tables) <= _GATHER_ROWS
-        if len(tables) > 1 and few and sum(table.rows.nbytes for table in tables) <= _GATHER_BYTES:
+        few = sum(table.rows.num_rows for table in tables) <= _GATHER_ROWS and all(table.encoded is None for table in tables)
+        if len(tables) > 1 and few and sum(size_of(table.rows) for table in tables) <= _GATHER_BYTES:
             last = tables[-1]
             rows = concatenated([table.rows for table in tables])
             result.append(TableRows(last.database_id, last.table_id, last.index, rows))

@@ -20,6 +20,7 @@ from engine.requests import (
     PendingWrite,
     QueryResult,
     RejectedLine,
+    StartedWrite,
     TableListing,
     WriteReport,
     WriteRequest,
@@ -99,6 +100,9 @@ class MemoryNode:
     removals: dict[str, int | None] = field(default_factory=dict)
     retention_ns: dict[str, int | None] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def start_lp(self, request: WriteRequest) -> StartedWrite:
+        return StartedWrite(self.write_lp(request))
 
     def write_lp(self, request: WriteRequest) -> WriteReport:
         self._fail()

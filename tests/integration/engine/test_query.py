@@ -349,3 +349,20 @@ def test_a_store_that_does_not_answer_makes_the_statement_unavailable() -> None:
         assert failure.value.kind == "unavailable"
         assert read(node, "SELECT v FROM t") == [{"v": 1.0}]
         assert node.health()["status"] == "pass"
+
+
+def test_statements_share_the_memory_that_is_meant_for_them() -> None:
+    """Two that need most of it do not get it twice; it is there again once the first has ended."""
+    with running(MemoryStore(), exec_mem_pool_bytes=14 << 20) as node:
+        node.create_database("db")
+        series = "generate_series(1, 400000)"
+        joined = f"SELECT a.value FROM {series} a JOIN {series} b ON a.value = b.value"
+        first = node.query_sql("db", joined)
+        next(iter(first))
+
+        with pytest.raises(ServiceError, match="Resources exhausted"):
+            read(node, joined)
+
+        assert sum(batch.num_rows for batch in first) > 0
+        del first
+        assert len(read(node, joined)) == 400_000

@@ -590,3 +590,22 @@ def test_a_queue_larger_than_a_group_becomes_several(gated: GatedLog, monkeypatc
 
     assert len(gated.appended) > 3
     assert setting.stage.values == list(range(20))
+
+
+def test_a_boundary_does_not_wait_for_the_queue_to_be_empty(gated: GatedLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W2: under a load that outruns the disk it never is, and snapshots are what makes room."""
+    monkeypatch.setattr("engine.wal.writer._GROUP_BYTES", 100)
+    at: list[int] = []
+    with writing(gated) as setting:
+        gated.open.clear()
+        writes = [setting.append(value) for value in range(20)]
+        snapshot = threading.Thread(target=setting.wal.boundary, args=(at.append,))
+        snapshot.start()
+        wait_until(lambda: bool(setting.wal._boundaries))
+        gated.open.set()
+        snapshot.join()
+        for write in writes:
+            write.wait()
+
+    assert at[0] < len(gated.appended)
+    assert setting.stage.values == list(range(20))
