@@ -358,7 +358,9 @@ def test_a_failed_group_fails_its_writes_and_no_other(gated: GatedLog) -> None:
         gated.faults.append(StoreFull("store", "file:///d", "x", "no space left on the device"))
         with pytest.raises(StoreFull, match="no space left"):
             setting.write(2)
+        assert "no space left" in str(setting.wal.failure)
         setting.write(3)
+        assert setting.wal.failure is None
 
     assert setting.stage.values == [1, 3]
     assert [(sequence, values) for sequence, _, values in stored(gated)] == [(1, [1]), (2, [3])]
