@@ -1,6 +1,7 @@
 """Statements through tickets and Flight SQL commands, as pyarrow, ADBC, pandas, polars and influxdb3-python send them."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import adbc_driver_manager.dbapi as adbc
@@ -71,12 +72,45 @@ def test_json_tickets_bind_parameters_of_every_kind(flight: fl.FlightClient) -> 
 
 
 def test_influxql_is_refused_by_name_on_every_door(flight: fl.FlightClient) -> None:
+    """Q4."""
     influxql = fl.FlightCallOptions(headers=[(b"database", b"db"), (b"x-influxdata-query-language", b"InfluxQL")])
 
     with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not supported"):
         flight.do_get(ticket("SHOW MEASUREMENTS", query_type="influxql")).read_all()
     with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not supported"):
         flight.get_flight_info(statement("SHOW MEASUREMENTS"), influxql)
+
+
+def test_substrait_plans_are_refused_by_name_at_every_door(flight: fl.FlightClient) -> None:
+    """Q4."""
+    plan = commands.pack(sql.CommandStatementSubstraitPlan(plan=sql.SubstraitPlan(plan=b"x")))
+    described = fl.FlightDescriptor.for_command(plan)
+    doors: list[Callable[[], object]] = [
+        lambda: flight.get_flight_info(described, DATABASE),
+        lambda: flight.get_schema(described, DATABASE),
+        lambda: flight.do_get(fl.Ticket(plan), DATABASE).read_all(),
+        lambda: list(flight.do_action(fl.Action("CreatePreparedSubstraitPlan", b""), DATABASE)),
+    ]
+    for door in doors:
+        with pytest.raises(pa.ArrowNotImplementedError, match="Substrait plans are not supported"):
+            door()
+
+
+def test_transactions_are_refused_by_name_at_every_door(flight: fl.FlightClient) -> None:
+    """Q4."""
+    within_one = commands.pack(sql.CommandStatementQuery(query="SELECT 1", transaction_id=b"1"))
+    described = fl.FlightDescriptor.for_command(within_one)
+    doors: list[Callable[[], object]] = [
+        lambda: flight.get_flight_info(described, DATABASE),
+        lambda: flight.do_get(fl.Ticket(within_one), DATABASE).read_all(),
+        *(
+            lambda name=name: list(flight.do_action(fl.Action(name, b""), DATABASE))  # type: ignore[misc]
+            for name in ("BeginTransaction", "EndTransaction", "BeginSavepoint", "EndSavepoint")
+        ),
+    ]
+    for door in doors:
+        with pytest.raises(pa.ArrowNotImplementedError, match="transactions are not supported"):
+            door()
 
 
 def test_a_statement_needs_a_database(flight: fl.FlightClient) -> None:
@@ -124,8 +158,18 @@ def test_batches_stay_below_two_mebibytes(flight: fl.FlightClient) -> None:
     assert max(sizes) < BATCH_BYTES_MAX
 
 
+def test_describing_a_statement_runs_nothing(flight: fl.FlightClient, node: MemoryNode) -> None:
+    """Q3: nobody has to wait for a hundred million rows to learn that they are numbers."""
+    query = statement(
+        "SELECT count(*) AS n FROM generate_series(0, 100000000) AS a CROSS JOIN generate_series(0, 1000) AS b"
+    )
+
+    assert flight.get_flight_info(query, DATABASE).schema.names == ["n"]
+    assert flight.get_schema(query, DATABASE).schema.names == ["n"]
+    assert (node.batches_read, node.closed_results) == (0, 0)
+
+
 def test_a_client_that_leaves_ends_the_query(flight: fl.FlightClient, node: MemoryNode) -> None:
-    """Q3."""
     stream = flight.do_get(ticket("SELECT value FROM generate_series(0, 100000000)"))
     stream.read_chunk()
 

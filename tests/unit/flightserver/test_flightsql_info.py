@@ -83,3 +83,27 @@ def test_schemas_that_are_always_there_are_listed_once() -> None:
     assert info.db_schemas(["system", "iox"], None, None).column(1).to_pylist() == ["information_schema", "iox", "system"]
     assert info.db_schemas([], "other", None).num_rows == 0
     assert info.db_schemas([], None, "i_x").column(1).to_pylist() == ["iox"]
+
+
+def test_the_primary_key_is_the_series_key_and_the_time() -> None:
+    """I3: in the order of the series key, of the one table that has exactly this name."""
+    listings = [
+        TableListing("iox", "cpu", "BASE TABLE", pa.schema([]), ("zone", "host")),
+        TableListing("iox", "cpu2", "BASE TABLE", pa.schema([]), ("other",)),
+        TableListing("system", "cpu", "BASE TABLE", pa.schema([]), ()),
+    ]
+
+    found = info.primary_keys(listings, "cpu", catalog=None, db_schema=None)
+
+    assert found.schema == info.PRIMARY_KEYS
+    assert found.column("column_name").to_pylist() == ["zone", "host", "time"]
+    assert found.column("key_sequence").to_pylist() == [1, 2, 3]
+    assert info.primary_keys(listings, "cpu", catalog="public", db_schema="iox") == found
+    assert info.primary_keys(listings, "cpu", catalog="other", db_schema=None).num_rows == 0
+    assert info.primary_keys(listings, "cpu", catalog=None, db_schema="system").num_rows == 0
+
+
+def test_there_are_no_foreign_keys() -> None:
+    """I3."""
+    assert info.no_foreign_keys().schema == info.FOREIGN_KEYS
+    assert info.no_foreign_keys().num_rows == 0
