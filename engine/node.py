@@ -159,7 +159,7 @@ class Node:
             store, paths, self._catalog, self._views, self._snapshots, self._ownership, clock, grace_ns=grace_ns
         )
         self._schedule = Schedule(
-            self._snapshots, removals, self._views, self._ownership, settings, clock, metrics, on_fatal, self._noted
+            self._snapshots, removals, self._views, self._ownership, settings, clock, metrics, on_fatal, self._access.note
         )
         self._declare_gauges()
         self._schedule.start()

@@ -337,7 +337,8 @@ bool Parser::split_tags(const Prefix& prefix) {
         const char* const value = equals + 1;
         p = find_byte(value, space, end_, ',');
         if (p == value) return false;
-        parts_.tags.emplace_back(std::string_view(key, static_cast<size_t>(equals - key)), std::string_view(value, static_cast<size_t>(p - value)));
+        parts_.tags.emplace_back(std::string_view(key, static_cast<size_t>(equals - key)),
+                                 std::string_view(value, static_cast<size_t>(p - value)));
         if (parts_.tags.back().first.size() > NAME_LIMIT || parts_.tags.back().second.size() > NAME_LIMIT) return false;
     }
     return true;
@@ -422,9 +423,10 @@ Column* Parser::expect(BodyTable& table, size_t nth, const char*& p) {
 // Does the name at `p` match? Reads NAME_AHEAD bytes.
 inline bool matches(const Expected& expected, const char* p) {
 #if defined(__SSE2__)
-    const __m128i low = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), _mm_load_si128(reinterpret_cast<const __m128i*>(expected.text)));
-    const __m128i high =
-        _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16)), _mm_load_si128(reinterpret_cast<const __m128i*>(expected.text + 16)));
+    const __m128i low = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)),
+                                       _mm_load_si128(reinterpret_cast<const __m128i*>(expected.text)));
+    const __m128i high = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16)),
+                                        _mm_load_si128(reinterpret_cast<const __m128i*>(expected.text + 16)));
     const uint32_t equal = static_cast<uint32_t>(_mm_movemask_epi8(low)) | static_cast<uint32_t>(_mm_movemask_epi8(high)) << 16;
     return expected.mask != 0 && (equal & expected.mask) == expected.mask;
 #else
@@ -543,8 +545,8 @@ void Parser::settle_place(Place& place) {
     TableRows& part = *table.part;
     if (place.pending) place.series = part.pend(key_);
     if (place.spelling.empty()) return;
-    const bool wanted =
-        place.series < 0 ? place.spelling.size() <= SeriesIndex::ALIAS_LIMIT : table.index->wants_alias(place.series, place.spelling.size());
+    const bool wanted = place.series < 0 ? place.spelling.size() <= SeriesIndex::ALIAS_LIMIT
+                                         : table.index->wants_alias(place.series, place.spelling.size());
     const std::string_view kept = wanted ? part.note_alias(place.spelling, place.spelling_hash, place.series) : arena_.keep(place.spelling);
     const int32_t at = local_numbers_.find(kept, place.spelling_hash);
     const LocalAlias local{&table, table.part_number, place.series};
@@ -706,7 +708,8 @@ bool Parser::apply(const char* line, size_t bytes, std::string& error) {
             return false;
         }
         if (column == nullptr && table != nullptr && !schema_.extend_tags) {
-            error = "unknown tag '" + shown(name) + "' for table '" + shown(table->name) + "': the tag set of a table is fixed by its first write";
+            error = "unknown tag '" + shown(name) + "' for table '" + shown(table->name) +
+                    "': the tag set of a table is fixed by its first write";
             return false;
         }
     }
@@ -743,7 +746,8 @@ bool Parser::apply(const char* line, size_t bytes, std::string& error) {
     }
     if (table == nullptr && options_.tables_left >= 0 && new_tables_ >= options_.tables_left) {
         error = "Update to schema would exceed number of tables limit: attempted to create table but already have " +
-                std::to_string(options_.table_count + new_tables_) + " table(s) (limit: " + std::to_string(options_.table_count + options_.tables_left) + ")";
+                std::to_string(options_.table_count + new_tables_) +
+                " table(s) (limit: " + std::to_string(options_.table_count + options_.tables_left) + ")";
         return false;
     }
     const int64_t added = static_cast<int64_t>(new_tags.size() + new_fields.size());

@@ -4,6 +4,8 @@
 // B1  A part may use SPARSE_RATIO bytes of cells per byte of its lines; what goes beyond is taken from an allowance that all tables of
 //     the body share. A part that would exceed both is closed and another begun (lines.h P5), except that it may always have one line.
 // B2  Guesses (Expected, TagPlace) are checked before they are used, so a wrong one costs time only.
+//
+// Held by tests/unit/engine/test_line_protocol.py (B1) and tests/property/test_line_protocol_property.py (B2).
 #pragma once
 
 #include <cstdint>
@@ -23,10 +25,10 @@ constexpr size_t NAME_AHEAD = 32;
 struct BodyColumn {
     std::string name;
     bool is_tag;
-    FieldType type;              // of a field
-    int32_t position;            // among the tags or among the fields
-    Column* column = nullptr;    // of a field, in the current part; null before its first value there
-    int64_t seen_line = -1;      // the last line that was checked and had it
+    FieldType type;            // of a field
+    int32_t position;          // among the tags or among the fields
+    Column* column = nullptr;  // of a field, in the current part; null before its first value there
+    int64_t seen_line = -1;    // the last line that was checked and had it
 };
 
 // The field that came at this place in the previous line: its name as written, with the equals sign.

@@ -28,8 +28,7 @@ PyCFunction with_keywords(PyObject* (*function)(PyObject*, PyObject*, PyObject*)
 // ---- LineSchema
 
 struct SchemaObject {
-    PyObject_HEAD
-    std::shared_ptr<LineSchema> schema;
+    PyObject_HEAD std::shared_ptr<LineSchema> schema;
 };
 
 PyTypeObject* schema_type = nullptr;
@@ -97,7 +96,9 @@ bool read_fields(PyObject* given, std::vector<Field>& fields) {
 PyObject* put_table(PyObject* self, PyObject* args, PyObject* kwargs) {
     static const char* names[] = {"name", "tags", "fields", "index", nullptr};
     PyObject *given_name, *given_tags, *given_fields, *given_index;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "UOOO", const_cast<char**>(names), &given_name, &given_tags, &given_fields, &given_index)) return nullptr;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "UOOO", const_cast<char**>(names), &given_name, &given_tags, &given_fields,
+                                     &given_index))
+        return nullptr;
     std::string name;
     std::vector<std::string> tags;
     std::vector<Field> fields;
@@ -118,7 +119,9 @@ PyObject* drop_table(PyObject* self, PyObject* args) {
     Py_RETURN_NONE;
 }
 
-PyObject* schema_memory_bytes(PyObject* self, void*) { return PyLong_FromSize_t(reinterpret_cast<SchemaObject*>(self)->schema->memory_bytes()); }
+PyObject* schema_memory_bytes(PyObject* self, void*) {
+    return PyLong_FromSize_t(reinterpret_cast<SchemaObject*>(self)->schema->memory_bytes());
+}
 
 PyMethodDef schema_methods[] = {
     {"put_table", with_keywords(put_table), METH_VARARGS | METH_KEYWORDS, "Make a table known, or widen it (same index)."},
@@ -145,8 +148,7 @@ PyType_Spec schema_spec = {"engine._native.LineSchema", sizeof(SchemaObject), 0,
 // ---- ParsedTable
 
 struct TableObject {
-    PyObject_HEAD
-    std::shared_ptr<TableRows> rows;
+    PyObject_HEAD std::shared_ptr<TableRows> rows;
 };
 
 PyTypeObject* table_type = nullptr;
@@ -193,7 +195,8 @@ PyObject* table_new_fields(PyObject* self, void*) {
     Owned list(PyList_New(static_cast<Py_ssize_t>(fields.size())));
     if (list == nullptr) return nullptr;
     for (size_t i = 0; i < fields.size(); ++i) {
-        PyObject* pair = Py_BuildValue("s#i", fields[i].name.data(), static_cast<Py_ssize_t>(fields[i].name.size()), static_cast<int>(fields[i].type));
+        PyObject* pair =
+            Py_BuildValue("s#i", fields[i].name.data(), static_cast<Py_ssize_t>(fields[i].name.size()), static_cast<int>(fields[i].type));
         if (pair == nullptr) return nullptr;
         PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), pair);
     }
@@ -268,7 +271,8 @@ PyObject* table_export(PyObject* self, PyObject* args, PyObject* kwargs) {
 
 PyMethodDef table_methods[] = {
     {"settle", settle, METH_VARARGS, "Give the unknown series their numbers."},
-    {"__arrow_c_array__", with_keywords(table_export), METH_VARARGS | METH_KEYWORDS, "A struct of series, time and the fields that any row has."},
+    {"__arrow_c_array__", with_keywords(table_export), METH_VARARGS | METH_KEYWORDS,
+     "A struct of series, time and the fields that any row has."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -293,7 +297,8 @@ PyType_Slot table_slots[] = {
     {0, nullptr},
 };
 
-PyType_Spec table_spec = {"engine._native.ParsedTable", sizeof(TableObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, table_slots};
+PyType_Spec table_spec = {"engine._native.ParsedTable", sizeof(TableObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                          table_slots};
 
 // ---- Parsed
 
@@ -339,12 +344,13 @@ PyObject* error_list(const ParseResult& result) {
 }
 
 PyObject* parse(PyObject*, PyObject* args, PyObject* kwargs) {
-    static const char* names[] = {"schema", "body", "precision", "now_ns", "stop_at_first_error", "tables_left", "table_count", "error_limit", nullptr};
+    static const char* names[] = {"schema",      "body",        "precision",   "now_ns", "stop_at_first_error",
+                                  "tables_left", "table_count", "error_limit", nullptr};
     PyObject *given_schema, *given_body;
     int precision, stop_at_first_error = 0;
     long long now_ns, tables_left = -1, table_count = 0, error_limit = -1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!OiL|$pLLL", const_cast<char**>(names), schema_type, &given_schema, &given_body, &precision, &now_ns,
-                                     &stop_at_first_error, &tables_left, &table_count, &error_limit)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!OiL|$pLLL", const_cast<char**>(names), schema_type, &given_schema, &given_body,
+                                     &precision, &now_ns, &stop_at_first_error, &tables_left, &table_count, &error_limit)) {
         return nullptr;
     }
     if (precision < static_cast<int>(Precision::AUTO) || precision > static_cast<int>(Precision::NANOSECOND)) {

@@ -5,7 +5,8 @@
 
 namespace flightline {
 
-TableRows::TableRows(std::string name_, bool is_new_, std::shared_ptr<const Table> known, std::shared_ptr<const std::vector<std::string>> added)
+TableRows::TableRows(std::string name_, bool is_new_, std::shared_ptr<const Table> known,
+                     std::shared_ptr<const std::vector<std::string>> added)
     : name(std::move(name_)), is_new(is_new_), known_(std::move(known)), added_(std::move(added)) {}
 
 int32_t TableRows::pend(std::string_view key) {
@@ -27,7 +28,8 @@ std::string_view TableRows::note_alias(std::string_view text, uint64_t hash, int
 void TableRows::close() {
     added_count_ = added_->size();
     for (auto& column : columns) column->pad(rows);
-    columns.erase(std::remove_if(columns.begin(), columns.end(), [](const auto& column) { return column->nulls == column->filled; }), columns.end());
+    columns.erase(std::remove_if(columns.begin(), columns.end(), [](const auto& column) { return column->nulls == column->filled; }),
+                  columns.end());
     std::sort(columns.begin(), columns.end(), [](const auto& a, const auto& b) { return a->position < b->position; });
     const auto* at = reinterpret_cast<const int64_t*>(times.data());
     int64_t earliest = INT64_MAX, latest = INT64_MIN;
@@ -44,7 +46,8 @@ void TableRows::settle(SeriesIndex& index) {
     if (known_ != nullptr && known_->index.get() != &index) {
         throw std::invalid_argument("the index is not the one that table '" + name + "' had when it was parsed");
     }
-    if (static_cast<size_t>(index.tag_count()) < tag_count()) throw std::invalid_argument("the index has fewer tags than table '" + name + "'");
+    if (static_cast<size_t>(index.tag_count()) < tag_count())
+        throw std::invalid_argument("the index has fewer tags than table '" + name + "'");
     std::vector<int32_t> numbers;
     std::vector<TagCode> codes;
     numbers.reserve(pending_.size());

@@ -1,7 +1,9 @@
 // The rows of one table in one body: what parsing leaves behind, and what settling makes of it.
 //
-// R1  A series that the index knew has its number; one it did not know has a number below zero until settle().
-// R2  After settle() nothing changes any more: exported arrays share this memory.
+// U1  A series that the index knew has its number; one it did not know has a number below zero until settle().
+// U2  After settle() nothing changes any more: exported arrays share this memory.
+//
+// Held by tests/unit/engine/test_line_protocol.py (U1, U2).
 #pragma once
 
 #include <cstdint>

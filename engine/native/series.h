@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string_view>
 #include <vector>
 
@@ -66,6 +67,13 @@ class SeriesIndex {
     uint32_t find_alias(uint64_t hash, std::string_view text) const;
     Alias* alias(uint32_t handle) const { return reinterpret_cast<Alias*>(aliases_.at(handle)); }
     bool wants_alias(int64_t series, size_t size) const;
+    // What was exported of a tag's values last, kept for the next one who asks while no value has been added.
+    struct Exported {
+        std::mutex lock;
+        std::shared_ptr<void> texts;
+        int32_t count = -1;
+    };
+    Exported& exported(int number) const { return tag(number).exported; }
 
     // ---- the writer
     void add_tags(int count);
@@ -103,6 +111,7 @@ class SeriesIndex {
         Buckets<int32_t, 4, 31> codes;
         std::atomic<Rare*> rare{nullptr};
         int64_t present = 0;  // series that have the tag; the writer's
+        Exported exported;
     };
 
     Tag& tag(int number) const { return *tags_[static_cast<uint64_t>(number)]; }

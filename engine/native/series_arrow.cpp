@@ -234,7 +234,7 @@ struct Texts {
 };
 
 template <typename CodeAt>
-void export_texts(const SeriesIndex& index, int tag, int64_t count, CodeAt code_at, ArrowSchema& schema, ArrowArray& array) {
+std::shared_ptr<Texts> copy_texts(const SeriesIndex& index, int tag, int64_t count, CodeAt code_at) {
     auto copy = std::make_shared<Texts>();
     copy->offsets.reserve(static_cast<size_t>(count) + 1);
     copy->offsets.push_back(0);
@@ -258,21 +258,37 @@ void export_texts(const SeriesIndex& index, int tag, int64_t count, CodeAt code_
         const std::string_view value = index.value(tag, code);
         std::memcpy(copy->text.data() + copy->offsets[static_cast<size_t>(i)], value.data(), value.size());
     }
+    return copy;
+}
+
+void export_texts(const std::shared_ptr<Texts>& texts, ArrowSchema& schema, ArrowArray& array) {
     ArrowNode node;
     node.format = "u";
-    node.length = count;
-    node.null_count = copy->nulls;
-    node.buffers = {copy->nulls == 0 ? nullptr : copy->validity.data(), copy->offsets.data(), copy->text.data()};
+    node.length = static_cast<int64_t>(texts->offsets.size()) - 1;
+    node.null_count = texts->nulls;
+    node.buffers = {texts->nulls == 0 ? nullptr : texts->validity.data(), texts->offsets.data(), texts->text.data()};
     export_schema(node, schema);
-    export_array(node, copy, array);
+    export_array(node, texts, array);
 }
 
 void export_values(const SeriesIndex& index, int tag, ArrowSchema& schema, ArrowArray& array) {
-    export_texts(index, tag, index.code_count(tag), [](int64_t code) { return static_cast<int32_t>(code); }, schema, array);
+    SeriesIndex::Exported& last = index.exported(tag);
+    std::shared_ptr<Texts> texts;
+    {
+        const std::lock_guard<std::mutex> held(last.lock);
+        const int32_t count = index.code_count(tag);
+        if (last.count != count) {
+            last.texts = copy_texts(index, tag, count, [](int64_t code) { return static_cast<int32_t>(code); });
+            last.count = count;
+        }
+        texts = std::static_pointer_cast<Texts>(last.texts);
+    }
+    export_texts(texts, schema, array);
 }
 
 void export_values_of(const SeriesIndex& index, int tag, const std::vector<int32_t>& series, ArrowSchema& schema, ArrowArray& array) {
-    export_texts(index, tag, static_cast<int64_t>(series.size()), [&](int64_t i) { return index.code(tag, series[static_cast<size_t>(i)]); }, schema, array);
+    const auto code_at = [&](int64_t i) { return index.code(tag, series[static_cast<size_t>(i)]); };
+    export_texts(copy_texts(index, tag, static_cast<int64_t>(series.size()), code_at), schema, array);
 }
 
 }  // namespace flightline

@@ -3,6 +3,8 @@
 // T1  What has been published never moves and never changes: Buckets and Arena only grow.
 // T2  A reader that learned of an element through an acquire load (a slot, a count) sees its whole content.
 // T3  A slot table that was outgrown is freed only when no reader is inside (ReaderCount).
+//
+// Held by tests/native/race_series.cpp (T1-T3).
 #pragma once
 
 #include <atomic>
@@ -37,9 +39,7 @@ class Buckets {
         for (auto& bucket : buckets_) std::free(bucket.load(std::memory_order_relaxed));
     }
 
-    static unsigned bucket_of(uint64_t index) {
-        return 63u - static_cast<unsigned>(__builtin_clzll(index + FIRST)) - FIRST_BITS;
-    }
+    static unsigned bucket_of(uint64_t index) { return 63u - static_cast<unsigned>(__builtin_clzll(index + FIRST)) - FIRST_BITS; }
     static uint64_t bucket_begin(unsigned bucket) { return (FIRST << bucket) - FIRST; }
     static uint64_t bucket_size(unsigned bucket) { return FIRST << bucket; }
 

@@ -67,12 +67,13 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         series = series_matching(self._index, self._table.tags, predicate)
         try:
             data = self._rows()
-            stored = self._in_files(data, predicate)
-            self._limits.check_files(len(stored))
+            wanted = _to_read(data, predicate)
+            self._limits.check_files(len(wanted))
+            self._access.refuse_damaged(held.file for held in wanted)
         except ServiceError as error:
             self._failed(error)
             raise
-        parts = [*self._in_memory(data, predicate, series), *stored]
+        parts = [*self._in_memory(data, predicate, series), *((held.file.rows, self._file_part(held)) for held in wanted)]
         parts.sort(key=lambda part: -part[0])
         groups: list[list[Part]] = [[] for _ in range(max(1, min(self._limits.threads, len(parts))))]
         sizes = [0] * len(groups)
@@ -111,13 +112,6 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
         return batches
 
-    def _in_files(self, data: TableData, predicate: Predicate) -> list[tuple[int, Part]]:
-        return [
-            (held.file.rows, self._file_part(held))
-            for held in data.files
-            if held.rows is None and held.times.overlaps(predicate.times)
-        ]
-
     def _file_part(self, held: HeldFile) -> Part:
         def batches(columns: list[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
             try:
@@ -127,6 +121,10 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
                 raise
 
         return batches
+
+
+def _to_read(data: TableData, predicate: Predicate) -> list[HeldFile]:
+    return [held for held in data.files if held.rows is None and held.times.overlaps(predicate.times)]
 
 
 class _Fragment:

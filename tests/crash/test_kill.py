@@ -44,6 +44,7 @@ class Client(threading.Thread):
         self.own = Ledger()
         self.written = 0
         self.answers: list[int] = []
+        self.failing = False
         self.stop = threading.Event()
         self.paused = threading.Event()
         self.waiting = threading.Event()
@@ -59,15 +60,20 @@ class Client(threading.Thread):
                 continue
             self.waiting.clear()
             connection = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-            if not self._write(connection):
+            self.failing = not self._write(connection)
+            if self.failing:
                 connection.close()
                 connection = None
-                time.sleep(0.05)
+                time.sleep(0.1)
         if connection is not None:
             connection.close()
 
     def _write(self, connection: http.client.HTTPConnection) -> bool:
-        shared, own = self._points(self.shared, self.chance.randrange(1, 30)), self._points(self.own, self.chance.randrange(3))
+        most = 2 if self.failing else 30  # while nothing is stored few rows are worth the doubt
+        shared, own = (
+            self._points(self.shared, self.chance.randrange(1, most)),
+            self._points(self.own, self.chance.randrange(2)),
+        )
         lines = [line("t", *point) for point in shared] + [line(f"own{self.number}", *point) for point in own]
         try:
             connection.request("POST", "/api/v3/write_lp?db=db&precision=nanosecond", "\n".join(lines).encode())
@@ -87,11 +93,11 @@ class Client(threading.Thread):
 
     def _points(self, ledger: Ledger, count: int) -> list[tuple[Key, dict[str, Value]]]:
         """New rows, rows that come late, and rows that are written again, fields of theirs at least. Each key once a body."""
-        certain = ledger.certain
+        known = ledger.recent
         points: dict[Key, dict[str, Value]] = {}
         for _ in range(count):
-            if certain and self.chance.random() < 0.4:
-                key = self.chance.choice(certain[-400:])
+            if known and self.chance.random() < 0.4:
+                key = self.chance.choice(known)
             else:
                 self._time += self.chance.choice([1, 1, 1, 40])
                 key = self._key(ledger, self._time * 10 + self.number)
@@ -161,10 +167,11 @@ class Victim:
         self.directory = directory
         self.options = options
         self.port = free_port()
-        self.server = self._start()
+        self.start()
 
-    def _start(self) -> Server:
-        return await_ready(launch(self.directory, *self.options, command=PRODUCT, bind=f"127.0.0.1:{self.port}"))
+    def start(self) -> None:
+        self.server = launch(self.directory, *self.options, command=PRODUCT, bind=f"127.0.0.1:{self.port}")
+        await_ready(self.server)
 
     def kill(self, part: str) -> None:
         family = [*self.server.children(), psutil.Process(self.server.process.pid)]
@@ -178,7 +185,7 @@ class Victim:
                     process.kill()
             self.server.process.wait(10)
             psutil.wait_procs(family, timeout=10)
-            self.server = self._start()
+            self.start()
 
     def end(self) -> None:
         family = self.server.children() if self.server.process.poll() is None else []
@@ -256,7 +263,7 @@ def kill_and_check(directory: Path, seed: int, parts: list[str], *options: str) 
             client.join(30)
         assert {answer for client in clients for answer in client.answers} <= {0, 503}
         assert victim.server.stop() == 0, victim.server.text
-        victim.server = victim._start()
+        victim.start()
         check(victim.server, clients)
         assert len(list(directory.glob("node/dbs/*/*/*/*.parquet"))) > 0, (
             "no snapshot was taken: the test tests less than it says"

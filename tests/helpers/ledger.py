@@ -5,6 +5,7 @@ L1  A field of a row has the value that was last acknowledged. After a write who
 L2  A row that nobody tried to write does not exist, and no row exists twice.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -32,14 +33,17 @@ class Ledger:
 
     def __init__(self) -> None:
         self.rows: dict[Key, Row] = {}
+        self._recent: deque[Key] = deque(maxlen=400)
 
     @property
-    def certain(self) -> list[Key]:
-        return [key for key, row in self.rows.items() if not row.perhaps]
+    def recent(self) -> list[Key]:
+        """Keys that were acknowledged of late and are in no doubt."""
+        return [key for key in self._recent if not self.rows[key].perhaps]
 
     def acknowledged(self, points: Iterable[tuple[Key, Mapping[str, Value]]]) -> None:
         for key, fields in points:
             self.rows.setdefault(key, Row()).stored.update(fields)
+            self._recent.append(key)
 
     def unknown(self, points: Iterable[tuple[Key, Mapping[str, Value]]]) -> None:
         for key, fields in points:

@@ -17,6 +17,7 @@ import psutil
 import pyarrow.flight as flight
 
 ROOT = Path(__file__).parents[2]
+START_S = 60.0
 PATIENCE_S = 60.0  # how long anything may take before a test fails: the machine may be busy
 SMALL = ("-m", "tests.helpers.small_serve")
 

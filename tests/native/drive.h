@@ -55,7 +55,8 @@ class Database {
         for (const Field& field : rows.new_fields) {
             if (known.types.emplace(field.name, field.type).second) known.fields.push_back(field);
         }
-        if (rows.is_new || !rows.new_tags.empty() || !rows.new_fields.empty()) schema.put_table(rows.name, known.tags, known.fields, known.index);
+        if (rows.is_new || !rows.new_tags.empty() || !rows.new_fields.empty())
+            schema.put_table(rows.name, known.tags, known.fields, known.index);
         rows.settle(*known.index);
         return true;
     }
