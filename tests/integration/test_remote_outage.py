@@ -50,7 +50,7 @@ def end(relay: Relay, trouble: str) -> None:
 
 def ask(server: Server, method: str, path: str, body: str = "") -> tuple[int, str | None]:
     """The status, and how long to wait before trying again."""
-    with closing(http.client.HTTPConnection(server.host, server.port, timeout=20)) as connection:
+    with closing(http.client.HTTPConnection(server.host, server.port, timeout=60)) as connection:
         connection.request(method, path, body)
         answer = connection.getresponse()
         answer.read()
@@ -113,7 +113,7 @@ def test_a_server_ends_in_time_while_its_store_is_away(relay: Relay, tmp_path: P
         time.sleep(1)
         began_s = time.monotonic()
         server.stop()
-        assert time.monotonic() - began_s < 10
+        assert time.monotonic() - began_s < 30
         load.stop()
     load.check(numbers_after_restart(store))
     store.close()

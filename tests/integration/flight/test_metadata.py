@@ -26,7 +26,6 @@ def objects(connection: adbc.Connection, **options: Any) -> Any:
 
 
 def test_every_depth_of_get_objects_is_answered(connection: adbc.Connection) -> None:
-    """E1."""
     assert [found["catalog_name"] for found in objects(connection, depth="catalogs")] == ["public"]
     (catalog,) = objects(connection, depth="db_schemas")
     assert {found["db_schema_name"] for found in catalog["catalog_db_schemas"]} == {"information_schema", "iox"}
@@ -42,7 +41,6 @@ def test_every_depth_of_get_objects_is_answered(connection: adbc.Connection) -> 
 
 
 def test_a_table_schema_is_found_by_its_exact_name(connection: adbc.Connection) -> None:
-    """E2."""
     schema = connection.adbc_get_table_schema("cpu_total")
 
     assert schema.names == ["usage", "time"]
@@ -65,21 +63,33 @@ def test_table_types_and_server_info(connection: adbc.Connection) -> None:
         (sql.CommandGetTableTypes(), info.TABLE_TYPES_SCHEMA),
         (sql.CommandGetSqlInfo(info=[8]), SQL_INFO),
         (sql.CommandGetSqlInfo(), SQL_INFO),
+        (sql.CommandGetXdbcTypeInfo(), info.TYPES),
+        (sql.CommandGetPrimaryKeys(table="cpu"), info.PRIMARY_KEYS),
+        (sql.CommandGetExportedKeys(table="cpu"), info.FOREIGN_KEYS),
+        (sql.CommandGetImportedKeys(table="cpu"), info.FOREIGN_KEYS),
+        (sql.CommandGetCrossReference(pk_table="cpu", fk_table="mem"), info.FOREIGN_KEYS),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_info_and_stream_have_the_standards_schema(flight: fl.FlightClient, command: Any, expected: pa.Schema) -> None:
+    """E1."""
     found = flight.get_flight_info(fl.FlightDescriptor.for_command(commands.pack(command)), DATABASE)
 
     table = flight.do_get(found.endpoints[0].ticket).read_all()
 
     assert found.schema == expected
     assert table.schema == expected
-    assert table.num_rows >= 1
+    assert (table.num_rows == 0) == (expected is info.FOREIGN_KEYS)
+    assert flight.get_schema(fl.FlightDescriptor.for_command(commands.pack(command)), DATABASE).schema == expected
 
 
 def test_what_concerns_the_server_needs_no_database(flight: fl.FlightClient) -> None:
-    for command in (sql.CommandGetSqlInfo(info=[8]), sql.CommandGetCatalogs(), sql.CommandGetTableTypes()):
+    for command in (
+        sql.CommandGetSqlInfo(info=[8]),
+        sql.CommandGetCatalogs(),
+        sql.CommandGetTableTypes(),
+        sql.CommandGetXdbcTypeInfo(data_type=12),
+    ):
         found = flight.get_flight_info(fl.FlightDescriptor.for_command(commands.pack(command)))
         assert flight.do_get(found.endpoints[0].ticket).read_all().num_rows >= 1
     with pytest.raises(pa.ArrowInvalid, match="no 'database' header"):
@@ -93,73 +103,82 @@ def test_a_command_nobody_answers_is_named(flight: fl.FlightClient) -> None:
         flight.get_flight_info(command, DATABASE)
 
 
-def ask(flight: fl.FlightClient, command: Any, *headers: tuple[bytes, bytes]) -> list[dict[str, Any]]:
-    """The rows of a metadata command's result."""
-    options = fl.FlightCallOptions(headers=[(b"database", b"db"), *headers])
+def tables(
+    flight: fl.FlightClient, command: Any, options: fl.FlightCallOptions = DATABASE, redeem: fl.FlightCallOptions | None = None
+) -> list[dict[str, Any]]:
     found = flight.get_flight_info(fl.FlightDescriptor.for_command(commands.pack(command)), options)
-    rows: list[dict[str, Any]] = flight.do_get(found.endpoints[0].ticket, options).read_all().to_pylist()
+    rows: list[dict[str, Any]] = (
+        flight.do_get(found.endpoints[0].ticket, redeem or fl.FlightCallOptions()).read_all().to_pylist()
+    )
     return rows
 
 
-def test_tables_are_those_of_this_moment_beside_those_of_the_engine(flight: fl.FlightClient, node: MemoryNode) -> None:
+def test_tables_are_those_of_this_moment_and_what_stands_beside_them(flight: fl.FlightClient, node: MemoryNode) -> None:
     """E1."""
-    named = sql.CommandGetTables(table_name_filter_pattern="disk")
-    assert ask(flight, named) == []
+    everything = sql.CommandGetTables()
+    before = {(row["db_schema_name"], row["table_name"], row["table_type"]) for row in tables(flight, everything)}
 
     node.write_lp(WriteRequest("db", b"disk,host=a used=1 1\n", 4))
-    assert [row["table_name"] for row in ask(flight, named)] == ["disk"]
-    node.drop_table("db", "disk")
-    assert ask(flight, named) == []
 
-    beside = {row["table_name"] for row in ask(flight, sql.CommandGetTables(db_schema_filter_pattern="information_schema"))}
-    assert {"tables", "columns"} <= beside
+    after = {(row["db_schema_name"], row["table_name"], row["table_type"]) for row in tables(flight, everything)}
+    assert after - before == {("iox", "disk", "BASE TABLE")}
+    assert {("iox", "cpu", "BASE TABLE"), ("information_schema", "tables", "VIEW")} <= before
 
 
-def test_the_schema_of_a_table_is_that_of_a_query_for_all_of_it(flight: fl.FlightClient) -> None:
+def test_a_table_schema_is_that_of_its_rows_on_the_wire(flight: fl.FlightClient) -> None:
     """E2."""
-    command = sql.CommandGetTables(table_name_filter_pattern="cpu", include_schema=True)
-    (row,) = ask(flight, command)
-    queried = flight.get_schema(
-        fl.FlightDescriptor.for_command(commands.pack(sql.CommandStatementQuery(query="SELECT * FROM cpu"))), DATABASE
-    ).schema
+    wanted = sql.CommandGetTables(table_name_filter_pattern="cpu", include_schema=True)
+    (row,) = tables(flight, wanted)
+    select = sql.CommandStatementQuery(query="SELECT * FROM cpu")
 
-    listed = pa.ipc.read_schema(pa.py_buffer(row["table_schema"]))
+    rows = flight.get_flight_info(fl.FlightDescriptor.for_command(commands.pack(select)), DATABASE)
 
-    assert listed.field("host").type == pa.utf8()
-    assert dict(zip(listed.names, listed.types, strict=True)) == dict(zip(queried.names, queried.types, strict=True))
+    assert pa.ipc.read_schema(pa.py_buffer(row["table_schema"])) == rows.schema
+    assert rows.schema.field("host").type == pa.utf8()
 
 
-@pytest.mark.parametrize(("asked", "shown"), [(b"TABLE", "TABLE"), (b"table", "TABLE"), (b"BASE TABLE", "BASE TABLE")])
-def test_clients_that_know_tables_by_another_word_may_say_so(flight: fl.FlightClient, asked: bytes, shown: str) -> None:
+def test_views_have_schemas_too(flight: fl.FlightClient) -> None:
+    """E2."""
+    wanted = sql.CommandGetTables(db_schema_filter_pattern="information_schema", include_schema=True)
+
+    schemas = {row["table_name"]: pa.ipc.read_schema(pa.py_buffer(row["table_schema"])) for row in tables(flight, wanted)}
+
+    assert {"table_schema", "table_name", "table_type"} <= set(schemas["tables"].names)
+
+
+@pytest.mark.parametrize(("header", "expected"), [(b"TABLE", "TABLE"), (b"table", "TABLE"), (b"Base Table", "BASE TABLE")])
+def test_a_base_table_is_called_what_the_header_says(flight: fl.FlightClient, header: bytes, expected: str) -> None:
     """E3."""
-    header = (b"x-influxdata-base-table-type", asked)
+    redeem = fl.FlightCallOptions(headers=[(b"x-influxdata-base-table-type", header)])
 
-    assert {row["table_type"] for row in ask(flight, sql.CommandGetTableTypes(), header)} == {shown, "VIEW"}
-    tables = ask(flight, sql.CommandGetTables(db_schema_filter_pattern="iox"), header)
-    assert {row["table_type"] for row in tables} == {shown}
-    by_kind = sql.CommandGetTables(db_schema_filter_pattern="iox", table_types=[shown])
-    assert len(ask(flight, by_kind, header)) == 3
-    with pytest.raises(pa.ArrowInvalid, match="Invalid base table type: 'SHELF'"):
-        ask(flight, sql.CommandGetTableTypes(), (b"x-influxdata-base-table-type", b"SHELF"))
+    cpu = tables(flight, sql.CommandGetTables(table_name_filter_pattern="cpu"), redeem=redeem)
+    named = tables(flight, sql.CommandGetTables(table_types=[expected], db_schema_filter_pattern="iox"), redeem=redeem)
+    types = tables(flight, sql.CommandGetTableTypes(), redeem=redeem)
+
+    assert [row["table_type"] for row in cpu] == [expected]
+    assert len(named) == 3
+    assert [row["table_type"] for row in types] == sorted([expected, "VIEW"])
 
 
-@pytest.mark.parametrize(
-    "command",
-    [sql.CommandGetTables(), sql.CommandGetDbSchemas(), sql.CommandGetPrimaryKeys(table="cpu")],
-    ids=lambda c: type(c).__name__,
-)
+def test_an_unknown_word_for_a_base_table_is_refused(flight: fl.FlightClient) -> None:
+    """E3."""
+    redeem = fl.FlightCallOptions(headers=[(b"x-influxdata-base-table-type", b"x")])
+
+    with pytest.raises(pa.ArrowInvalid, match="Invalid base table type: 'x'"):
+        tables(flight, sql.CommandGetTables(), redeem=redeem)
+
+
+@pytest.mark.parametrize("command", [sql.CommandGetTables(), sql.CommandGetDbSchemas(), sql.CommandGetPrimaryKeys(table="cpu")])
 def test_an_unknown_database_is_not_found(flight: fl.FlightClient, command: Any) -> None:
     """E4."""
-    elsewhere = fl.FlightCallOptions(headers=[(b"database", b"nowhere")])
-    found = flight.get_flight_info(fl.FlightDescriptor.for_command(commands.pack(command)), elsewhere)
-
-    with pytest.raises(KeyError, match="Database 'nowhere' not found"):
-        flight.do_get(found.endpoints[0].ticket, elsewhere).read_all()
+    with pytest.raises(pa.ArrowKeyError, match="Database 'other' not found"):
+        tables(flight, command, fl.FlightCallOptions(headers=[(b"database", b"other")]))
 
 
-def test_keys_are_answered(flight: fl.FlightClient) -> None:
-    """E1: the series key is primary, and there are no foreign ones."""
-    assert [row["column_name"] for row in ask(flight, sql.CommandGetPrimaryKeys(table="mem"))] == ["host", "time"]
-    assert ask(flight, sql.CommandGetPrimaryKeys(table="nothing")) == []
-    for command in (sql.CommandGetExportedKeys(table="mem"), sql.CommandGetImportedKeys(table="mem")):
-        assert ask(flight, command) == []
+def test_primary_keys_come_in_the_order_of_the_series_key(flight: fl.FlightClient, node: MemoryNode) -> None:
+    """E1."""
+    node.create_table("db", "ordered", ["zone", "host"], {"v": "float64"})
+
+    found = tables(flight, sql.CommandGetPrimaryKeys(table="ordered", db_schema="iox"))
+
+    assert [row["column_name"] for row in found] == ["zone", "host", "time"]
