@@ -4,7 +4,7 @@ R1  Columns that are named exactly as the parameters (with or without `$`) are b
     order of statements.parameters, or by number where there are as many columns as the highest number says.
 R2  Too few and too many values are refused with both counts and the names of the parameters.
 R3  A value arrives as it was sent: dense unions and dictionaries are opened, plain scalars are Python's, everything else
-    (timestamps, decimals, …) stays an Arrow scalar with its type.
+    (timestamps, decimals, unsigned integers, …) stays an Arrow scalar with its type.
 R4  What is bound travels in a handle, so it is limited to BOUND_BYTES_MAX.
 
 Held by tests/unit/flightserver/test_flightsql_parameters.py (R1-R4).
@@ -51,7 +51,8 @@ def _value(scalar: pa.Scalar) -> object:
         return _value(inner) if isinstance(inner, pa.Scalar) else inner
     if not scalar.is_valid:
         return None
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or _is_text(kind):
+    is_plain = pa.types.is_signed_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or _is_text(kind)
+    if is_plain:
         value: object = scalar.as_py()
         return value
     return scalar

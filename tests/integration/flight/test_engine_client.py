@@ -308,10 +308,10 @@ def test_writes_that_travel_together_get_their_own_answers(client: EngineClient,
     """C6, C4: good bodies, refused lines and refused bodies from many threads at once."""
     gate = threading.Event()
 
-    def slowly(request: WriteRequest) -> None:
+    def hold(_: WriteRequest) -> None:
         gate.wait(0.05)
 
-    node.before_lines = slowly
+    node.before_lines = hold
     outcomes: dict[int, object] = {}
 
     def write(number: int) -> None:
@@ -331,7 +331,7 @@ def test_writes_that_travel_together_get_their_own_answers(client: EngineClient,
         thread.start()
     gate.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     expected: dict[int, object] = {}
     for number in range(60):
@@ -354,7 +354,7 @@ def test_an_engine_that_is_gone_is_told_to_everybody_who_travels(location: str, 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     assert len(refused) == 20
     client.close()
