@@ -1,37 +1,30 @@
 """READ PATH: read this first. One statement over one ReadView.
 
-    take one ReadView ─▶ tables by name, as the plan asks for them ─▶ DataFusion ─▶ batches
+    take one ReadView ─▶ tables by name, as the plan asks for them ─▶ statement.prepare ─▶ DataFusion ─▶ batches
 
 Q1  A statement sees one state of catalog and rows from start to end.
 Q2  A statement only reads: whatever would change something is refused by kind.
 
 Held by tests/integration/engine/test_query.py (Q1, Q2).
-Elsewhere: how a table of a view is scanned (tables.py).
+Elsewhere: what SQL means (statement.py), how a table of a view is scanned (tables.py).
 """
 
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
-from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions
+from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext
 from datafusion.catalog import Catalog as PlanCatalog
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
 
-from catalog.errors import InvalidRequest
 from catalog.schema import Database
 from engine.buffer.series import SeriesRegistry
 from engine.metrics import Metrics
+from engine.query.messages import QueryRefused, planner_message
+from engine.query.statement import CATALOG, Prepared, prepare
 from engine.query.tables import OpenFile, TableDataset
 from engine.requests import QueryResult
 from engine.view import ReadView, Views
-
-_READ_ONLY = SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
-
-
-class QueryRefused(InvalidRequest):
-    """The statement is wrong, or asks for what a query may not do."""
-
-    code = "query_refused"
 
 
 class Executor:
@@ -45,37 +38,34 @@ class Executor:
     def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
         view = self._views.now()
         database = view.state.database(database_name)
-        context = self._context(view, database)
         try:
-            frame = context.sql(sql, _READ_ONLY, param_values=dict(params) if params else None)
-            schema: pa.Schema = frame.schema()
-            stream = frame.execute_stream()
-        except Exception as error:  # the bindings raise plain Exception for every mistake of a statement
+            prepared = prepare(self._context(view, database), sql, params)
+        except QueryRefused:
             self._metrics.queried("refused")
-            raise QueryRefused(planner_message(error)) from None
-        return QueryResult(schema, self._batches(stream))
+            raise
+        return QueryResult(prepared.schema, self._batches(prepared))
 
-    def _batches(self, stream: object) -> Iterator[pa.RecordBatch]:
+    def _batches(self, prepared: Prepared) -> Iterator[pa.RecordBatch]:
         outcome = "failed"
         try:
-            for batch in stream:  # type: ignore[attr-defined]
-                yield batch.to_pyarrow()
+            yield from prepared.batches(_run)
             outcome = "done"
         except GeneratorExit:
             outcome = "left"
             raise
-        except Exception as error:
+        except Exception as error:  # the bindings raise plain Exception for whatever goes wrong in a plan
             raise QueryRefused(planner_message(error)) from None
         finally:
             self._metrics.queried(outcome)
 
     def _context(self, view: ReadView, database: Database) -> SessionContext:
-        config = SessionConfig().with_default_catalog_and_schema("public", "iox").with_information_schema(True)
+        config = SessionConfig().with_default_catalog_and_schema(CATALOG, "iox").with_information_schema(True)
+        config = config.set("datafusion.sql_parser.map_string_types_to_utf8view", "false")
         runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(self._memory_bytes)
         context = SessionContext(config, runtime)
         catalog = PlanCatalog.memory_catalog(context)
         catalog.register_schema("iox", _Tables(self, view, database))
-        context.register_catalog_provider("public", catalog)
+        context.register_catalog_provider(CATALOG, catalog)
         return context
 
     def dataset(self, view: ReadView, database: Database, name: str) -> TableDataset | None:
@@ -106,6 +96,6 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         return self._database.find_table(name) is not None
 
 
-def planner_message(error: Exception) -> str:
-    """DataFusion's sentence without the words that its bindings put around it."""
-    return str(error).removeprefix("DataFusion error: ").strip() or type(error).__name__
+def _run(frame: DataFrame) -> Iterator[pa.RecordBatch]:
+    for batch in frame.execute_stream():
+        yield batch.to_pyarrow()
