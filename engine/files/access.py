@@ -3,13 +3,15 @@
 O1  A file that is missing, of another size than its manifest says, or damaged ends in Damaged with its name, and whoever was
     asked to take note of damage has heard of it. No row of it is taken for right.
 O2  What may pass by itself, such as a store that does not answer, stays the StoreError that it is.
-O3  Arrow is shown a footer only after its checksum was right, and checks every page that it reads.
+O3  A file that was found damaged is looked at before a statement begins to answer, so that it fails as a whole, and as soon
+    as the file is right again, it does not.
+O4  Arrow is shown a footer only after its checksum was right, and checks every page that it reads.
 
-Held by tests/unit/engine/test_file_access.py (O1-O3).
+Held by tests/unit/engine/test_file_access.py (O1-O4).
 Elsewhere: looking at all files without a query (inspection.py), what is inside of a file (parquet.py).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +32,20 @@ class FileAccess:
     def __init__(self, store: ObjectStore, on_damage: Callable[[Damaged], None]) -> None:
         self._store = store
         self._on_damage = on_damage
+        self._suspects: set[str] = set()
+
+    def note(self, damage: Damaged) -> None:
+        """Somebody has found a file damaged."""
+        self._suspects.add(damage.details["object"])
+        self._on_damage(damage)
+
+    def refuse_damaged(self, files: Iterable[DataFile]) -> None:
+        """Raise for the first of the files that was found damaged and still is (O3)."""
+        for file in files:
+            if file.path in self._suspects:
+                with self._naming(file):
+                    open_rows(self._source(file), [], name=file.path)
+                self._suspects.discard(file.path)
 
     def rows(self, file: DataFile) -> pa.Table:
         """All rows of a file, every byte checked."""
@@ -58,14 +74,15 @@ class FileAccess:
         try:
             yield
         except (FileNotFoundError, ObjectMissing):
-            raise self._noted(Damaged(f"file {file.path} is missing", object=file.path)) from None
+            raise self._noted(file, f"file {file.path} is missing") from None
         except Damaged as error:
-            raise self._noted(error) from None
+            raise self._noted(file, error.message) from None
         except OSError as error:
             raise explain("read", self._store.url, file.path, error) from error
 
-    def _noted(self, damage: Damaged) -> Damaged:
-        self._on_damage(damage)
+    def _noted(self, file: DataFile, message: str) -> Damaged:
+        damage = Damaged(message, object=file.path)
+        self.note(damage)
         return damage
 
 

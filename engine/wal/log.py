@@ -5,12 +5,15 @@ G1  An object is created once under the sequence number of its first group; a se
 G2  `append` returns when the group is durable. It raises OutcomeUnknown when nobody can tell, and any other StoreError
     when the group is certainly not stored and the log is as it was before.
 G3  After OutcomeUnknown nothing is appended until `resolve` has told the outcome.
+G4  Trimming leaves what a start needs, the newest objects beyond that as far as they are wanted, and the claims of the last
+    thousand starts: the number of objects is bounded.
 
-Held by tests/unit/engine/test_wal_log.py (G1-G3).
+Held by tests/unit/engine/test_wal_log.py (G1-G4).
 """
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +27,7 @@ from engine.wal.codec import CLAIM_BYTES, encode_claim
 
 Pieces = Sequence[pa.Buffer | bytes]
 
+_DELETIONS_AT_ONCE = 8
 _CLAIMS_KEPT = 1000  # of a start each
 
 
@@ -132,8 +136,10 @@ class SegmentLog:
         self._file: SegmentFile | None = None
         self._path = ""
         self._doubtful = False
+        directory = self._root / paths.wal_prefix
         try:
-            (self._root / paths.wal_prefix).mkdir(parents=True, exist_ok=True)
+            directory.mkdir(parents=True, exist_ok=True)
+            sync_directory(str(directory.parent))  # or all groups would be as lost as the name of their directory
         except OSError as error:
             raise explain("open", store.url, paths.wal_prefix.rstrip("/"), error) from error
 
@@ -309,6 +315,7 @@ def _but_newest(objects: Sequence[ObjectInfo], count: int) -> Sequence[ObjectInf
 
 
 def _delete(store: ObjectStore, objects: Sequence[ObjectInfo]) -> int:
-    for info in objects:
-        store.delete(info.path)
+    with ThreadPoolExecutor(_DELETIONS_AT_ONCE, thread_name_prefix="trim") as pool:
+        for _ in pool.map(lambda info: store.delete(info.path), objects):
+            pass
     return len(objects)

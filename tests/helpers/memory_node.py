@@ -20,6 +20,7 @@ from engine.requests import (
     PendingWrite,
     QueryResult,
     RejectedLine,
+    StartedWrite,
     TableListing,
     WriteReport,
     WriteRequest,
@@ -100,6 +101,9 @@ class MemoryNode:
     removals: dict[str, int | None] = field(default_factory=dict)
     retention_ns: dict[str, int | None] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def start_lp(self, request: WriteRequest) -> StartedWrite:
+        return StartedWrite(self.write_lp(request))
 
     def write_lp(self, request: WriteRequest) -> WriteReport:
         self._fail()
@@ -260,7 +264,7 @@ class MemoryNode:
 
 def wait_until_closed(closed: threading.Event) -> None:
     """For `before_batch`: an engine that works until its result is closed."""
-    assert closed.wait(30)
+    assert closed.wait(60)
 
 
 def _timed(rows: pa.Table) -> pa.Table:

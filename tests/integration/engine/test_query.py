@@ -222,14 +222,18 @@ LISTS = ["*", "count(*) AS n", "host, zone, f", "max(i) AS m, min(time) AS t", "
 
 @pytest.mark.parametrize("place", PLACES)
 def test_filters_keep_exactly_the_rows_that_they_should(node: Node, place: Callable[[Node], None]) -> None:
-    """T2: checked against the same statement over the same rows as one plain table."""
-    write(node, body(random.Random(3)))
+    """T2, T3: checked against the same statement over the same rows as one plain table."""
+    lines = body(random.Random(3)).split("\n")
+    random.Random(4).shuffle(lines)
+    node.create_table("db", "t", ["host", "zone"], {})
+    for first in range(0, ROWS, ROWS // 4):
+        write(node, "\n".join(lines[first : first + ROWS // 4]))
+        place(node)
     plain = SessionContext()
     whole = node.query_sql("db", "SELECT * FROM t")
     rows = pa.Table.from_batches(whole.batches, whole.schema)
     assert rows.num_rows == ROWS
     plain.from_arrow(pa.table({name: _plain(rows.column(name)) for name in rows.schema.names}), "t")
-    place(node)
 
     for number, condition in enumerate(CONDITIONS):
         columns = LISTS[number % len(LISTS)]
@@ -305,7 +309,7 @@ def damaged_and_good(node: Node, store: MemoryStore) -> str:
 
 
 def test_a_statement_that_needs_a_missing_file_ends_with_its_name_and_others_go_on() -> None:
-    """T3: as what it is, and not as the client's mistake; the schema needs no file."""
+    """T4: as what it is, and not as the client's mistake; the schema needs no file."""
     store = MemoryStore()
     with running(store, wal_flush_interval_ms=1) as node:
         path = damaged_and_good(node, store)
@@ -320,7 +324,7 @@ def test_a_statement_that_needs_a_missing_file_ends_with_its_name_and_others_go_
 
 
 def test_late_rows_that_would_have_to_be_merged_with_a_missing_file_are_no_clients_mistake_either() -> None:
-    """T3."""
+    """T4."""
     store = MemoryStore()
     with running(store, wal_flush_interval_ms=1) as node:
         path = damaged_and_good(node, store)
@@ -332,7 +336,7 @@ def test_late_rows_that_would_have_to_be_merged_with_a_missing_file_are_no_clien
 
 
 def test_a_store_that_does_not_answer_makes_the_statement_unavailable() -> None:
-    """T3: it may be tried again."""
+    """T4: it may be tried again."""
     store = DoubtfulStore()
     with running(store, wal_flush_interval_ms=1) as node:
         write(node, "t v=1 1")
@@ -345,3 +349,20 @@ def test_a_store_that_does_not_answer_makes_the_statement_unavailable() -> None:
         assert failure.value.kind == "unavailable"
         assert read(node, "SELECT v FROM t") == [{"v": 1.0}]
         assert node.health()["status"] == "pass"
+
+
+def test_statements_share_the_memory_that_is_meant_for_them() -> None:
+    """Two that need most of it do not get it twice; it is there again once the first has ended."""
+    with running(MemoryStore(), exec_mem_pool_bytes=14 << 20) as node:
+        node.create_database("db")
+        series = "generate_series(1, 400000)"
+        joined = f"SELECT a.value FROM {series} a JOIN {series} b ON a.value = b.value"
+        first = node.query_sql("db", joined)
+        next(iter(first))
+
+        with pytest.raises(ServiceError, match="Resources exhausted"):
+            read(node, joined)
+
+        assert sum(batch.num_rows for batch in first) > 0
+        del first
+        assert len(read(node, joined)) == 400_000

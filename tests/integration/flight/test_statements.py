@@ -149,7 +149,7 @@ def test_a_client_that_leaves_ends_the_query(flight: fl.FlightClient, node: Memo
 
     stream.cancel()
 
-    within(10, lambda: node.closed_results == 1)
+    within(60, lambda: node.closed_results == 1)
 
 
 def test_adbc_prepares_executes_and_fetches(connection: adbc.Connection) -> None:

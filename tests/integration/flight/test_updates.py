@@ -261,7 +261,7 @@ def test_an_insert_whose_client_is_gone_reads_no_more(slow: EngineServer, node: 
         with pytest.raises(fl.FlightTimedOutError):
             writer.close()
 
-    within(5, lambda: node.closed_results == 1)
+    within(60, lambda: node.closed_results == 1)
     assert "copy" not in node.databases["db"]
 
 

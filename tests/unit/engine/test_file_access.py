@@ -103,7 +103,7 @@ def test_a_missing_file_is_named(store: ObjectStore, read: Callable[[FileAccess,
 def test_a_file_that_was_cut_short_is_named(
     store: ObjectStore, read: Callable[[FileAccess, DataFile], pa.Table], kept: int
 ) -> None:
-    """O1, O3."""
+    """O1, O4."""
     noted: list[Damaged] = []
     file = put(store, content())
     store.put(PATH, content()[:kept])
@@ -115,7 +115,7 @@ def test_a_file_that_was_cut_short_is_named(
 
 
 def test_a_changed_byte_gives_the_right_rows_or_the_name_of_the_file(tmp_path: Path) -> None:
-    """O1, O3: bytes that a scan does not need may pass; none of them changes what it yields, nor ends the process."""
+    """O1, O4: bytes that a scan does not need may pass; none of them changes what it yields, nor ends the process."""
     store, chance = LocalStore(tmp_path), random.Random(5)
     data = content()
     file = put(store, data)
@@ -138,7 +138,7 @@ def test_a_changed_byte_gives_the_right_rows_or_the_name_of_the_file(tmp_path: P
 
 
 def test_a_footer_that_was_changed_is_never_shown_to_arrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """O3."""
+    """O4."""
     store = LocalStore(tmp_path)
     data = content()
     file = put(store, data)
@@ -153,7 +153,7 @@ def test_a_footer_that_was_changed_is_never_shown_to_arrow(tmp_path: Path, monke
 
 
 def test_a_footer_is_checked_in_memory_as_it_is_on_disk() -> None:
-    """O3."""
+    """O4."""
     data = content()
 
     check_footer(data, name="f", size_bytes=len(data))
@@ -198,3 +198,27 @@ def test_a_filter_that_cannot_be_computed_is_not_the_files_fault(store: ObjectSt
         list(access.batches(file, table_schema(TABLE), None, overflowing))
 
     assert not isinstance(failure.value, ServiceError)
+
+
+def test_a_file_that_was_found_damaged_is_refused_until_it_is_right_again(store: ObjectStore) -> None:
+    """O3: whoever found it."""
+    data = content()
+    file = put(store, data)
+    noted: list[Damaged] = []
+    access = FileAccess(store, noted.append)
+    store.put(PATH, data[:20] + b"?" + data[21:])
+    access.refuse_damaged([file])
+    assert noted == [], "nobody has looked at it yet"
+
+    access.note(Damaged(f"file {PATH} is damaged", object=PATH))
+    for _ in range(2):
+        with pytest.raises(Damaged, match=PATH):
+            access.refuse_damaged([file])
+
+    store.put(PATH, data)
+    access.refuse_damaged([file])
+    store.delete(PATH)
+    with pytest.raises(Damaged, match="is missing"):
+        access.rows(file)
+    with pytest.raises(Damaged, match="is missing"):
+        access.refuse_damaged([file])

@@ -3,17 +3,16 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from catalog.errors import Damaged, ServiceError, Unavailable
+from catalog.errors import Damaged, Unavailable
 from engine.clock import SystemClock
 from engine.files.manifest import DataFile
 from engine.node import Node, NodeTaken
+from engine.ownership import Fenced
 from engine.paths import NodePaths
 from engine.settings import Settings
 from engine.storage.base import ObjectStore
@@ -21,7 +20,7 @@ from engine.storage.local import LocalStore
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import open_node, read, running, times, write
 from tests.helpers.servers import wait_until
-from tests.helpers.wal import DoubtfulStore, flip
+from tests.helpers.wal import DoubtfulStore, flip, objects_with_rows
 
 PATHS = NodePaths("n")
 
@@ -97,7 +96,7 @@ def test_without_a_lock_the_older_process_is_stopped_at_its_next_group() -> None
         write(old, "t,host=old v=1 3")
     wait_until(lambda: bool(ended))
     assert old.health()["status"] == "fail"
-    with pytest.raises(ServiceError):
+    with pytest.raises(Unavailable):
         old.snapshot_now()
 
     write(new, "t,host=new v=1 4")
@@ -117,7 +116,7 @@ def test_without_a_lock_a_snapshot_of_the_older_process_takes_nothing_from_the_n
     new = open_node(store, wal_flush_interval_ms=1)
     write(new, "t,host=new v=1 2")
 
-    with pytest.raises(ServiceError):
+    with pytest.raises(Fenced):
         old.snapshot_now()
     new.snapshot_now()
 
@@ -178,6 +177,25 @@ def test_writes_that_meet_a_close_are_durable_or_refused(tmp_path: Path) -> None
         assert set(acknowledged) <= set(times(node))
 
 
+def test_a_node_can_be_closed_while_a_snapshot_waits_for_a_log_in_doubt() -> None:
+    """N2: nothing more is stored, and nothing fatal has happened that another process would have to make good."""
+    store, fatal = DoubtfulStore(), list[BaseException]()
+    node = Node.open(Settings(node_id="n", wal_flush_interval_ms=1), store, SystemClock(), fatal.append)
+    write(node, "t v=1 1")
+    store.faults = ["lost"] * 10_000
+    write(node, "t v=2 2", no_sync=True)
+    wait_until(lambda: node._wal.problem is not None)
+    node._schedule._first_unsettled_s = -1e9
+    wait_until(lambda: bool(node._wal._boundaries))
+    closing = threading.Thread(target=node.close, daemon=True)
+
+    closing.start()
+    closing.join(60)
+
+    assert not closing.is_alive()
+    assert fatal == []
+
+
 def test_a_node_can_be_closed_when_its_store_has_gone() -> None:
     """N2: all rows are in the log; only the note that it stopped is missing."""
     store = DoubtfulStore()
@@ -195,13 +213,12 @@ def test_a_node_can_be_closed_when_its_store_has_gone() -> None:
 # damage
 
 
-@contextmanager
-def prepared(store: ObjectStore) -> Iterator[None]:
-    """Three groups in three objects, written by a node that has gone."""
+def prepared(store: ObjectStore) -> list[str]:
+    """Three groups in three objects, written by a node that has gone; their names."""
     for time in range(1, 4):
         with running(store, wal_flush_interval_ms=1) as node:
             write(node, f"t,host=h{time} v=1 {time}\nu,host=h v=1 {time}")
-    yield
+    return objects_with_rows(store)
 
 
 def change(store: ObjectStore, path: str, root: Path) -> None:
@@ -215,16 +232,16 @@ def change(store: ObjectStore, path: str, root: Path) -> None:
 def test_a_damaged_group_is_named_kept_aside_and_the_rest_is_served(kind: str, tmp_path: Path) -> None:
     """N3: health says so until it has been settled; later starts do not forget what is still there."""
     store: ObjectStore = MemoryStore() if kind == "memory" else LocalStore(tmp_path)
-    with prepared(store):
-        change(store, PATHS.wal(2), tmp_path)
-    damaged = store.get(PATHS.wal(2))
+    path = prepared(store)[1]
+    change(store, path, tmp_path)
+    damaged, aside = store.get(path), path.replace("/wal/", "/damaged/")
 
     for _ in range(2):
         with running(store, wal_flush_interval_ms=1) as node:
             assert times(node) == times(node, "u") == [1, 3]
             assert node.health()["status"] == "degraded"
-            assert [PATHS.wal(2) in problem for problem in problems(node)] == [True]
-            assert store.get("n/damaged/00000000000000000002.wal") == damaged
+            assert [path in problem for problem in problems(node)] == [True]
+            assert store.get(aside) == damaged
 
     with running(store, wal_flush_interval_ms=1) as node:
         write(node, "t,host=h4 v=1 4")
@@ -232,31 +249,31 @@ def test_a_damaged_group_is_named_kept_aside_and_the_rest_is_served(kind: str, t
     with running(store) as node:
         assert times(node) == [1, 3, 4]
         assert node.health()["status"] == "pass"
-        assert store.get("n/damaged/00000000000000000002.wal") == damaged
+        assert store.get(aside) == damaged
 
 
 @pytest.mark.parametrize("kind", ["memory", "file"])
 def test_a_damaged_group_stops_the_start_where_that_is_wished(kind: str, tmp_path: Path) -> None:
     """N3: --wal-replay-fail-on-error."""
     store: ObjectStore = MemoryStore() if kind == "memory" else LocalStore(tmp_path)
-    with prepared(store):
-        change(store, PATHS.wal(2), tmp_path)
-    before = store.list("n/wal/")
+    path = prepared(store)[1]
+    change(store, path, tmp_path)
+    before = objects_with_rows(store)
 
-    with pytest.raises(Damaged, match=PATHS.wal(2)):
+    with pytest.raises(Damaged, match=path):
         open_node(store, wal_replay_fail_on_error=True)
 
-    assert store.list("n/wal/") == before
+    assert objects_with_rows(store) == before
 
 
 def test_a_damaged_last_object_of_a_remote_store_is_served_around() -> None:
     """N3: and the node can be written to."""
     store = MemoryStore()
-    with prepared(store):
-        store.put(PATHS.wal(3), b"rubbish")
+    path = prepared(store)[-1]
+    store.put(path, b"rubbish")
 
     with running(store, wal_flush_interval_ms=1) as node:
-        assert PATHS.wal(3) in str(node.health()["problems"])
+        assert path in str(node.health()["problems"])
         write(node, "t,host=h4 v=1 4")
     with running(store) as node:
         assert times(node) == [1, 2, 4]
@@ -265,8 +282,7 @@ def test_a_damaged_last_object_of_a_remote_store_is_served_around() -> None:
 def test_a_hole_in_the_log_is_named() -> None:
     """N3."""
     store = MemoryStore()
-    with prepared(store):
-        store.delete(PATHS.wal(2))
+    store.delete(prepared(store)[1])
 
     with running(store) as node:
         assert times(node) == [1, 3]

@@ -12,18 +12,18 @@ def test_tasks_run_at_once_and_their_threads_are_used_again() -> None:
 
     def task() -> None:
         seen.add(threading.get_ident())
-        barrier.wait(10)
+        barrier.wait(60)
 
     for _ in range(50):
         threads.run(task)
-    barrier.wait(10)
+    barrier.wait(60)
 
     assert len(seen) == 50
     done = threading.Event()
     for _ in range(5):
         done.clear()
         threads.run(done.set)
-        assert done.wait(10)
+        assert done.wait(60)
     assert sum(thread.name == "test-pool" for thread in threading.enumerate()) <= 50
 
 
@@ -32,11 +32,11 @@ def test_only_so_many_wait_idly() -> None:
     barrier = threading.Barrier(101)
 
     def wait() -> None:
-        barrier.wait(10)
+        barrier.wait(60)
 
     for _ in range(100):
         threads.run(wait)
-    barrier.wait(10)
+    barrier.wait(60)
 
     def left() -> list[threading.Thread]:
         return [thread for thread in threading.enumerate() if thread.name == "test-idle"]
