@@ -24,7 +24,7 @@ from engine.requests import NodeLike
 from flightserver.flightsql import commands, parameters
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.flightsql.results import plain_schema, plain_type
-from flightserver.flightsql.statements import is_insert, parse_insert
+from flightserver.flightsql.statements import is_insert, numbered, parse_insert
 from flightserver.flightsql.statements import parameters as parameters_of
 from flightserver.handlers.actions import Action
 from flightserver.handlers.bound import Bound, Rows
@@ -86,7 +86,7 @@ class Prepared:
         request = commands.unpack_as(sql.ActionCreatePreparedStatementRequest, body.to_pybytes())
         if request.transaction_id:
             raise UnsupportedFeature("transactions are not supported", hint="use autocommit")
-        database, query = call.database(), request.query
+        database, query = call.database(), numbered(request.query)
         names = parameters_of(query)
         is_update = is_insert(query)
         handle = sql.PreparedStatementHandle(query=query, database=database, id=secrets.token_bytes(16))

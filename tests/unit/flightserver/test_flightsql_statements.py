@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.errors import InvalidRequest, ServiceError, UnsupportedFeature
-from flightserver.flightsql.statements import Insert, is_insert, is_read, kind_of, parameters, parse_insert
+from flightserver.flightsql.statements import Insert, is_insert, is_read, kind_of, numbered, parameters, parse_insert
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,14 @@ def test_reading_and_inserting_are_told_apart() -> None:
 def test_parameters_are_found_outside_of_strings_names_and_comments(text: str, names: tuple[str, ...]) -> None:
     """V1, V3."""
     assert parameters(text) == names
+
+
+def test_question_marks_get_the_numbers_by_which_they_are_bound() -> None:
+    """V1, V3."""
+    text = "SELECT ?, '?', $x /* ? */ FROM \"?\" WHERE a = ? AND b = ?3"
+
+    assert numbered(text) == "SELECT $1, '?', $x /* ? */ FROM \"?\" WHERE a = $2 AND b = $3"
+    assert numbered("SELECT 1") == "SELECT 1"
 
 
 @pytest.mark.parametrize(
