@@ -103,9 +103,18 @@ def removals_due(state: CatalogState, now_ns: int) -> list[Op]:
     for database in state.databases:
         if _due(database, now_ns):
             ops.append(RemoveDatabase(database.id))
-        else:
+        elif database.deleted_table_count:
             ops += [RemoveTable(database.id, table.id) for table in database.tables if _due(table, now_ns)]
     return ops
+
+
+def next_removal_ns(state: CatalogState, after_ns: int) -> int | None:
+    """The first moment after `after_ns` at which something is to be removed."""
+    moments = [database.hard_delete_at_ns for database in state.databases if database.deleted]
+    for database in state.databases:
+        if database.deleted_table_count:
+            moments += [table.hard_delete_at_ns for table in database.tables if table.deleted]
+    return min((moment for moment in moments if moment is not None and moment > after_ns), default=None)
 
 
 def register_node(

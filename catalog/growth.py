@@ -32,12 +32,14 @@ class WantedTable:
 
     `known_id` is the table that the parser knew under this name, None when it knew none. `tags` and `fields` are the new
     ones: all of them for a table that is new. Without any, the plan only makes sure that the table is still there.
+    `known_tags` is the series key to whose end the parser has put the new tags.
     """
 
     name: str
     known_id: int | None
     tags: tuple[str, ...] = ()
     fields: tuple[tuple[str, FieldType], ...] = ()
+    known_tags: tuple[str, ...] = ()
 
 
 class SchemaMoved(Conflict):
@@ -112,6 +114,8 @@ def _conflicts(wanted: WantedTable, table: Table | None) -> Iterator[str]:
         yield f"table {wanted.name} was made anew"
     else:
         yield from (f"column {tag} of table {wanted.name} exists" for tag in wanted.tags if tag in table.kinds)
+        if wanted.tags and wanted.known_tags != table.tags:  # rows say by position which tag a value belongs to
+            yield f"table {wanted.name} has got the tags {list(table.tags)} instead of {list(wanted.known_tags)}"
     yield from _conflicts_of_fields(wanted, table)
 
 

@@ -25,9 +25,10 @@ class TableRows:
 
     database_id: int
     table_id: int
-    tags: tuple[str, ...]
     index: SeriesIndex
     rows: pa.RecordBatch
+    #: the rows as the log keeps them, where the writer's own thread has seen to that
+    encoded: pa.Buffer | None = None
 
 
 @dataclass(frozen=True, slots=True)

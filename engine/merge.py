@@ -91,9 +91,7 @@ def split_by_time(batch: pa.RecordBatch, width_ns: int) -> list[tuple[int, pa.Re
     first_slice = span["min"].as_py() // width_ns
     if first_slice == span["max"].as_py() // width_ns:
         return [(first_slice * width_ns, batch)]
-    towards_zero = pc.divide(times, width_ns)
-    numbers = pc.subtract(towards_zero, pc.greater(pc.multiply(towards_zero, width_ns), times).cast(pa.int64()))
-    slices = numbers.dictionary_encode()
+    slices = windows(times, width_ns).dictionary_encode()
     order, _ = _native.sort_rows(_values(slices.indices), bytes(8 * batch.num_rows))  # all times alike: order of arrival stays
     indices = None if order is None else _index_array(order)
     grouped = pa.RecordBatch.from_arrays([_taken(column, indices) for column in batch.columns], schema=batch.schema)
@@ -102,6 +100,12 @@ def split_by_time(batch: pa.RecordBatch, width_ns: int) -> list[tuple[int, pa.Re
         for code, begin, end in SeriesSlices.of(_taken(slices.indices, indices))
     ]
     return sorted(found, key=lambda slice_and_rows: slice_and_rows[0])
+
+
+def windows(times: pa.Int64Array, width_ns: int) -> pa.Int64Array:
+    """The number of the window that each time lies in, counted from 1970: times // width_ns."""
+    towards_zero = pc.divide(times, width_ns)
+    return pc.subtract(towards_zero, pc.greater(pc.multiply(towards_zero, width_ns), times).cast(pa.int64()))
 
 
 @dataclass(frozen=True, slots=True)

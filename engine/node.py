@@ -17,35 +17,48 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from catalog import changes
 from catalog.catalog import Catalog
-from catalog.errors import Conflict, Damaged
+from catalog.errors import Conflict, Damaged, ServiceError
 from catalog.schema import FieldType
+from engine._native import SeriesIndex
 from engine.buffer.series import SeriesRegistry
 from engine.catalog_log import StoredCatalogLog
 from engine.clock import Clock
+from engine.files.access import FileAccess
 from engine.files.index import FileIndex
 from engine.files.manifest import DataFile
-from engine.files.parquet import open_rows
 from engine.hydrate import table_schema
 from engine.ingest.admission import Admission
 from engine.ingest.pipeline import Ingest
 from engine.metrics import Metrics
+from engine.ownership import Ownership
 from engine.paths import CatalogPaths, NodePaths
+from engine.persist.removals import Removals
 from engine.persist.schedule import Schedule
-from engine.persist.snapshot import SnapshotReport, Snapshots
-from engine.replay import Replay
-from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
+from engine.persist.snapshot import Snapshots
+from engine.replay import Replay, Replayed
+from engine.requests import (
+    DatabaseListing,
+    IngestOptions,
+    IngestSession,
+    QueryResult,
+    StartedWrite,
+    TableListing,
+    WriteReport,
+    WriteRequest,
+)
 from engine.settings import Settings
 from engine.storage.base import ObjectExists, ObjectStore
+from engine.storage.local import explain
+from engine.storage.retry import hurried
 from engine.view import Views
-from engine.wal.log import open_log
-from engine.wal.reader import next_sequence, read_groups
+from engine.wal.log import GroupLog, claim, next_sequence, open_log
+from engine.wal.reader import read_groups
 from engine.wal.writer import WalLimits, WalWriter
 
 if TYPE_CHECKING:
@@ -55,6 +68,7 @@ log = logging.getLogger(__name__)
 
 _WAITING_BYTES = 256 << 20
 _WAIT_TIMEOUT_S = 30.0
+_CATALOG_PATIENCE_S = 20.0  # whoever needs a new column waits for it
 
 
 class NodeTaken(Conflict):
@@ -82,24 +96,34 @@ class Node:
         self._lock = lock
         self.node_id = settings.node_id
         self.instance_id = str(uuid.uuid4())
-        self._problems: list[str] = []
+        self._problems: dict[str, None] = {}
+        self._access = FileAccess(store, self._noted)
 
         paths = NodePaths(settings.node_id)
-        self._catalog = Catalog.open(StoredCatalogLog(store, CatalogPaths(settings.node_id)), clock=clock)
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
+        catalog_log = StoredCatalogLog(hurried(store, _CATALOG_PATIENCE_S), CatalogPaths(settings.node_id))
+        self._catalog = Catalog.open(catalog_log, clock=clock, later=self._in_background)
         self._files = FileIndex.open(store, paths)
+        groups = open_log(store, paths)
+        self._ownership = Ownership(self._catalog, self.node_id, self.instance_id, clock, shared=store.durable_appends is None)
+        self._register()
+        if self._ownership.shared:
+            self._take_over(groups)
         self._series = SeriesRegistry(
-            extend_tags=settings.extend_tags, column_limit=settings.column_limit, floors_ns=_floors_ns(self._files.files)
+            self._catalog.state,
+            extend_tags=settings.extend_tags,
+            column_limit=settings.column_limit,
+            floors_ns=_floors_ns(self._files.files),
         )
         self._catalog.subscribe(self._series.catalog_changed)
         self._views = Views(self._catalog, self._files.files, self._load)
-        groups = open_log(store, paths)
-        replay = Replay(self._catalog.state(), self._series, self._views, clock, self._damaged)
-        behind = self._files.wal_sequence
-        replayed = replay.run(read_groups(groups, behind, self._damaged), behind)
-        if replayed.rows:
-            log.info("replayed %d rows in %.2f s", replayed.rows, replayed.seconds)
+        replayed = self._replay(groups)
         limits = WalLimits(
-            settings.wal_flush_interval_ms / 1000, _WAITING_BYTES, settings.wal_max_buffered_writes, _WAIT_TIMEOUT_S
+            settings.wal_flush_interval_ms / 1000,
+            _WAITING_BYTES,
+            settings.wal_max_buffered_writes,
+            _WAIT_TIMEOUT_S,
+            settings.snapshotted_wal_files_to_keep,
         )
         self._wal = WalWriter(
             groups,
@@ -118,10 +142,26 @@ class Node:
         self._executor = loader.submit(self._load_executor)
         loader.shutdown(wait=False)
         self._snapshots = Snapshots(
-            store, paths, self._catalog, self._series, self._views, self._wal, self._files, settings, clock, metrics
+            store,
+            paths,
+            self._catalog,
+            self._series,
+            self._views,
+            self._wal,
+            self._files,
+            self._ownership,
+            settings,
+            clock,
+            metrics,
         )
-        self._schedule = Schedule(self._snapshots, self._views, settings, clock, metrics)
-        self._register()
+        grace_ns = settings.delete_grace_period_ms * 1_000_000
+        removals = Removals(
+            store, paths, self._catalog, self._views, self._snapshots, self._ownership, clock, grace_ns=grace_ns
+        )
+        self._schedule = Schedule(
+            self._snapshots, removals, self._views, self._ownership, settings, clock, metrics, on_fatal, self._access.note
+        )
+        self._declare_gauges()
         self._schedule.start()
 
     @classmethod
@@ -133,7 +173,7 @@ class Node:
         on_fatal: Callable[[BaseException], None] = lambda _: None,
     ) -> "Node":
         """`on_fatal` is called when the log has stopped for good: the process should end and be started anew."""
-        lock = _take_lock(store.durable_appends, settings.node_id)
+        lock = _take_lock(store, settings.node_id)
         try:
             return cls(settings, store, clock, Metrics(), lock, on_fatal)
         except BaseException:
@@ -142,18 +182,23 @@ class Node:
             raise
 
     def close(self) -> None:
+        self._files.give_up()
+        self._wal.close()  # first: a snapshot may be waiting for a log that waits for its store
         self._schedule.close()
-        self._wal.close()
-        self._catalog.commit(
-            lambda state: changes.stop_node(state, self.node_id, instance_id=self.instance_id, now_ns=self._clock.now_ns())
-        )
-        if self._lock is not None:
-            os.close(self._lock)
+        try:
+            self._sign_off()
+        except ServiceError as error:  # all rows are safe: nothing depends on this note
+            log.warning("could not note in the catalog that this server has stopped: %s", error)
+        finally:
+            self._release_lock()
 
     # rows
 
     def write_lp(self, request: WriteRequest) -> WriteReport:
-        return self._ingest.write_lp(request)
+        return self._ingest.start_lp(request).finish()
+
+    def start_lp(self, request: WriteRequest) -> StartedWrite:
+        return self._ingest.start_lp(request)
 
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         return self._ingest.session(database, table, schema, options, self.drop_table)
@@ -161,8 +206,17 @@ class Node:
     def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
         return self._executor.result().run(database, sql, params)
 
-    def snapshot_now(self) -> SnapshotReport | None:
-        return self._snapshots.take()
+    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+        """The schema of a statement's result; nothing runs."""
+        return self._executor.result().plan(database, sql, params)
+
+    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+        return self._executor.result().parameter_types(database, sql)
+
+    def snapshot_now(self) -> int:
+        """Settle the rows that are in no file yet; how many they were."""
+        report = self._snapshots.take()
+        return 0 if report is None else report.rows
 
     # names
 
@@ -175,7 +229,7 @@ class Node:
 
     def list_tables(self, database: str) -> Sequence[TableListing]:
         return [
-            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()))
+            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags)
             for table in self._catalog.state().database(database).tables
         ]
 
@@ -183,9 +237,9 @@ class Node:
         self._catalog.commit(lambda state: changes.create_database(state, name, retention_ns=retention_ns, limits=self._limits))
 
     def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None:
-        self._catalog.commit(
-            lambda state: changes.drop_database(state, name, now_ns=self._clock.now_ns(), hard_delete_at_ns=hard_delete_at_ns)
-        )
+        now_ns = self._clock.now_ns()
+        at_ns = _not_before(now_ns, hard_delete_at_ns)
+        self._catalog.commit(lambda state: changes.drop_database(state, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
 
     def set_retention(self, name: str, retention_ns: int | None) -> None:
         self._catalog.commit(lambda state: changes.set_retention(state, name, retention_ns))
@@ -195,11 +249,9 @@ class Node:
         self._catalog.commit(lambda state: changes.create_table(state, database, name, tags, typed, limits=self._limits))
 
     def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None:
-        self._catalog.commit(
-            lambda state: changes.drop_table(
-                state, database, name, now_ns=self._clock.now_ns(), hard_delete_at_ns=hard_delete_at_ns
-            )
-        )
+        now_ns = self._clock.now_ns()
+        at_ns = _not_before(now_ns, hard_delete_at_ns)
+        self._catalog.commit(lambda state: changes.drop_table(state, database, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
 
     # itself
 
@@ -208,12 +260,16 @@ class Node:
         return self._catalog.state().uuid
 
     def health(self) -> dict[str, object]:
-        return {"status": "degraded" if self._problems else "pass", "problems": list(self._problems)}
+        closed = [problem for problem in (self._wal.problem,) if problem is not None]
+        passing = [problem for problem in (self._schedule.problem,) if problem is not None]
+        problems = [*closed, *passing, *self._problems]
+        return {"status": "fail" if closed else "degraded" if problems else "pass", "problems": problems}
 
     def metrics_text(self) -> bytes:
         return self._metrics.text()
 
     def _register(self) -> None:
+        """From now on a process that ran this node before deletes nothing any more."""
         self._catalog.commit(
             lambda state: changes.register_node(
                 state,
@@ -224,6 +280,33 @@ class Node:
                 now_ns=self._clock.now_ns(),
             )
         )
+
+    def _sign_off(self) -> None:
+        self._catalog.commit(
+            lambda state: changes.stop_node(state, self.node_id, instance_id=self.instance_id, now_ns=self._clock.now_ns())
+        )
+        self._background.shutdown()
+        self._catalog.checkpoint_if_behind()
+
+    def _take_over(self, groups: GroupLog) -> None:
+        """Stop whoever ran this node before, and see all that it has stored until then."""
+        self._files.claim(self.instance_id)
+        claim(groups, self._files.wal_sequence, self.instance_id)
+        self._catalog.refresh()
+
+    def _replay(self, groups: GroupLog) -> Replayed:
+        behind = self._files.wal_sequence
+        replay = Replay(self._catalog.state(), self._series, self._views, self._clock, self._damaged)
+        replayed = replay.run(read_groups(groups, behind, self._damaged), behind)
+        if replayed.rows:
+            log.info("replayed %d rows in %.2f s", replayed.rows, replayed.seconds)
+        return replayed
+
+    def _in_background(self, task: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the process ends, which does what is left
+            self._background.submit(task)
+
+    def _declare_gauges(self) -> None:
         metrics = self._metrics
         metrics.gauge("flightline_buffer_bytes", "Bytes of rows that no file holds yet", lambda: self._views.unsettled_bytes)
         metrics.gauge("flightline_files", "Live Parquet files", lambda: len(self._files.files))
@@ -237,8 +320,7 @@ class Node:
         """Damage in the log: the end of the start, or known to everyone who asks for health. The bytes are kept aside."""
         if self._settings.wal_replay_fail_on_error:
             raise error
-        log.error("%s; serving what is intact", error)
-        self._problems.append(str(error))
+        self._noted(error)
         damaged = error.details.get("object")
         if damaged is not None:
             with suppress(ObjectExists):
@@ -247,25 +329,48 @@ class Node:
     def _load_executor(self) -> "Executor":
         """Importing the SQL engine takes longer than everything else at start; writes need not wait for it."""
         from engine.query.executor import Executor
+        from engine.query.limits import QueryLimits
 
-        return Executor(self._series, self._views, self._open_file, self._metrics, self._settings.exec_mem_pool_bytes)
+        settings = self._settings
+        limits = QueryLimits(
+            memory_bytes=settings.exec_mem_pool_bytes,
+            threads=settings.query_threads or os.cpu_count() or 1,
+            concurrent=settings.concurrent_query_limit,
+            files=settings.query_file_limit,
+        )
+        return Executor(self._series, self._views, self._access, self._metrics, limits)
 
-    def _open_file(self, file: DataFile) -> Any:
-        path = self._store.local_path(file.path)
-        return path if path is not None else pa.py_buffer(self._store.get(file.path))
+    def _noted(self, damage: Damaged) -> None:
+        """Known to everyone who asks for health; logged once."""
+        if damage.message not in self._problems:
+            log.error("%s; serving what is intact", damage)
+            self._problems[damage.message] = None
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _load(self, file: DataFile) -> pa.RecordBatch:
         """A file's rows as they were in memory, under this process's series numbers."""
         state = self._catalog.state()
         database = state.database_by_id(file.database_id)
         table = database.table_by_id(file.table_id)
+        rows = self._access.rows(file).combine_chunks()
         index = self._series.index(database, table)
-        return _numbered(open_rows(self._open_file(file), name=file.path).combine_chunks(), table.tags, index)
+        with self._series.database(database).lock:
+            return _numbered(rows, table.tags, index)
 
 
-def _numbered(rows: pa.Table, tags: Sequence[str], index: Any) -> pa.RecordBatch:
+def _not_before(now_ns: int, at_ns: int | None) -> int | None:
+    """A moment that is past means now: the grace that deleted files get begins then."""
+    return None if at_ns is None else max(now_ns, at_ns)
+
+
+def _numbered(rows: pa.Table, tags: Sequence[str], index: SeriesIndex) -> pa.RecordBatch:
     names = set(rows.schema.names)
     columns = [rows.column(tag).combine_chunks() if tag in names else None for tag in tags]
+    columns += [None] * (index.tag_count - len(tags))  # a tag may have been added since
     series = pa.Array.from_buffers(pa.int32(), rows.num_rows, [None, pa.py_buffer(index.resolve(columns, rows.num_rows))])
     fields = [name for name in rows.schema.names if name != "time" and name not in tags]
     arrays = [series, rows.column("time").combine_chunks(), *(rows.column(name).combine_chunks() for name in fields)]
@@ -280,13 +385,17 @@ def _floors_ns(files: Sequence[DataFile]) -> dict[tuple[int, int], int]:
     return floors
 
 
-def _take_lock(root: Path | None, node_id: str) -> int | None:
+def _take_lock(store: ObjectStore, node_id: str) -> int | None:
     """Held until the process ends, however it ends."""
+    root = store.durable_appends
     if root is None:
         return None
     path = root / node_id / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise explain("open", store.url, f"{node_id}/lock", error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -14,8 +14,11 @@ P2  A number is read back from the path that it was written into.
 Held by tests/unit/engine/test_paths.py (P1, P2).
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+_PARQUET = re.compile(r"(\d+)/(\d+)/[\d-]+/\d\d-\d\d-(\d{10,})-\d{3,}-\w+\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,18 @@ class NodePaths:
             datetime.fromtimestamp(time_ns // 1_000_000_000, UTC) if _datable(time_ns) else datetime(1970, 1, 1, tzinfo=UTC)
         )
         name = f"{window:%H-%M}-{snapshot:010}-{part:03}-{nonce}.parquet"
-        return f"{self.data_prefix}{database_id}/{table_id}/{window:%Y-%m-%d}/{name}"
+        return f"{self.table_prefix(database_id, table_id)}{window:%Y-%m-%d}/{name}"
+
+    def database_prefix(self, database_id: int) -> str:
+        return f"{self.data_prefix}{database_id}/"
+
+    def table_prefix(self, database_id: int, table_id: int) -> str:
+        return f"{self.database_prefix(database_id)}{table_id}/"
+
+    def parquet_numbers(self, path: str) -> tuple[int, int, int] | None:
+        """(database id, table id, snapshot) of a path that `parquet` has made."""
+        found = _PARQUET.fullmatch(path.removeprefix(self.data_prefix))
+        return None if found is None else (int(found[1]), int(found[2]), int(found[3]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Y1  After replay, readers see every acknowledged row that no manifest covers, on
 Y2  Series numbers of the log mean something within their epoch only; rows come back under the numbers of this process.
 Y3  Rows of tables that the catalog has since removed are passed over; rows whose series a damaged group defined are reported.
 
-Held by tests/unit/engine/test_replay.py (Y1-Y3), tests/crash/test_wal.py (Y1).
+Held by tests/unit/engine/test_replay.py (Y1-Y3), tests/crash/test_stops.py (Y1).
 """
 
 import logging
@@ -53,10 +53,10 @@ class Replay:
         started_s = told_s = self._clock.monotonic_s()
         count, rows, sequence = 0, 0, after_sequence
         for group in groups:
-            if group.epoch != self._epoch:
+            if group.tables and group.epoch != self._epoch:  # a claim defines nothing
                 self._epoch = group.epoch
                 self._mappings.clear()
-            tables = tuple(found for table in group.tables if (found := self._table(table)) is not None)
+            tables = tuple(found for table in group.tables if (found := self._table(table)) is not None and found.rows.num_rows)
             self._stage.apply(Group(group.sequence, tables))
             count, sequence = count + 1, group.sequence
             rows += sum(table.rows.num_rows for table in tables)
@@ -86,7 +86,7 @@ class Replay:
                     " the damaged part of the write-ahead log said which series they belong to"
                 )
             )
-        return TableRows(stored.database_id, stored.table_id, table.tags, index, rows)
+        return TableRows(stored.database_id, stored.table_id, index, rows)
 
 
 def _define(mapping: bytearray, series: pa.RecordBatch, index: SeriesIndex) -> None:

@@ -77,8 +77,25 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class StartedWrite:
+    """A body whose rows are on their way to the log; what `finish` returns is true once it returns."""
+
+    report: WriteReport
+    pending: PendingWrite | None = None
+
+    def finish(self) -> WriteReport:
+        if self.pending is not None:
+            self.pending.wait()
+        return self.report
+
+
+@dataclass(frozen=True, slots=True)
 class QueryResult:
-    """A schema and the batches that have it. `close` ends the work behind them, read to the end or not."""
+    """A schema and the batches that have it.
+
+    `close` ends the work behind them, read to the end or not. It may be called from any thread, also while another waits
+    for a batch, and more than once; it returns at once.
+    """
 
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
@@ -90,12 +107,14 @@ class QueryResult:
 
 @dataclass(frozen=True, slots=True)
 class TableListing:
-    """A table as metadata calls show it: its place, its kind (BASE TABLE or VIEW) and the schema a SELECT * would have."""
+    """A table as metadata calls show it: its place, its kind (BASE TABLE or VIEW), the schema a SELECT * would have, and its
+    tags in the order of the series key."""
 
     db_schema: str
     name: str
     kind: str
     schema: pa.Schema
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +135,20 @@ class NodeLike(Protocol):
     def instance_id(self) -> str: ...
 
     def write_lp(self, request: WriteRequest) -> WriteReport: ...
+    def start_lp(self, request: WriteRequest) -> StartedWrite:
+        """`write_lp` in two steps, for whoever has several bodies: those that are started together share a flush."""
+
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         """Afterwards the table exists with the columns of the schema, or the options refused it; `replace` has emptied it."""
 
     def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        """Plan, and run as the batches are asked for: many callers want the schema only."""
+        """Plan, and run as the batches are asked for. Parameters go by name without `$`; the n-th `?` is called "n"."""
+
+    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+        """The schema of the result, without running anything. Parameters may stay open: then they are None."""
+
+    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+        """What the plan says of the types of open parameters; those it says nothing about are left out."""
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]: ...
     def list_tables(self, database: str) -> Sequence[TableListing]: ...
@@ -129,6 +157,9 @@ class NodeLike(Protocol):
     def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None: ...
     def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None: ...
     def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None: ...
+
+    def snapshot_now(self) -> int:
+        """Settle the rows that are in no file yet; how many they were."""
 
     def health(self) -> dict[str, object]: ...
     def metrics_text(self) -> bytes: ...

@@ -3,7 +3,7 @@
 S1  Every field has its unit last in its name, and a default that suits a test; `node_id` alone is required.
 S2  Nothing here reads the environment, a file or the machine: whoever builds a Settings has resolved `20%` and `~` before.
 
-Held by tests/unit/flightserver/test_config.py (S1: every field is set by an option or listed there with its reason).
+Held by tests/unit/flightserver/test_config.py (S1) and tests/unit/flightserver/test_imports.py (S2).
 Elsewhere: flags, variables and help (flightserver.config); where objects are stored (engine.storage.open.StoreOptions).
 """
 
@@ -21,7 +21,7 @@ class Settings:
     wal_flush_interval_ms: int = 1_000
     wal_max_buffered_writes: int = 100_000
     wal_files_per_snapshot: int = 600
-    snapshotted_wal_files_to_keep: int = 300
+    snapshotted_wal_files_to_keep: int | None = None  # None: 300 objects of a remote store, no segment of a local one
     wal_replay_fail_on_error: bool = False
 
     # settling into Parquet
@@ -43,11 +43,9 @@ class Settings:
 
     # queries
     query_file_limit: int | None = None
-    query_log_size: int = 1_000
     concurrent_query_limit: int | None = None
     query_threads: int | None = None  # None: one per core
 
     # housekeeping
-    retention_check_interval_ms: int = 30 * 60_000
     delete_grace_period_ms: int = 24 * 3_600_000
     shutdown_timeout_ms: int = 30_000

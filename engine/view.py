@@ -14,6 +14,7 @@ V4  A reader of `distinct` rows sees each key once, with the last acknowledged v
 Held by tests/unit/engine/test_views.py (V1-V4), tests/property/test_rows_model.py (V4).
 """
 
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,10 +24,13 @@ from functools import partial
 import pyarrow as pa
 
 from catalog.catalog import Catalog
+from catalog.errors import Damaged
 from catalog.state import CatalogState
 from engine.batch import Group, TableRows, series_buffer, size_of, time_buffer
 from engine.buffer.rows import Arrange, HeldFile, OpenBatch, Run, TableData, TimeRange, as_one, fenced, seal, sealed, times_of
 from engine.files.manifest import DataFile
+
+log = logging.getLogger(__name__)
 
 _NOTHING = TableData()
 
@@ -52,6 +56,7 @@ class Settled:
     removed: frozenset[str]
 
 
+#: a file's rows under this process's series numbers; raises Damaged for one that cannot be read
 LoadRows = Callable[[DataFile], pa.RecordBatch]
 
 
@@ -102,8 +107,9 @@ class Views:
             changed = {database_id: dict(self._databases.get(database_id, {})) for database_id in touched}
             for rows, batch in arrived:
                 tables = changed[rows.database_id]
-                tables[rows.table_id] = tables.get(rows.table_id, _NOTHING).with_batch(batch)
-                self._unsettled_bytes += size_of(batch.rows)
+                before = tables.get(rows.table_id, _NOTHING)
+                after = tables[rows.table_id] = before.with_batch(batch)
+                self._unsettled_bytes += after.unsettled_bytes - before.unsettled_bytes
             self._databases = self._databases | changed
 
     # the settling thread
@@ -122,7 +128,7 @@ class Views:
         """Sort what is open now, or all that is in no file; what arrives meanwhile stays open."""
         with self._seal_locks[database_id, table_id]:
             before = self._replace(database_id, table_id, fenced)
-            sealing = seal(before, self._load, arrange, whole=whole)
+            sealing = seal(before, self._load_intact, arrange, whole=whole)
             return self._replace(database_id, table_id, lambda data: sealed(data, sealing))
 
     def fold_duplicates(self) -> None:
@@ -155,6 +161,11 @@ class Views:
             excess -= size
             self._replace(database_id, table_id, partial(_without_rows, path))
 
+    def holds(self, database_id: int, table_id: int) -> bool:
+        """Whether a table has rows, in memory or in files."""
+        data = self._databases.get(database_id, {}).get(table_id, _NOTHING)
+        return bool(data.open or data.runs or data.files)
+
     def forget(self, database_id: int, table_id: int | None) -> None:
         """A table, or a whole database, exists no more."""
         with self._lock:
@@ -164,6 +175,14 @@ class Views:
                 data = tables.pop(each, _NOTHING)
                 self._unsettled_bytes -= data.unsettled_bytes
             self._databases = self._databases | {database_id: tables}
+
+    def _load_intact(self, file: DataFile) -> pa.RecordBatch | None:
+        """One damaged file must not keep all others from being settled."""
+        try:
+            return self._load(file)
+        except Damaged as error:
+            log.error("late rows are kept beside a file that they cannot be merged with: %s", error)
+            return None
 
     def _replace(self, database_id: int, table_id: int, change: Callable[[TableData], TableData]) -> TableData:
         with self._lock:

@@ -2,7 +2,8 @@
 
 B1  The listening socket is ours: a port that is taken is known before anything starts, and no connection is refused while
     workers are replaced.
-B2  A part that dies is started again, ever more slowly; what cannot be kept alive ends the server with a sentence.
+B2  A part that dies is started again, ever more slowly; what cannot be kept alive ends the server with a sentence, and so
+    does an engine whose node another server has taken over.
 B3  Stopping goes HTTP, Flight, log: nobody is cut off who was let in, and what was acknowledged is stored. The exit code is 0.
 B4  Nothing of ours survives us: neither a process nor a file in the run directory.
 B5  This process imports nothing heavy (no pyarrow, no gunicorn), so both parts start at once and early.
@@ -11,6 +12,7 @@ Held by tests/integration/test_serve.py (B1-B4) and tests/unit/flightserver/test
 Elsewhere: what the engine does (engine_process.py), gunicorn's flags (sidecar.py), child processes (children.py).
 """
 
+import ctypes
 import errno
 import json
 import logging
@@ -20,14 +22,15 @@ import select
 import signal
 import socket
 import ssl
+import struct
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from types import FrameType
 
-from flightserver.children import Child, Restarts, python_command
+from flightserver.children import EXIT_TAKEN_OVER, Child, Restarts, python_command
 from flightserver.config import ServeConfig, Tls
 from flightserver.logs import set_up_logging
 from flightserver.rundir import RunDirectory, run_directory
@@ -35,6 +38,7 @@ from flightserver.sidecar import APP, drain_s, http_command, http_environment
 
 log = logging.getLogger("flightserver.boot")
 
+SO_ATTACH_FILTER = 26  # Linux; the socket module has no name for it
 PORT_PATIENCE_S = 1.0  # for a server that is just going
 HTTP_HEAD_START_S = 1.0  # for HTTP requests, before the engine is asked to stop
 
@@ -66,7 +70,10 @@ def serve(config: ServeConfig, environment: Mapping[str, str], parts: Parts | No
         listener = stack.enter_context(listen(config.http_bind))
         if config.flight_bind is not None and config.flight_bind[1]:
             listen(config.flight_bind).close()  # only to say clearly that it is taken
-        run = stack.enter_context(run_directory())
+        try:
+            run = stack.enter_context(run_directory())
+        except OSError as error:
+            raise ServeError(f"cannot make a directory for sockets: {error}") from None
         return Supervisor(config, environment, listener, run, parts or Parts()).run()
 
 
@@ -84,12 +91,21 @@ def listen(address: tuple[str, int]) -> socket.socket:
     while True:
         try:
             family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
-            return socket.create_server(address, family=family, backlog=4096)
+            both = address[0] == "::" and socket.has_dualstack_ipv6()
+            return socket.create_server(address, family=family, backlog=4096, dualstack_ipv6=both)
         except OSError as error:
             if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
                 time.sleep(0.05)
                 continue
             raise ServeError(f"cannot listen on {_written(address)}: {_reason(error)}") from None
+
+
+def admit_nobody_else(listener: socket.socket) -> None:
+    """Let the kernel drop new connections, while those that it has admitted wait to be accepted: closing would reset them."""
+    drop_all = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0))  # "return 0", in the language of packet filters
+    program = struct.pack("@HP", 1, ctypes.addressof(drop_all))
+    with suppress(OSError):  # a kernel without filters: then some are reset
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 def _reason(error: OSError) -> str:
@@ -100,14 +116,48 @@ def _written(address: tuple[str, int]) -> str:
     return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
 
 
-@dataclass(slots=True)
 class Part:
-    """A child that is meant to run, and when to start it if it does not."""
+    """A child that is meant to run, when to start it if it does not, and the line it says about itself."""
 
-    name: str
-    restarts: Restarts
-    child: Child | None = None
-    start_at_s: float | None = 0.0
+    def __init__(self, name: str, restarts: Restarts) -> None:
+        self.name = name
+        self.restarts = restarts
+        self.child: Child | None = None
+        self.start_at_s: float | None = 0.0
+        self.was_ready = False
+        self.report_fd = -1
+        self._report = b""
+
+    def open_report(self) -> int:
+        """A pipe for the child; its end of it is returned."""
+        self.close_report()
+        self.report_fd, for_child = os.pipe2(os.O_CLOEXEC)
+        self._report = b""
+        return for_child
+
+    def read_report(self) -> None:
+        chunk = os.read(self.report_fd, 65536)
+        self._report += chunk
+        if not chunk or b"\n" in self._report:
+            self.close_report()
+
+    def take_report(self) -> dict[str, str] | None:
+        """The first line, once."""
+        line, newline, _ = self._report.partition(b"\n")
+        if not newline:
+            return None
+        self._report = b""
+        report: dict[str, str] = json.loads(line)
+        return report
+
+    def close_report(self) -> None:
+        if self.report_fd >= 0:
+            os.close(self.report_fd)
+            self.report_fd = -1
+
+    @property
+    def ended(self) -> bool:
+        return self.child is not None and self.child.ended
 
 
 class Supervisor:
@@ -123,20 +173,22 @@ class Supervisor:
         self.http = Part("http", Restarts(parts.most_deaths))
         self.signals: list[int] = []
         self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self.report_read = -1
-        self.report = b""
-        self.was_ready = False
+        self.engine_report: Mapping[str, str] = {}
+        self.refusal = ""
+        self.announced = False
         self.began_at_s = time.monotonic()
 
     def run(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # started under nohup, it stays ignored
+            signal.signal(signal.SIGHUP, self._on_signal)
         signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
         try:
             while not self.signals:
                 self._start_what_is_due()
                 self._wait()
-                self._read_report()
+                self._hear_reports()
                 self._bury_the_dead()
             return self._stop()
         except ServeError:
@@ -157,32 +209,38 @@ class Supervisor:
         for part, start in ((self.http, self._start_http), (self.engine, self._start_engine)):
             if part.start_at_s is not None and part.start_at_s <= now:
                 part.start_at_s = None
-                part.child = start()
+                try:
+                    part.child = start()
+                except OSError as error:
+                    raise ServeError(f"cannot start the {part.name} process: {error}") from None
 
     def _start_http(self) -> Child:
-        return Child.start(
-            "http",
-            http_command(self.config, self.run_dir, self.listener.fileno(), self.parts.http_app),
-            http_environment(self.environment),
-            on_our_death=signal.SIGQUIT,  # at once: the port has to be free for our successor
-            pass_fds=(self.listener.fileno(),),
-        )
+        report_fd = self.http.open_report()
+        try:
+            return Child.start(
+                "http",
+                http_command(self.config, self.run_dir, self.listener.fileno(), report_fd, self.parts.http_app),
+                http_environment(self.environment),
+                on_our_death=signal.SIGQUIT,  # at once: the port has to be free for our successor
+                pass_fds=(self.listener.fileno(), report_fd),
+            )
+        finally:
+            os.close(report_fd)
 
     def _start_engine(self) -> Child:
         self.run_dir.engine_socket.unlink(missing_ok=True)
-        self.report_read, report_write = os.pipe2(os.O_CLOEXEC)
-        self.report = b""
+        report_fd = self.engine.open_report()
         try:
             return Child.start(
                 "engine",
                 self.parts.engine_command,
                 self.environment,
                 on_our_death=signal.SIGTERM,
-                pass_fds=(report_write,),
-                input_data=json.dumps(self._engine_orders(report_write)).encode() + b"\n",
+                pass_fds=(report_fd,),
+                input_data=json.dumps(self._engine_orders(report_fd)).encode() + b"\n",
             )
         finally:
-            os.close(report_write)
+            os.close(report_fd)
 
     def _engine_orders(self, report_fd: int) -> dict[str, object]:
         """All the engine needs to know; through a pipe, because secrets in arguments or variables can be read by others."""
@@ -206,33 +264,37 @@ class Supervisor:
         self._select(timeout_s)
 
     def _select(self, timeout_s: float | None) -> None:
-        watched = [self.wake_read] + ([self.report_read] if self.report_read >= 0 else [])
-        readable, _, _ = select.select(watched, [], [], timeout_s)
+        reporting = {part.report_fd: part for part in (self.engine, self.http) if part.report_fd >= 0}
+        readable, _, _ = select.select([self.wake_read, *reporting], [], [], timeout_s)
         if self.wake_read in readable:
             os.read(self.wake_read, 4096)
-        if self.report_read in readable:
-            chunk = os.read(self.report_read, 65536)
-            self.report += chunk
-            if not chunk or self.report.endswith(b"\n"):
-                os.close(self.report_read)
-                self.report_read = -1
+        for fd, part in reporting.items():
+            if fd in readable:
+                part.read_report()
 
-    def _read_report(self) -> None:
-        """The engine's one line: it is ready, or why it cannot be. A dead engine has said all it had to say."""
-        while self.report_read >= 0 and self.engine.child is not None and self.engine.child.ended:
-            self._select(None)
-        if not self.report.endswith(b"\n"):
-            return
-        report, self.report = json.loads(self.report), b""
-        if "error" in report:
-            if not self.was_ready:
-                raise ServeError(report["error"])
-            log.error("the engine cannot start again: %s", report["error"])
-        elif self.was_ready:
+    def _hear_reports(self) -> None:
+        while self.engine.ended and self.engine.report_fd >= 0:
+            self._select(None)  # a dead engine has said all it had to say: up to the end of the pipe
+        if self.http.take_report() is not None:
+            self.http.was_ready = True
+        report = self.engine.take_report()
+        if report is not None and "error" in report:
+            self._hear_refusal(report["error"])
+        elif report is not None and self.engine.was_ready:
+            self.refusal = ""
             log.info("the engine is ready again")
-        else:
-            self.was_ready = True
-            self._announce(report)
+        elif report is not None:
+            self.engine.was_ready = True
+            self.engine_report = report
+        if self.engine.was_ready and self.http.was_ready and not self.announced:
+            self.announced = True
+            self._announce(self.engine_report)
+
+    def _hear_refusal(self, sentence: str) -> None:
+        if not self.engine.was_ready:
+            raise ServeError(sentence)
+        self.refusal = sentence
+        log.error("the engine cannot start again: %s", sentence)
 
     def _announce(self, report: Mapping[str, str]) -> None:
         host, port = self.listener.getsockname()[:2]
@@ -253,11 +315,17 @@ class Supervisor:
             if child is None or not child.ended:
                 continue
             part.child = None
-            if part is self.engine and not self.was_ready and not self.signals:
+            if part is self.engine and not self.engine.was_ready and not self.signals:
                 raise ServeError(f"the engine {child.how_it_ended()} before it was ready")
+            if part is self.engine and child.process.returncode == EXIT_TAKEN_OVER:
+                raise ServeError(
+                    f"another server has started as node {self.config.settings.node_id} on the same store and owns its data"
+                    " now: this one stops (give each server a --node-id of its own)"
+                )
             delay_s = part.restarts.delay_s(time.monotonic())
             if delay_s is None:
-                raise ServeError(f"the {part.name} process keeps dying; it {child.how_it_ended()}")
+                why = f"cannot start again: {self.refusal}" if part is self.engine and self.refusal else child.how_it_ended()
+                raise ServeError(f"the {part.name} process keeps dying; it {why}")
             log.error("the %s process %s, starting it again in %.1f s", part.name, child.how_it_ended(), delay_s)
             part.start_at_s = time.monotonic() + delay_s
 
@@ -268,6 +336,7 @@ class Supervisor:
         began_s = time.monotonic()
         deadline_s = began_s + self.config.settings.shutdown_timeout_ms / 1000
         log.info("stopping")
+        admit_nobody_else(self.listener)
         self.listener.close()
         self._signal(self.http, signal.SIGTERM)
         self._await([self.http], min(began_s + HTTP_HEAD_START_S, deadline_s))
@@ -300,6 +369,7 @@ class Supervisor:
         return False
 
     def _kill_all(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient Ctrl-C must not hurt now
         for part in (self.http, self.engine):
             if part.child is not None:
                 part.child.kill_group()

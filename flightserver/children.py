@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+EXIT_LOG_STOPPED = 70  # the engine ends so that another one may read the log again
+EXIT_TAKEN_OVER = 71  # the engine ends because its node belongs to another server now
 ROOT = Path(__file__).parents[1]
 
 

@@ -2,7 +2,8 @@
 
 E1  It reads its orders from standard input and answers through one pipe: ready, or one sentence about why not.
 E2  It stops on SIGTERM: calls that run get a moment, then everything acknowledged is stored and the exit code is 0.
-E3  Until it is ready, SIGTERM ends it where it stands; opening a store can be cut off at any point.
+E3  Until it is ready, SIGTERM ends it where it stands (the system's own way, since a handler would wait for a call into a
+    library to return); opening a store can be cut off at any point.
 
 Held by tests/integration/test_engine_process.py (E1-E3).
 Elsewhere: who starts it and what is in the orders (boot.py), what it opens (engine.node, flightserver.server).
@@ -18,15 +19,16 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from catalog.errors import ServiceError
 from engine.clock import SystemClock
 from engine.node import Node
+from engine.ownership import Fenced
 from engine.storage.base import ObjectStore
 from engine.storage.open import StoreOptions, open_store
 from engine.storage.probe import check_store
+from flightserver.children import EXIT_LOG_STOPPED, EXIT_TAKEN_OVER
 from flightserver.config import settings_from
 from flightserver.logs import LogOptions, set_up_logging
 from flightserver.server import EngineServer
@@ -95,7 +97,6 @@ def main() -> int:
     set_up_logging(LogOptions(**orders["logs"]))
     stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop_opening)
     try:
         running = open_engine(orders)
     except Exception as error:
@@ -110,14 +111,10 @@ def main() -> int:
     os._exit(0)  # a call that outlived its moment must not hold up the end
 
 
-def _end(_error: BaseException) -> None:
-    """The log has stopped for good. The supervisor starts another process, which reads it again."""
+def _end(error: BaseException) -> None:
+    """The log has stopped for good. The supervisor starts another process, which reads it again, unless it is not ours now."""
     logging.shutdown()
-    os._exit(70)
-
-
-def _stop_opening(_number: int, _frame: FrameType | None) -> None:
-    os._exit(0)  # E3
+    os._exit(EXIT_TAKEN_OVER if isinstance(error, Fenced) else EXIT_LOG_STOPPED)
 
 
 def _report(fd: int, content: Mapping[str, str]) -> None:

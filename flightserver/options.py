@@ -5,7 +5,7 @@ O1  An option either sets one value (`sets`), or names in one sentence why this 
 O2  Its variable is INFLUXDB3_ and the flag in upper snake case, for older spellings too, unless `env` lists its names.
 O3  A value never comes with an unparsed unit: `kind` turns the text into what `sets` expects, in the unit its name ends with.
 
-Held by tests/unit/flightserver/test_config_declarations.py (O1, O2) and test_config.py (O3).
+Held by tests/unit/flightserver/test_config_declarations.py (O1, O2) and tests/unit/flightserver/test_config.py (O3).
 Elsewhere: command line, environment, .env and what follows from the values together (config.py); the help text (cli/serve.py).
 """
 
@@ -403,11 +403,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--http-threads",
-        help="Requests that one HTTP process answers at the same time.",
+        help="Requests that one HTTP process answers at the same time; default: 32, or 256 with a remote store, "
+        "where a write waits up to --wal-flush-interval for its group.",
         group="Network",
         kind=positive,
         value_name="N",
-        default="32",
         sets="serve.http_threads",
     ),
     Option(
@@ -498,11 +498,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--snapshotted-wal-files-to-keep",
-        help="Log files kept after a snapshot has made them unnecessary.",
+        help="Log files kept after a snapshot has made them unnecessary; default: 300 in a remote store, "
+        "none on a local disk, where each has 64 MiB.",
         group="Write-ahead log and settling",
         kind=count,
         value_name="N",
-        default="300",
         sets="settings.snapshotted_wal_files_to_keep",
         env=("INFLUXDB3_NUM_WAL_FILES_TO_KEEP", "INFLUXDB3_SNAPSHOTTED_WAL_FILES_TO_KEEP"),
     ),
@@ -568,10 +568,9 @@ OPTIONS: tuple[Option, ...] = (
         flag="--retention-check-interval",
         help="How often expired data is looked for.",
         group="Write-ahead log and settling",
-        kind=duration_ms,
+        kind=text,
         value_name="DURATION",
-        default="30m",
-        sets="settings.retention_check_interval_ms",
+        unsupported="this version does not expire rows",
     ),
     Option(
         flag="--delete-grace-period",
@@ -682,10 +681,9 @@ OPTIONS: tuple[Option, ...] = (
         flag="--query-log-max-entries",
         help="Queries that system.queries remembers.",
         group="Memory and queries",
-        kind=count,
+        kind=text,
         value_name="N",
-        default="1000",
-        sets="settings.query_log_size",
+        unsupported="this version keeps no log of queries",
         also=("--query-log-size",),
     ),
     Option(

@@ -24,9 +24,10 @@ def drain_s(config: ServeConfig) -> float:
     return min(LONGEST_DRAIN_S, config.settings.shutdown_timeout_ms / 1000)
 
 
-def http_command(config: ServeConfig, run: RunDirectory, listener_fd: int, app: str) -> list[str]:
+def http_command(config: ServeConfig, run: RunDirectory, listener_fd: int, report_fd: int, app: str) -> list[str]:
     run.log_config.write_text(json.dumps(logging_config(config.logs)))
     settings = {
+        "FLIGHTLINE_REPORT_FD": str(report_fd),
         "FLIGHTLINE_ENGINE": f"grpc+unix://{run.engine_socket}",
         "FLIGHTLINE_HANDOVER_DIR": str(run.handover),
         "FLIGHTLINE_COUNTERS_DIR": str(run.counters),

@@ -76,7 +76,8 @@ class ClientTlsSocket(_Patient, ssl.SSLSocket):
 
 class Phase(Enum):
     SHAKING = auto()  # TLS handshake
-    IDLE = auto()  # nothing of a request yet
+    FRESH = auto()  # nothing has come yet
+    IDLE = auto()  # nothing of the next request yet
     READING = auto()  # a request is on its way in
     BUSY = auto()  # a thread has it
     LINGERING = auto()  # answered, and closed on our side
@@ -93,7 +94,8 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
         self.data_ready = True
         self.buffer = bytearray()
         self.sniffer = Sniffer()
-        self.phase = Phase.IDLE
+        self.phase = Phase.FRESH
+        self.counted_bytes = 0
         self.drained_bytes = 0
 
     def init(self) -> None:

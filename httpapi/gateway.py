@@ -1,8 +1,10 @@
 """The only door out of the HTTP face: everything a request needs from the engine goes through here.
 
 G1  The identity of the engine is asked for until it is known, and not again: it does not change while the processes run.
+G2  What tells about the engine (identity, health, metrics) is answered in a few seconds, even by an engine that hangs: those
+    calls have a client of their own, with a time limit that writes and queries cannot have.
 
-Held by tests/integration/http/test_health.py (G1).
+Held by tests/integration/http/test_health.py (G1, G2).
 """
 
 import time
@@ -13,12 +15,17 @@ from catalog.errors import ServiceError
 from flightserver.client import EngineClient, ResultStream
 from flightserver.wire import WriteReportDict
 
+WATCHING_TIMEOUT_S = 5.0
+
 _IDENTITY_RETRY_S = 1.0
 
 
 class Gateway:
-    def __init__(self, client: EngineClient) -> None:
+    """`watching` is a client of the same engine whose calls end with `Unavailable` after WATCHING_TIMEOUT_S."""
+
+    def __init__(self, client: EngineClient, watching: EngineClient) -> None:
         self._client = client
+        self._watching = watching
         self._identity: Mapping[str, Any] = {}
         self._identity_asked_at = -_IDENTITY_RETRY_S
 
@@ -50,17 +57,17 @@ class Gateway:
         return self._client.admin(verb, payload, authorization)
 
     def health(self) -> dict[str, Any]:
-        return self._client.health()
+        return self._watching.health()
 
     def metrics(self) -> bytes:
-        return self._client.metrics()
+        return self._watching.metrics()
 
     def identity(self) -> Mapping[str, Any]:
         """Who the engine is: cluster_uuid, version, instance_id, node_id. Empty until it has answered once (G1)."""
         if not self._identity and time.monotonic() - self._identity_asked_at >= _IDENTITY_RETRY_S:
             self._identity_asked_at = time.monotonic()
             try:
-                self._identity = self._client.identity()
+                self._identity = self._watching.identity()
             except ServiceError:
                 return {}
         return self._identity

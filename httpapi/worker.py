@@ -17,7 +17,9 @@ one thread, through TConn.init) are used as they are, with its own lists of conn
 
 import contextlib
 import errno
+import json
 import logging
+import os
 import resource
 import selectors
 import socket
@@ -42,20 +44,36 @@ log = logging.getLogger("httpapi.worker")
 NEXT_REQUEST_S = 0.001  # that a thread without other work waits for the next request on the same connection
 LINGER_S = 2.0  # for a client to read a last response before its unread bytes turn into a reset
 LINGER_BYTES = 1024 * 1024  # that are read to that end
-STOP_IDLE_S = 0.3  # idle connections of a stopping worker: for a request that is on its way
-STOP_REQUEST_S = 1.0  # requests that have begun to arrive
+STOP_IDLE_S = 0.3  # connections of a stopping worker that have had an answer: for a request that is on its way
+STOP_REQUEST_S = 1.0  # those that have not
 READ_BYTES = 64 * 1024
-BUFFERED_BYTES = 128 * 1024 * 1024  # of all requests on their way in
+BUFFERED_BYTES = 128 * 1024 * 1024  # of the beginnings of all requests that are not answered yet
 ACCEPTS_PER_EVENT = 8
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def refusal(status: str, message: str) -> bytes:
-    body = f'{{"error": "{message}"}}'
-    return (
-        f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-    ).encode()
+    body = json.dumps({"error": message})
+    header = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return (header + body).encode()
+
+
+class _Captured:
+    """Takes what gunicorn would send. Of its page about an error only the status is of use."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    def gettimeout(self) -> float:
+        return 0.0
+
+    def sendall(self, data: bytes) -> None:
+        self.sent += data
+
+    @property
+    def status(self) -> str:
+        return self.sent.partition(b"\r\n")[0].decode().removeprefix("HTTP/1.1 ")
 
 
 class Threads:
@@ -86,6 +104,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         self.worker_connections = max(1, min(self.worker_connections, (soft - 200) // 2))  # a relayed one needs two
         self.waiting = {
             Phase.SHAKING: Waiting(self.handshake_s),
+            Phase.FRESH: Waiting(self.cfg.keepalive),
             Phase.IDLE: Waiting(self.cfg.keepalive),
             Phase.READING: Waiting(self.request_s),
             Phase.LINGERING: Waiting(LINGER_S),
@@ -96,7 +115,15 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         self.relay = Relay(engine_path, partial(self.method_queue.defer, self._forget_relayed))
         self.relay.start()
         sys.setswitchinterval(0.001)  # the loop and the relay have to get their turn while threads compute
+        self.log._access_log_enabled = False  # a log configuration turns it on, and it costs 40 µs a request at any level
         super().init_process()
+
+    def run(self) -> None:
+        report_fd = self.cfg.env.get("FLIGHTLINE_REPORT_FD")
+        if report_fd is not None:
+            with contextlib.suppress(BrokenPipeError):  # another worker has said it before, once is enough
+                os.write(int(report_fd), b'{"http": "ready"}\n')
+        super().run()
 
     def _tls_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -138,7 +165,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
             self.nr_conns -= 1
             return True
         self.poller.register(sock, selectors.EVENT_READ, partial(self._on_ready, conn))
-        self._enter(conn, Phase.IDLE if self.tls is None else Phase.SHAKING)
+        self._enter(conn, Phase.FRESH if self.tls is None else Phase.SHAKING)
         return True
 
     def _enter(self, conn: Connection, phase: Phase) -> None:
@@ -157,7 +184,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
                 conn.drained_bytes += READ_BYTES
                 if not conn.sock.recv(READ_BYTES) or conn.drained_bytes > LINGER_BYTES:
                     self._drop(conn)
-            elif conn.phase in (Phase.IDLE, Phase.READING):
+            elif conn.phase in (Phase.FRESH, Phase.IDLE, Phase.READING):
                 self._read(conn)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
@@ -175,7 +202,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         if conn.sock.selected_alpn_protocol() == "h2":
             self._hand_over(conn)
         else:
-            self._enter(conn, Phase.IDLE)
+            self._enter(conn, Phase.FRESH)
             self._read(conn)
 
     def _read(self, conn: Connection) -> None:
@@ -189,7 +216,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
                 self._drop(conn)
                 return
             conn.buffer += data
-            self.buffered_bytes += len(data)
+            self._count(conn, len(conn.buffer))
             if not self._judge(conn) or (self.tls is None and len(data) < READ_BYTES):
                 return
 
@@ -198,9 +225,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         verdict = conn.sniffer.look(conn.buffer)
         if verdict is Verdict.EXPECTS:
             conn.sock.sendall(CONTINUE)
-            self.buffered_bytes -= len(conn.buffer)
             conn.sniffer.drop_expectation(conn.buffer)
-            self.buffered_bytes += len(conn.buffer)
             verdict = conn.sniffer.look(conn.buffer)
         if verdict is Verdict.READY:
             self._dispatch(conn)
@@ -209,9 +234,9 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         elif verdict is Verdict.TOO_LONG:
             self._refuse(conn, "431 Request Header Fields Too Large", "the header of the request is too long")
         elif self.buffered_bytes > BUFFERED_BYTES:
-            self._refuse(conn, "503 Service Unavailable", "too many requests are on their way in")
+            self._refuse(conn, "503 Service Unavailable", "too many requests at a time")
         else:
-            if conn.phase is Phase.IDLE:
+            if conn.phase is not Phase.READING:
                 self._enter(conn, Phase.READING)
             return True
         return False
@@ -246,6 +271,14 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
             with contextlib.suppress(OSError):  # what was wrong with the connection has been seen by now
                 conn.sock.end_request()
 
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Requests that gunicorn's parser refuses are answered in JSON, as all others are."""
+        captured = _Captured()
+        super().handle_error(req, captured, addr, exc)
+        if captured.status:
+            message = str(exc) if captured.status.startswith("4") else "internal error"
+            client.sendall(refusal(captured.status, message or captured.status))
+
     def _next_is_here(self, conn: Connection) -> bool:
         """Who waits for an answer often asks again at once; the way through the loop would cost more than the request."""
         if not self.alive or not self.tpool.queue.empty():
@@ -259,12 +292,17 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
             return False
         return conn.sniffer.look(conn.buffer) is Verdict.READY
 
+    def _count(self, conn: Connection, size: int) -> None:
+        """What this connection's request takes up, from its first byte until it has been answered."""
+        self.buffered_bytes += size - conn.counted_bytes
+        conn.counted_bytes = size
+
     def _unwatch(self, conn: Connection) -> None:
         self.poller.unregister(conn.sock)
-        self.buffered_bytes -= len(conn.buffer)
 
     def _hand_over(self, conn: Connection) -> None:
         self._unwatch(conn)
+        self._count(conn, 0)
         self._enter(conn, Phase.GONE)
         self.relay.add(conn.sock, bytes(conn.buffer))
 
@@ -286,7 +324,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
 
     def _await_next(self, conn: Connection) -> None:
         conn.take_back()
-        self.buffered_bytes += len(conn.buffer)
+        self._count(conn, len(conn.buffer))
         self._enter(conn, Phase.IDLE)
         if (not conn.buffer or self._judge(conn)) and self.tls is not None:
             self._read(conn)  # decrypted bytes do not make the socket readable
@@ -300,8 +338,8 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
 
     def _linger(self, conn: Connection) -> None:
         """Close our side and read on until the client closes, or the kernel would turn its unread bytes into a reset."""
-        self.buffered_bytes -= len(conn.buffer)
         conn.buffer.clear()
+        self._count(conn, 0)
         self._enter(conn, Phase.LINGERING)
         if isinstance(conn.sock, ssl.SSLSocket):
             with contextlib.suppress(OSError, ValueError):
@@ -316,14 +354,14 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
             return
         with contextlib.suppress(KeyError, ValueError):
             self.poller.unregister(conn.sock)
-            self.buffered_bytes -= len(conn.buffer)
+        self._count(conn, 0)
         self._enter(conn, Phase.GONE)
         self.nr_conns -= 1
         conn.sock.close()
 
     def murder_keepalived(self, force: bool = False) -> None:
         now_s = time.monotonic()
-        for phase in (Phase.IDLE, Phase.SHAKING, Phase.LINGERING):
+        for phase in (Phase.FRESH, Phase.IDLE, Phase.SHAKING, Phase.LINGERING):
             for conn in self.waiting[phase].all() if force else self.waiting[phase].expired(now_s):
                 self._drop(conn)
 
@@ -346,7 +384,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
     def _cap_keepalive(self, deadline: float) -> None:
         now_s = time.monotonic()
         for phase, waiting in self.waiting.items():
-            patience_s = STOP_REQUEST_S if phase in (Phase.READING, Phase.SHAKING) else STOP_IDLE_S
+            patience_s = STOP_IDLE_S if phase in (Phase.IDLE, Phase.LINGERING) else STOP_REQUEST_S
             waiting.cap(min(deadline, now_s + patience_s))
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:

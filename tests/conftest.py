@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests.helpers.asking import Reached
 from tests.helpers.servers import Server, running
 
 PRODUCT = ("-m", "flightserver.cli.main", "serve")
@@ -22,7 +23,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failure shows what the server had to say."""
     report = yield
-    used = getattr(item, "funcargs", {}).get("server")
-    if report.failed and isinstance(used, Server):
-        report.sections.append(("server log", used.text[-SHOWN_CHARACTERS:]))
+    if report.failed:
+        for used in getattr(item, "funcargs", {}).values():
+            server = used.server if isinstance(used, Reached) else used
+            if isinstance(server, Server):
+                report.sections.append(("server log", server.text[-SHOWN_CHARACTERS:]))
     return report

@@ -5,7 +5,8 @@
     files  stored; the rows of recent ones are kept in memory too, sorted, until the budget wants them back
 
 B3  Rows of runs and files never share a key (series, time). Only open batches may repeat a key, their own or an older one,
-    and then the batch says in which range of time (`late`).
+    and then the batch says in which range of time (`late`). A file that cannot be read is left as it is; what repeats a key
+    of it comes to lie beside it.
 B4  Every durable row is in exactly one of open, runs and files.
 B5  Values are replaced, never changed: a reader keeps what it holds.
 
@@ -107,7 +108,7 @@ class TableData:
     def with_batch(self, batch: OpenBatch) -> "TableData":
         """One more batch; small neighbours of like size become one, so that many small writes stay few batches."""
         batches = [*self.open, batch]
-        while len(batches) - self.fenced > 1 and batches[-2].rows.num_rows <= 2 * batches[-1].rows.num_rows < _JOIN_ROWS:
+        while len(batches) - self.fenced > 1 and _join(batches[-2].rows, batches[-1].rows):
             newer, older = batches.pop(), batches.pop()
             rows = concatenated([older.rows, newer.rows])
             late = newer.late.union(older.late) if newer.late else older.late
@@ -132,6 +133,12 @@ class TableData:
 
 
 _JOIN_ROWS = 65_536
+_JOIN_BYTES = 16 << 20
+
+
+def _join(older: pa.RecordBatch, newer: pa.RecordBatch) -> bool:
+    like = older.num_rows <= 2 * newer.num_rows < _JOIN_ROWS
+    return like and bool(older.nbytes + newer.nbytes <= _JOIN_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,21 +166,23 @@ def fenced(data: TableData) -> TableData:
 
 
 def seal(
-    data: TableData, load: Callable[[DataFile], pa.RecordBatch], arrange: Arrange = as_one, *, whole: bool = False
+    data: TableData, load: Callable[[DataFile], pa.RecordBatch | None], arrange: Arrange = as_one, *, whole: bool = False
 ) -> Sealing:
     """Sort what is open into runs, together with every run and file that its late rows may repeat (B3).
 
-    `whole`: together with all runs, so that nothing is left beside the result.
+    `load` returns None for a file that is to be left alone. `whole`: together with all runs, so that nothing is left beside
+    the result.
     """
     late = data.late
     runs = [run for run in data.runs if whole or (late is not None and run.times.overlaps(late))]
     if not data.open and len(runs) < 2:
         return Sealing(0, frozenset(), frozenset(), ())
-    files = _files_met(data.files, data.open, late)
-    older = [held.rows if held.rows is not None else load(held.file) for held in files]
-    arranged = arrange([*older, *(run.rows for run in runs), *(batch.rows for batch in data.open)])
+    met = _files_met(data.files, data.open, late)
+    loaded = [(held.file.path, held.rows if held.rows is not None else load(held.file)) for held in met]
+    older = {path: rows for path, rows in loaded if rows is not None}
+    arranged = arrange([*older.values(), *(run.rows for run in runs), *(batch.rows for batch in data.open)])
     absorbed = frozenset(run.number for run in runs).union(*(run.absorbed for run in runs))
-    taken_files = frozenset(held.file.path for held in files)
+    taken_files = frozenset(older)
     replaces = taken_files.union(*(run.replaces for run in runs))
     made = tuple(Run(rows, times_of(rows), absorbed, replaces) for rows in arranged)
     return Sealing(len(data.open), frozenset(run.number for run in runs), taken_files, made)

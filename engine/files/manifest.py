@@ -33,12 +33,13 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a snapshot changed, and how far into the log it goes."""
+    """What a snapshot changed, and how far into the log it goes. A claim changes nothing and names who made it."""
 
     number: int
     wal_sequence: int
     added: tuple[DataFile, ...]
     removed: tuple[str, ...]
+    claimed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,20 @@ def encode_manifest(manifest: Manifest) -> bytes:
             "wal_sequence": manifest.wal_sequence,
             "added": [asdict(file) for file in manifest.added],
             "removed": manifest.removed,
+            "claimed_by": manifest.claimed_by,
         },
     )
 
 
 def decode_manifest(data: bytes, path: str) -> Manifest:
     fields = _unframed(b"manifest", data, path)
-    return Manifest(fields["number"], fields["wal_sequence"], _files(fields["added"]), tuple(fields["removed"]))
+    return Manifest(
+        fields["number"],
+        fields["wal_sequence"],
+        _files(fields["added"]),
+        tuple(fields["removed"]),
+        fields.get("claimed_by", ""),
+    )
 
 
 def encode_live_files(live: LiveFiles) -> bytes:

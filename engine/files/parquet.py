@@ -31,6 +31,7 @@ import struct
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import TypeAlias
 
@@ -129,6 +130,21 @@ def open_rows(source: Source, columns: Sequence[str] | None = None, *, name: str
             return file.read()
         wanted = [column for column in file.schema_arrow.names if column in set(columns)]
         return file.read(columns=wanted).select(wanted)  # Arrow takes "a" for a prefix of "a.b" and reads both
+
+
+def check_footer(source: Source, *, name: str, size_bytes: int) -> None:
+    """Raise Damaged unless the file has its size and the footer that was sealed. Cheap, and enough for Arrow to open it:
+    what lies before the footer are pages, each with a checksum of its own."""
+    with source.open("rb") if isinstance(source, Path) else BytesIO(source) as file:
+        size = file.seek(0, SEEK_END)
+        if size != size_bytes:
+            raise Damaged(f"file {name} is damaged: it has {size} bytes and should have {size_bytes}", name=name)
+        file.seek(max(0, size - 8))
+        footer = int.from_bytes(file.read(4), "little") + 8
+        file.seek(max(0, size - footer - SEAL.size))
+        seal, content = file.read(SEAL.size), file.read()
+    if len(content) != footer or SEAL.unpack(seal)[::2] != (SEAL_MAGIC, isal_zlib.crc32(content)):
+        raise Damaged(f"file {name} is damaged: its footer is not the one that was written", name=name)
 
 
 # ---- what a file says about itself

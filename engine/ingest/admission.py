@@ -7,17 +7,18 @@ Held by tests/unit/engine/test_ingest.py (A1, A2).
 Elsewhere: which ops growth takes (catalog.growth), limits and their texts (catalog.limits).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from catalog.apply import SoftDeleted
 from catalog.catalog import Catalog
 from catalog.errors import Unavailable
 from catalog.growth import SchemaMoved, WantedTable, plan_schema_changes
 from catalog.limits import Limits
 from catalog.names import check_database_name, check_namespace_name
-from catalog.state import CatalogState
+from catalog.schema import Database, Table
 from engine._native import SeriesIndex
-from engine.buffer.series import DatabaseSeries, SeriesRegistry
+from engine.buffer.series import STRANGER, DatabaseSeries, SeriesRegistry
 from engine.settings import Settings
 from engine.view import Views
 from engine.wal.writer import WalWriter
@@ -28,7 +29,6 @@ class Home:
     """Where the rows of one table go."""
 
     id: int
-    tags: tuple[str, ...]
     index: SeriesIndex
 
 
@@ -59,7 +59,10 @@ class Admission:
             )
 
     def check_name(self, database_name: str, door: str) -> None:
-        if self._catalog.state().find_database(database_name) is not None and database_name != "_internal":
+        known = self._catalog.state().find_database(database_name)
+        if known is not None and known.deleted:
+            raise SoftDeleted("database", database_name)
+        if known is not None and database_name != "_internal":
             return
         if door != "v3":
             check_namespace_name(database_name)
@@ -67,20 +70,36 @@ class Admission:
 
     def admit(self, database_name: str, series: DatabaseSeries, drops: int, wanted: Sequence[WantedTable]) -> Homes:
         """The homes of tables, made or widened where needed; `series` and its `drops` are what the rows were read with."""
+        if series.drops != drops:
+            raise SchemaMoved(["a table was dropped"])
         state = self._catalog.state()
         if any(table.known_id is None or table.tags or table.fields for table in wanted):
             state = self._catalog.commit(lambda now: plan_schema_changes(now, database_name, wanted, limits=self.limits))
-            series = self._learned(state, database_name, wanted)
-        elif series.drops != drops:
-            raise SchemaMoved(["a table was dropped"])
-        homes = []
-        for table in wanted:
-            known = series.known.get(table.name)
-            if known is None:
-                raise SchemaMoved([f"table {table.name} was dropped"])
-            homes.append(Home(known.id, known.tags, series.indexes[known.id]))
-        return Homes(series.database_id, series, homes)
+        database = state.find_database(database_name)
+        if database is None or series.database_id not in (STRANGER, database.id):
+            raise SchemaMoved([f"database {database_name} was dropped"])
+        tables = [_found(database, table) for table in wanted]
+        series = self._series.learn(database, tables)
+        return Homes(database.id, series, [_home(series, table) for table in tables])
 
-    def _learned(self, state: CatalogState, database_name: str, wanted: Sequence[WantedTable]) -> DatabaseSeries:
-        database = state.database(database_name)
-        return self._series.learn(database, [database.table(table.name) for table in wanted])
+    def catch_up(self, database_name: str, names: Iterable[str]) -> None:
+        """Tell the parser of these tables, so that lines are read in the light of what others have made."""
+        database = self._catalog.state().find_database(database_name)
+        if database is not None:
+            self._series.learn(database, [table for name in names if (table := database.find_table(name)) is not None])
+
+
+def _found(database: Database, wanted: WantedTable) -> Table:
+    table = database.find_table(wanted.name)
+    if table is None or wanted.known_id not in (None, table.id):
+        raise SchemaMoved([f"table {wanted.name} was dropped"])
+    if table.deleted:
+        raise SoftDeleted("table", wanted.name)
+    return table
+
+
+def _home(series: DatabaseSeries, table: Table) -> Home:
+    known, index = series.known.get(table.name), series.indexes.get(table.id)
+    if known is None or known.id != table.id or index is None:
+        raise SchemaMoved([f"table {table.name} was dropped"])
+    return Home(table.id, index)

@@ -13,6 +13,7 @@ Elsewhere: grammar and error texts of lines (native), types of Arrow columns (ar
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -20,15 +21,16 @@ from catalog.catalog import Catalog
 from catalog.errors import InvalidRequest, LinesRejected
 from catalog.growth import SchemaMoved, WantedTable
 from catalog.schema import FieldType
-from engine._native import Parsed, parse
+from engine._native import Parsed, ParsedTable, parse
 from engine.batch import TableRows, WriteBatch
 from engine.buffer.series import DatabaseSeries, SeriesRegistry
 from engine.clock import Clock
 from engine.ingest.admission import Admission
 from engine.ingest.session import ArrowSession, DropTable
 from engine.metrics import Metrics
-from engine.requests import IngestOptions, RejectedLine, WriteReport, WriteRequest
+from engine.requests import IngestOptions, RejectedLine, StartedWrite, WriteReport, WriteRequest
 from engine.settings import Settings
+from engine.wal.codec import encoded_ahead
 from engine.wal.writer import WalWriter
 
 
@@ -51,7 +53,7 @@ class Ingest:
         self._clock = clock
         self._metrics = metrics
 
-    def write_lp(self, request: WriteRequest) -> WriteReport:
+    def start_lp(self, request: WriteRequest) -> StartedWrite:
         """Make a body durable and visible, or raise. A refused body changes nothing.
 
         Up to `admit` a failure is the client's; from `append` on it is ours.
@@ -70,14 +72,13 @@ class Ingest:
                 return self._nothing_written(request, rejected)
             try:
                 batch = self._admit(request.database, series, drops, parsed)
-            except SchemaMoved:
-                continue  # another writer changed the same tables: read the lines again in that light
+            except SchemaMoved:  # another writer changed the same tables: read the lines again in that light
+                self._admission.catch_up(request.database, {table.name for table in parsed.tables})
+                continue
             break
         pending = self._wal.append(batch, waits=not request.no_sync)
-        if not request.no_sync:
-            pending.wait()
         self._metrics.received(len(memoryview(request.body)), len(rejected))
-        return WriteReport(parsed.rows, rejected)
+        return StartedWrite(WriteReport(parsed.rows, rejected), None if request.no_sync else pending)
 
     def session(
         self, database: str, table: str, schema: pa.Schema, options: IngestOptions, drop_table: DropTable
@@ -116,28 +117,47 @@ class Ingest:
 
     def _admit(self, database_name: str, series: DatabaseSeries, drops: int, parsed: Parsed) -> WriteBatch:
         """The rows with their table ids and series numbers; SchemaMoved when what the parser knew is no longer so."""
-        wanted = [
-            WantedTable(
-                table.name,
-                None if table.is_new else series.known[table.name].id,
-                tuple(table.new_tags),
-                tuple((name, FieldType(kind)) for name, kind in table.new_fields),
-            )
-            for table in parsed.tables
-        ]
-        homes = self._admission.admit(database_name, series, drops, wanted)
+        wanted = _wanted(parsed, series)
+        homes = self._admission.admit(database_name, series, drops, list(wanted.values()))
+        by_name = dict(zip(wanted, homes.tables, strict=True))
         rows: list[TableRows] = []
-        for table, home in zip(parsed.tables, homes.tables, strict=True):
+        for table in parsed.tables:
+            home = by_name[table.name]
             with homes.series.lock:
                 table.settle(home.index)
-            rows.append(TableRows(homes.database_id, home.id, home.tags, home.index, pa.record_batch(table)))
+            rows.append(encoded_ahead(TableRows(homes.database_id, home.id, home.index, pa.record_batch(table))))
         return WriteBatch(tuple(rows))
 
-    def _nothing_written(self, request: WriteRequest, rejected: Sequence[RejectedLine]) -> WriteReport:
+    def _nothing_written(self, request: WriteRequest, rejected: Sequence[RejectedLine]) -> StartedWrite:
         self._metrics.received(len(memoryview(request.body)), len(rejected))
         if not rejected:
             raise InvalidRequest("incoming write was empty")
-        return WriteReport(0, tuple(rejected))
+        return StartedWrite(WriteReport(0, tuple(rejected)))
+
+
+def _wanted(parsed: Parsed, series: DatabaseSeries) -> dict[str, WantedTable]:
+    """What each table needs. One that comes in several parts needs what all of them need."""
+    wanted: dict[str, WantedTable] = {}
+    for table in parsed.tables:
+        before = wanted.get(table.name) or _known(table, series)
+        new_fields = tuple((name, FieldType(kind)) for name, kind in table.new_fields)
+        wanted[table.name] = replace(before, tags=(*before.tags, *table.new_tags), fields=(*before.fields, *new_fields))
+    return wanted
+
+
+def _known(table: ParsedTable, series: DatabaseSeries) -> WantedTable:
+    if table.is_new:
+        return WantedTable(table.name, None)
+    new_tags = len(table.new_tags)
+    known_tags = tuple(table.tags[:-new_tags]) if new_tags else ()
+    return WantedTable(table.name, _known_id(series, table.name), known_tags=known_tags)
+
+
+def _known_id(series: DatabaseSeries, name: str) -> int:
+    known = series.known.get(name)
+    if known is None:
+        raise SchemaMoved([f"table {name} was dropped"])
+    return known.id
 
 
 def _rejected(parsed: Parsed) -> tuple[RejectedLine, ...]:

@@ -24,6 +24,7 @@ from engine.ingest.arrow import ArrowPlan, ArrowRows, normalise, plan_columns
 from engine.metrics import Metrics
 from engine.requests import IngestOptions
 from engine.settings import Settings
+from engine.wal.codec import encoded_ahead
 from engine.wal.writer import PendingWrite, WalWriter
 
 DropTable = Callable[[str, str], None]
@@ -66,7 +67,8 @@ class ArrowSession:
         self._planned: tuple[Table | None, ArrowPlan] | None = None
         admission.check_name(database_name, "v3")
         existing = self._table()
-        plan_columns(schema, table_name, None if options.if_exists == "replace" else existing, options.tags)
+        table = None if options.if_exists == "replace" else existing
+        plan_columns(schema, table_name, table, options.tags, extend_tags=settings.extend_tags)
         if existing is None and options.if_not_exists == "fail":
             raise TableNotFound(database_name, table_name)
         if existing is not None and options.if_exists == "fail":
@@ -86,9 +88,11 @@ class ArrowSession:
             except SchemaMoved:
                 continue
             break
+        if rows.rows == 0:
+            return self._wal.append(WriteBatch(()), waits=not self._options.no_sync)
         with series.lock:
             numbers = home.index.resolve(list(rows.tags) + [None] * (home.index.tag_count - len(rows.tags)), rows.rows)
-        written = TableRows(series.database_id, home.id, home.tags, home.index, _batch(rows, plan, numbers))
+        written = encoded_ahead(TableRows(series.database_id, home.id, home.index, _batch(rows, plan, numbers)))
         self._metrics.received(batch.nbytes, 0)
         return self._wal.append(WriteBatch((written,)), waits=not self._options.no_sync)
 
@@ -110,7 +114,8 @@ class ArrowSession:
     def _home(self, table: Table | None, plan: ArrowPlan) -> tuple[DatabaseSeries, Home]:
         database = self._catalog.state().find_database(self._database_name)
         series = self._series.stranger() if database is None else self._series.database(database)
-        wanted = WantedTable(self._table_name, None if table is None else table.id, plan.new_tags, plan.new_fields)
+        known_id, known_tags = (None, ()) if table is None else (table.id, table.tags)
+        wanted = WantedTable(self._table_name, known_id, plan.new_tags, plan.new_fields, known_tags)
         homes = self._admission.admit(self._database_name, series, series.drops, [wanted])
         return homes.series, homes.tables[0]
 

@@ -43,7 +43,17 @@ inline uint64_t fold(uint64_t a, uint64_t b) {
 inline uint64_t hash_bytes(const char* p, size_t size) {
     uint64_t h = hash_seed[0] ^ (size * 0x9e3779b97f4a7c15u);
     const uint64_t key = hash_seed[1];
-    while (size > 16) {
+    if (size > 32) {  // two chains of multiplications at once
+        uint64_t other = h ^ 0xa0761d6478bd642fu;
+        do {
+            h = fold(load64(p) ^ h, load64(p + 8) ^ key);
+            other = fold(load64(p + 16) ^ other, load64(p + 24) ^ key);
+            p += 32;
+            size -= 32;
+        } while (size > 32);
+        h ^= other;
+    }
+    if (size > 16) {
         h = fold(load64(p) ^ h, load64(p + 8) ^ key);
         p += 16;
         size -= 16;
@@ -88,6 +98,40 @@ inline size_t utf8_cut(const char* p, size_t whole, size_t size) {
 }
 
 size_t count_newlines(const char* p, const char* end);
+
+// ---- search in [p, end); where there is a `readable`, bytes up to it may be read
+
+// The first `wanted`, or `end`.
+inline const char* find_byte(const char* p, const char* end, const char* readable, char wanted) {
+#if defined(__SSE2__)
+    const __m128i pattern = _mm_set1_epi8(wanted);
+    for (; p < end && readable - p >= 16; p += 16) {
+        const int hits = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), pattern));
+        if (hits == 0) continue;
+        p += __builtin_ctz(static_cast<unsigned>(hits));
+        return p < end ? p : end;
+    }
+#else
+    static_cast<void>(readable);
+#endif
+    while (p < end && *p != wanted) ++p;
+    return p < end ? p : end;
+}
+
+// The first space, backslash or control character, or `end`.
+inline const char* plain_end(const char* p, const char* end) {
+#if defined(__SSE2__)
+    const __m128i backslash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(' ');
+    for (; end - p >= 16; p += 16) {
+        const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+        const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(block, space), block);
+        const int hits = _mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(block, backslash)));
+        if (hits != 0) return p + __builtin_ctz(static_cast<unsigned>(hits));
+    }
+#endif
+    while (p < end && static_cast<uint8_t>(*p) > ' ' && *p != '\\') ++p;
+    return p;
+}
 
 // ---- digits, eight at a time
 

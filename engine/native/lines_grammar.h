@@ -12,11 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "lines_limits.h"
 #include "lineschema.h"
 
 namespace flightline {
-
-constexpr size_t NAME_LIMIT = 1048576;  // bytes of a name, a tag value or a string, escapes resolved
 
 struct FieldPart {
     std::string_view name;

@@ -52,7 +52,7 @@ inline const char* short_float(const char* p, double& value) {
     static constexpr double POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10,
                                         1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21};
     const bool negative = *p == '-';
-    if (negative) ++p;
+    if (FL_UNLIKELY(negative)) ++p;
     uint64_t whole;
     const unsigned before = read_digits(p, whole);
     if (before - 1 >= 19) return nullptr;

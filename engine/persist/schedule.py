@@ -5,19 +5,23 @@ has grown `wal_files_per_snapshot` flush intervals old while rows wait, or the p
 
 D1  `due` is pure: the same figures give the same answer.
 D2  A snapshot that fails is tried again, after a pause that grows to a minute; writes go on meanwhile, up to the budget.
+D3  When another process has taken the node over, all of this ends and the process is told to.
 
-Held by tests/unit/engine/test_schedule.py (D1, D2).
+Held by tests/unit/engine/test_schedule.py (D1, D2) and tests/unit/engine/test_ownership.py (D3).
 """
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from catalog.errors import ServiceError
+from catalog.errors import Damaged, ServiceError
 from engine.clock import Clock
 from engine.metrics import Metrics, resident_bytes
+from engine.ownership import Fenced, Ownership
+from engine.persist.removals import Removals
 from engine.persist.snapshot import Snapshots
 from engine.settings import Settings
 from engine.view import Views
@@ -55,12 +59,29 @@ def due(figures: Figures, settings: Settings) -> str | None:
 class Schedule:
     """One thread that looks once a second, or when it is told that much has come."""
 
-    def __init__(self, snapshots: Snapshots, views: Views, settings: Settings, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        removals: Removals,
+        views: Views,
+        ownership: Ownership,
+        settings: Settings,
+        clock: Clock,
+        metrics: Metrics,
+        on_fatal: Callable[[BaseException], None],
+        on_damage: Callable[[Damaged], None],
+    ) -> None:
         self._snapshots = snapshots
+        self._removals = removals
         self._views = views
+        self._ownership = ownership
+        self._on_fatal = on_fatal
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
+        self._on_damage = on_damage
+        self._inspected = False
+        self._failure: str | None = None
         self._stop = threading.Event()
         self._first_unsettled_s: float | None = None
         self._pause_s = 0.0
@@ -74,50 +95,79 @@ class Schedule:
         self._stop.set()
         self._thread.join()
 
+    @property
+    def problem(self) -> str | None:
+        """Why rows are not settled into files, while that is so."""
+        return self._failure
+
     def _run(self) -> None:
         try:
-            swept = self._snapshots.sweep()
-            if swept:
-                log.info("removed %d files that an unfinished snapshot had left", swept)
-        except ServiceError as error:
-            log.warning("could not look for leftovers of unfinished snapshots: %s", error)
-        while not self._stop.wait(self._pause_s or _LOOK_EVERY_S):
             self._look()
+            while not self._stop.wait(self._pause_s or _LOOK_EVERY_S):
+                self._look()
+        except Fenced as error:
+            log.critical("%s; this one stops", error)
+            self._on_fatal(error)
+
+    def _inspect(self) -> None:
+        """Once after the start, when the store can be listed."""
+        try:
+            findings = self._snapshots.inspect()
+        except ServiceError as error:
+            log.warning("could not compare the stored files with the manifests: %s", error)
+            return
+        self._inspected = True
+        for damage in findings.damaged:
+            self._on_damage(damage)
+        if findings.leftovers:
+            log.info("removed %d files that an unfinished snapshot had left", len(findings.leftovers))
 
     def _look(self) -> None:
-        figures = self._figures()
-        reason = due(figures, self._settings)
         try:
+            figures = self._figures()
+            reason = due(figures, self._settings)
+            self._ownership.check_now_and_then()
+            self._snapshots.delete_unwanted()  # first: a snapshot may fail for want of the room that this makes
             self._views.fold_duplicates()
             if reason is not None:
-                report = self._snapshots.take()
-                self._first_unsettled_s = None
-                if report is not None:
-                    log.info(
-                        "snapshot %d: %d rows in %d files, %.1f s (%s)",
-                        report.number,
-                        report.rows,
-                        report.files,
-                        report.seconds,
-                        reason,
-                    )
+                self._settle(reason)
             if figures.resident_bytes >= self._settings.force_snapshot_mem_bytes:
                 self._relieve()
-            self._snapshots.delete_replaced()
-            self._pause_s = 0.0
+            self._removals.look()
+            if not self._inspected:
+                self._inspect()
+            self._pause_s, self._failure = 0.0, None
+        except Fenced:
+            raise
         except ServiceError as error:
-            self._pause_s = min(_LONGEST_PAUSE_S, max(1.0, self._pause_s * 2))
-            self._metrics.snapshot_failed()
+            self._failed(min(_LONGEST_PAUSE_S, max(1.0, self._pause_s * 2)), error)
             log.error("snapshot failed, trying again in %.0f s: %s", self._pause_s, error)
-        except Exception:
-            self._pause_s = _LONGEST_PAUSE_S
-            self._metrics.snapshot_failed()
+        except Exception as error:
+            self._failed(_LONGEST_PAUSE_S, error)
             log.exception("snapshot failed for a reason that nobody planned, trying again in %.0f s", self._pause_s)
 
     def _relieve(self) -> None:
         """Memory is short: rows that files hold too leave it, half of them at a time."""
         self._views.evict(self._views.held_bytes // 2)
         pa.default_memory_pool().release_unused()
+
+    def _settle(self, reason: str) -> None:
+        report = self._snapshots.take()
+        self._first_unsettled_s = None
+        if report is not None:
+            log.info(
+                "snapshot %d: %d rows in %d files, %.1f s (%s)",
+                report.number,
+                report.rows,
+                report.files,
+                report.seconds,
+                reason,
+            )
+
+    def _failed(self, pause_s: float, error: Exception) -> None:
+        self._pause_s = pause_s
+        self._failure = f"rows are not settled into files: {error}"
+        self._metrics.snapshot_failed()
 
     def _figures(self) -> Figures:
         now_s, unsettled = self._clock.monotonic_s(), self._views.unsettled_bytes

@@ -7,20 +7,23 @@ P1  A manifest is stored only after every file that it lists is stored and has b
 P2  The log is trimmed only after the manifest that covers it is stored.
 P3  A file holds each key once, and no two live files share a key.
 P4  Rows are visible throughout: from memory before, from memory or the file after.
-P5  A failed snapshot leaves files without a manifest, which nobody reads; the next one starts afresh.
+P5  A failed snapshot takes back the files that it has stored: the next one starts afresh and needs their room. Those that
+    cannot be taken back, or may be listed by a manifest after all, go later.
+P6  Nothing is deleted before it is certain that the node is still ours.
 
-A file covers whole gen1 windows of one day, as many as fit `FILE_ROWS`: a live load makes one file a window, a load of old
-data does not make hundreds.
+A file covers whole gen1 windows, as many as fit `FILE_ROWS`, and ends with a day once it has `DAY_ROWS`: a live load makes one
+file a window, a load of old data neither hundreds of small files nor, when it is sparse, one for each day.
 
-Held by tests/unit/engine/test_snapshot.py (P1-P5), tests/crash/test_snapshots.py (P1, P2).
-Elsewhere: when a snapshot is due (schedule.py), what a file looks like (files/parquet.py).
+Held by tests/unit/engine/test_snapshot.py (P1-P5), tests/unit/engine/test_snapshot_races.py (P4, P5),
+tests/unit/engine/test_ownership.py (P6) and tests/crash/test_stops.py (P1, P2).
+Elsewhere: when a snapshot is due (schedule.py), what a file looks like (files/parquet.py), dropped tables (removals.py).
 """
 
 import logging
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -28,7 +31,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog.catalog import Catalog
-from catalog.errors import Damaged
+from catalog.errors import Damaged, ServiceError
 from catalog.schema import Table
 from engine._native import SeriesIndex
 from engine.batch import series_buffer
@@ -36,11 +39,13 @@ from engine.buffer.rows import HeldFile, Run, TableData, TimeRange, fields_of, t
 from engine.buffer.series import SeriesRegistry
 from engine.clock import Clock
 from engine.files.index import FileIndex
+from engine.files.inspection import Findings, inspect
 from engine.files.manifest import DataFile, Manifest
 from engine.files.parquet import FileDescription, encode, verify
 from engine.hydrate import hydrated, series_rank
-from engine.merge import merged_parts, sorted_by_rank
+from engine.merge import merged_parts, sorted_by_rank, windows
 from engine.metrics import Metrics
+from engine.ownership import Ownership
 from engine.paths import NodePaths
 from engine.settings import Settings
 from engine.storage.base import ObjectStore, StoreError
@@ -50,8 +55,10 @@ from engine.wal.writer import WalWriter
 log = logging.getLogger(__name__)
 
 FILE_ROWS = 1_000_000
-_REPLACED_FILE_GRACE_S = 600.0
+DAY_ROWS = 50_000
+_GRACE_S = 600.0
 _DAY_NS = 24 * 3600 * 1_000_000_000
+_LATEST_NS = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class Snapshots:
         views: Views,
         wal: WalWriter,
         files: FileIndex,
+        ownership: Ownership,
         settings: Settings,
         clock: Clock,
         metrics: Metrics,
@@ -86,11 +94,13 @@ class Snapshots:
         self._views = views
         self._wal = wal
         self._files = files
+        self._ownership = ownership
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
         self._one_at_a_time = threading.Lock()
-        self._replaced: list[tuple[float, str]] = []
+        self._begun: list[str] = []
+        self._unwanted: list[tuple[float, str]] = []
 
     def take(self) -> SnapshotReport | None:
         """Settle every row that is durable now; None when there is none."""
@@ -102,10 +112,19 @@ class Snapshots:
             wal_sequence, tables = covered[0]
             if not tables:
                 return None
-            settled = self._store_tables(number, tables)
+            self._begun.clear()
+            try:
+                settled = self._store_tables(number, tables)
+            except ServiceError:
+                self._take_back(self._begun)
+                raise
             added = tuple(held.file for table in settled for _, held in table.written)
             removed = tuple(path for table in settled for path in table.removed)
-            self._files.add(Manifest(number, wal_sequence, added, removed))
+            try:
+                self._files.add(Manifest(number, wal_sequence, added, removed))
+            except ServiceError:
+                self._delete_later(self._begun)
+                raise
             self._views.settled(settled)
             self._views.evict(self._settings.file_cache_bytes)
             self._clean_up(wal_sequence, removed)
@@ -128,6 +147,8 @@ class Snapshots:
             return None
         index = self._series.index(database, table)
         runs = self._views.seal(database_id, table_id, lambda parts: self._arranged(index, parts), whole=True).runs
+        # rows that came until the seal may have columns that came with them
+        table = self._catalog.state().database_by_id(database_id).table_by_id(table_id)
         rank = series_rank(index, [series_buffer(run.rows) for run in runs])
         written: list[tuple[Sequence[Run], HeldFile]] = []
         for run in runs:
@@ -148,6 +169,7 @@ class Snapshots:
         described = FileDescription(table.name, table.tags)
         data = encode(pa.Table.from_batches([hydrated(rows, table, index)]), described)
         facts = verify(data, name=path)
+        self._begun.append(path)
         self._store.put_new(path, memoryview(data))
         stored = self._store.get_range(path, len(data) - 8, 8)
         if stored != bytes(memoryview(data)[-8:]) or facts.rows != rows.num_rows:
@@ -155,35 +177,73 @@ class Snapshots:
         file = DataFile(path, database_id, table.id, facts.rows, len(data), facts.time_min_ns, facts.time_max_ns)
         return HeldFile(file, rows)
 
+    def drop(self, tables: Collection[tuple[int, int]]) -> None:
+        """Take the rows and files of (database, table) out of sight for good. The files themselves stay in the store."""
+        with self._one_at_a_time:
+            paths = tuple(file.path for file in self._files.files if (file.database_id, file.table_id) in tables)
+            if paths:
+                self._files.add(Manifest(self._files.number + 1, self._files.wal_sequence, (), paths))
+            for database_id, table_id in tables:
+                self._views.forget(database_id, table_id)
+
     def _clean_up(self, wal_sequence: int, removed: Iterable[str]) -> None:
         """All of this is optional: what remains is found and removed after the next start."""
-        due_s = self._clock.monotonic_s() + _REPLACED_FILE_GRACE_S
-        self._replaced += [(due_s, path) for path in removed]
         try:
+            self._ownership.check()
+            self._delete_later(removed)
             self._wal.trim(wal_sequence)
             self._files.write_index_if_due()
         except StoreError as error:
             log.warning("could not clean up behind a snapshot: %s", error)
 
-    def delete_replaced(self) -> None:
-        """Delete replaced files once no query that started before can still want them."""
+    def _take_back(self, paths: Sequence[str]) -> None:
+        """Delete files that nobody has heard of."""
+        for at, path in enumerate(paths):
+            try:
+                self._store.delete(path)
+            except StoreError:
+                self._delete_later(paths[at:])
+                return
+
+    def _delete_later(self, paths: Iterable[str]) -> None:
+        due_s = self._clock.monotonic_s() + _GRACE_S
+        self._unwanted += [(due_s, path) for path in paths]
+
+    def delete_unwanted(self) -> None:
+        """Delete what was replaced or never listed, once no query that started before can still want it."""
         with self._one_at_a_time:
             now_s = self._clock.monotonic_s()
-            while self._replaced and self._replaced[0][0] <= now_s:
-                self._store.delete(self._replaced[0][1])
-                del self._replaced[0]
+            while self._unwanted and self._unwanted[0][0] <= now_s:
+                self._store.delete(self._unwanted[0][1])
+                del self._unwanted[0]
 
-    def sweep(self) -> int:
-        """Delete files that no manifest lists, left by a snapshot that was cut short; how many there were."""
+    def inspect(self) -> Findings:
+        """Compare what is stored with what the manifests list, and delete what a snapshot that was cut short has left.
+
+        Files of dropped tables have their own time (removals.py).
+        """
         with self._one_at_a_time:
-            leftovers = [info.path for info in self._store.list(self._paths.data_prefix) if not self._files.is_live(info.path)]
+            found = inspect(self._store, self._paths, self._files)
+            leftovers = tuple(path for path in found.leftovers if self._is_leftover(path))
             for path in leftovers:
                 self._store.delete(path)
-            return len(leftovers)
+            return Findings(found.damaged, leftovers)
+
+    def _is_leftover(self, path: str) -> bool:
+        numbers = self._paths.parquet_numbers(path)
+        if numbers is None or self._files.is_live(path):
+            return False
+        database_id, table_id, snapshot = numbers
+        database = self._catalog.state().find_database_by_id(database_id)
+        table = None if database is None else database.find_table_by_id(table_id)
+        if database is not None and table is not None and (database.deleted or table.deleted):
+            return False
+        last_of_others = self._files.number if self._ownership.shared else self._files.number + 1
+        return snapshot <= last_of_others  # not of one who may have taken over from us meanwhile
 
 
 def cut(parts: Sequence[pa.RecordBatch], gen1_duration_ns: int) -> Iterator[list[pa.RecordBatch]]:
-    """The rows of each file to be: of whole gen1 windows, within a day, no more than FILE_ROWS unless one window has more."""
+    """The rows of each file to be: of whole gen1 windows, no more than FILE_ROWS unless one window has more."""
     ranges = [times_of(part) for part in parts]
     ends = file_ends(parts, ranges, gen1_duration_ns)
     start_ns = min(times.start_ns for times in ranges)
@@ -207,7 +267,8 @@ def file_ends(parts: Sequence[pa.RecordBatch], ranges: Sequence[TimeRange], gen1
     ends: list[int] = []
     rows, day = 0, first // windows_a_day
     for window, count in sorted(_rows_by_window(parts, ranges, gen1_duration_ns).items()):
-        if rows and (rows + count > FILE_ROWS or window // windows_a_day != day):
+        next_day = window // windows_a_day != day
+        if rows and (rows + count > FILE_ROWS or (next_day and rows >= DAY_ROWS)):
             ends.append(window * gen1_duration_ns)
             rows = 0
         rows, day = rows + count, window // windows_a_day
@@ -221,13 +282,13 @@ def _rows_by_window(parts: Sequence[pa.RecordBatch], ranges: Sequence[TimeRange]
         if times.end_ns // gen1_duration_ns == first:
             found[first] += part.num_rows
             continue
-        offsets = pc.divide(pc.subtract(part.column(1).view(pa.int64()), first * gen1_duration_ns), gen1_duration_ns)
-        counts = pc.value_counts(offsets)
-        for offset, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
-            found[first + offset] += count
+        counts = pc.value_counts(windows(part.column(1).view(pa.int64()), gen1_duration_ns))
+        for window, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
+            found[window] += count
     return found
 
 
 def _between(rows: pa.RecordBatch, start_ns: int, end_ns: int) -> pa.RecordBatch:
     times = rows.column(1).view(pa.int64())
-    return rows.filter(pc.and_(pc.greater_equal(times, start_ns), pc.less(times, end_ns)))
+    last_ns = min(end_ns - 1, _LATEST_NS)  # the end of the last window may be later than any time
+    return rows.filter(pc.and_(pc.greater_equal(times, start_ns), pc.less_equal(times, last_ns)))

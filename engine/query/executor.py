@@ -9,7 +9,8 @@ Held by tests/integration/engine/test_query.py (Q1, Q2).
 Elsewhere: what SQL means (statement.py), how a table of a view is scanned (tables.py).
 """
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 
 import pyarrow as pa
 from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext
@@ -17,83 +18,144 @@ from datafusion.catalog import Catalog as PlanCatalog
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
 
-from catalog.schema import Database
+from catalog.errors import ServiceError
+from catalog.schema import Database, Table
+from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
+from engine.files.access import FileAccess
 from engine.metrics import Metrics
+from engine.query.limits import QueryLimits, Turns
 from engine.query.messages import QueryRefused, planner_message
+from engine.query.placeholders import placeholder_types
 from engine.query.statement import CATALOG, Prepared, prepare
-from engine.query.tables import OpenFile, TableDataset
+from engine.query.tables import Failed, TableDataset
 from engine.requests import QueryResult
 from engine.view import ReadView, Views
 
 
 class Executor:
-    def __init__(self, series: SeriesRegistry, views: Views, open_file: OpenFile, metrics: Metrics, memory_bytes: int) -> None:
+    def __init__(self, series: SeriesRegistry, views: Views, access: FileAccess, metrics: Metrics, limits: QueryLimits) -> None:
         self._series = series
         self._views = views
-        self._open_file = open_file
+        self._access = access
         self._metrics = metrics
-        self._memory_bytes = memory_bytes
+        self._limits = limits
+        self._turns = Turns(limits.concurrent)
+        self._runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(limits.memory_bytes)
 
     def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+        self._turns.take()
+        try:
+            prepared, tables = self._planned(database_name, sql, params or {})
+            running = _Running(prepared, tables, self._ended)
+            return QueryResult(prepared.schema, running, running.close)
+        except BaseException:
+            self._turns.give_back()
+            raise
+
+    def plan(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+        """The schema of a statement's result; without params its parameters stay open."""
+        return self._planned(database_name, sql, params)[0].schema
+
+    def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
+        prepared, _ = self._planned(database_name, sql, None)
+        return {name: kind for plan in prepared.written for name, kind in placeholder_types(plan).items()}
+
+    def _planned(self, database_name: str, sql: str, params: Mapping[str, object] | None) -> tuple[Prepared, "_Tables"]:
         view = self._views.now()
-        database = view.state.database(database_name)
+        tables = _Tables(self, view, view.state.database(database_name))
         try:
-            prepared = prepare(self._context(view, database), sql, params)
-        except QueryRefused:
+            return prepare(self._context(tables), sql, params), tables
+        except QueryRefused as error:
             self._metrics.queried("refused")
-            raise
-        return QueryResult(prepared.schema, self._batches(prepared))
+            raise tables.reason(error) from None
 
-    def _batches(self, prepared: Prepared) -> Iterator[pa.RecordBatch]:
-        outcome = "failed"
-        try:
-            yield from prepared.batches(_run)
-            outcome = "done"
-        except GeneratorExit:
-            outcome = "left"
-            raise
-        except Exception as error:  # the bindings raise plain Exception for whatever goes wrong in a plan
-            raise QueryRefused(planner_message(error)) from None
-        finally:
-            self._metrics.queried(outcome)
+    def _ended(self, outcome: str) -> None:
+        self._turns.give_back()
+        self._metrics.queried(outcome)
 
-    def _context(self, view: ReadView, database: Database) -> SessionContext:
-        config = SessionConfig().with_default_catalog_and_schema(CATALOG, "iox").with_information_schema(True)
-        config = config.set("datafusion.sql_parser.map_string_types_to_utf8view", "false")
-        runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(self._memory_bytes)
-        context = SessionContext(config, runtime)
+    def _context(self, tables: "_Tables") -> SessionContext:
+        config = (
+            SessionConfig()
+            .with_default_catalog_and_schema(CATALOG, "iox")
+            .with_information_schema(True)
+            .set("datafusion.sql_parser.map_string_types_to_utf8view", "false")
+            .with_target_partitions(self._limits.threads)
+        )
+        context = SessionContext(config, self._runtime)
         catalog = PlanCatalog.memory_catalog(context)
-        catalog.register_schema("iox", _Tables(self, view, database))
+        catalog.register_schema("iox", tables)
         context.register_catalog_provider(CATALOG, catalog)
         return context
 
-    def dataset(self, view: ReadView, database: Database, name: str) -> TableDataset | None:
-        table = database.find_table(name)
-        if table is None:
-            return None
-        index = self._series.index(database, table)
-        return TableDataset(table, index, self._views.distinct(view, database.id, table.id), self._open_file)
+    def dataset(self, view: ReadView, database: Database, table: Table, failed: Failed) -> TableDataset:
+        def rows() -> TableData:
+            return self._views.distinct(view, database.id, table.id)
+
+        return TableDataset(table, self._series.index(database, table), rows, self._access, failed, self._limits)
+
+
+class _Running:
+    """A statement at work: begins when its first batch is wanted, ends once, read to the end or not."""
+
+    def __init__(self, prepared: Prepared, tables: "_Tables", ended: Callable[[str], None]) -> None:
+        self._prepared = prepared
+        self._tables = tables
+        self._ended = ended
+        self._open = threading.Lock()
+        self._batches: Iterator[pa.RecordBatch] | None = None
+
+    def __iter__(self) -> "_Running":
+        return self
+
+    def __next__(self) -> pa.RecordBatch:
+        try:
+            if self._batches is None:
+                self._batches = self._prepared.batches(_run)
+            return next(self._batches)
+        except StopIteration:
+            self._end("done")
+            raise
+        except Exception as error:  # the bindings raise plain Exception for everything that goes wrong
+            self._end("failed")
+            raise self._tables.reason(error) from None
+
+    def close(self) -> None:
+        self._end("left")
+        self._batches = None
+
+    def _end(self, outcome: str) -> None:
+        if self._open.acquire(blocking=False):
+            self._ended(outcome)
 
 
 class _Tables(SchemaProvider):  # type: ignore[misc]
-    """The tables of one database, made for the plan as it asks for them."""
+    """The tables of one database, made for the plan of one statement as it asks for them."""
 
     def __init__(self, executor: Executor, view: ReadView, database: Database) -> None:
         self._executor = executor
         self._view = view
         self._database = database
+        self._failures: list[ServiceError] = []
 
     @property
     def table_names(self) -> list[str]:  # the bindings look for a property, and for a sequence
         return sorted(table.name for table in self._database.tables)
 
     def table(self, name: str) -> PlanTable | None:
-        dataset = self._executor.dataset(self._view, self._database, name)
-        return None if dataset is None else PlanTable(dataset)
+        table = self._database.find_table(name)
+        if table is None:
+            return None
+        return PlanTable(self._executor.dataset(self._view, self._database, table, self._failures.append))
 
     def table_exist(self, name: str) -> bool:
         return self._database.find_table(name) is not None
+
+    def reason(self, error: Exception) -> ServiceError:
+        """What ended the statement: a table that could not be read, or else the statement itself."""
+        if self._failures:
+            return self._failures[0]
+        return error if isinstance(error, ServiceError) else QueryRefused(planner_message(error))
 
 
 def _run(frame: DataFrame) -> Iterator[pa.RecordBatch]:

@@ -1,36 +1,57 @@
 """A table of a view as DataFusion sees it: a dataset whose fragments are batches in memory and Parquet files.
 
+    filter ─▶ predicate (times, tag values) ─▶ series numbers ─▶ files and batches that can match
+           ─▶ in each batch the slices of those series and times ─▶ hydrated columns ─▶ what is left of the filter
+
 T1  A scan yields the rows of one ReadView and no other, whatever is written meanwhile.
 T2  The filter that DataFusion hands down is applied exactly; what it keeps to itself it applies to what we yield.
+T3  Pruning leaves out only what cannot match.
+T4  A file that cannot be read ends the statement with its name; statements that do not need it go on.
 
-Held by tests/integration/engine/test_query.py (T1, T2).
+Held by tests/integration/engine/test_query.py (T1-T4).
+Elsewhere: what a filter lets through (predicate.py), rows by series and time (select.py).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from pyarrow.fs import LocalFileSystem
 
+from catalog.errors import ServiceError
 from catalog.schema import Table
 from engine._native import SeriesIndex
-from engine.buffer.rows import TableData, TimeRange
-from engine.files.manifest import DataFile
+from engine.buffer.rows import HeldFile, TableData
+from engine.files.access import FileAccess
 from engine.hydrate import hydrated, table_schema
+from engine.query.limits import QueryLimits
+from engine.query.predicate import Predicate, read_filter
+from engine.query.select import SeriesSet, selected, series_matching
 
-OpenFile = Callable[[DataFile], Any]
+Part = Callable[[list[str], ds.Expression | None], Iterator[pa.RecordBatch]]
+#: is told what ended a scan; DataFusion makes a sentence of its own out of every exception
+Failed = Callable[[ServiceError], None]
 
 
 class TableDataset(ds.Dataset):  # type: ignore[misc]
     """Registered with DataFusion, which asks for fragments with the columns and the filter of a plan."""
 
-    def __init__(self, table: Table, index: SeriesIndex, data: TableData, open_file: OpenFile) -> None:
+    def __init__(
+        self,
+        table: Table,
+        index: SeriesIndex,
+        rows: Callable[[], TableData],
+        access: FileAccess,
+        failed: Failed,
+        limits: QueryLimits,
+    ) -> None:
+        """`rows` is called when the plan wants them: no key twice."""
         self._table = table
         self._index = index
-        self._data = data
-        self._open_file = open_file
+        self._rows = rows
+        self._access = access
+        self._failed = failed
+        self._limits = limits
         self._schema = table_schema(table)
 
     @property
@@ -41,27 +62,77 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         return _Scan(_projected(self._schema, columns), iter(()))
 
     def get_fragments(self, filter: ds.Expression | None = None) -> list["_Fragment"]:
-        batches = [batch.rows for batch in self._data.open] + [run.rows for run in self._data.runs]
-        batches += [held.rows for held in self._data.files if held.rows is not None]
-        fragments: list[_Fragment] = [_MemoryFragment(self, rows) for rows in batches]
-        fragments += [_FileFragment(self, held.file, held.times) for held in self._data.files if held.rows is None]
-        return fragments
+        """One fragment for each partition; DataFusion gives each a thread."""
+        predicate = read_filter(filter, self._table.tags)
+        series = series_matching(self._index, self._table.tags, predicate)
+        try:
+            data = self._rows()
+            wanted = _to_read(data, predicate)
+            self._limits.check_files(len(wanted))
+            self._access.refuse_damaged(held.file for held in wanted)
+        except ServiceError as error:
+            self._failed(error)
+            raise
+        parts = [*self._in_memory(data, predicate, series), *((held.file.rows, self._file_part(held)) for held in wanted)]
+        parts.sort(key=lambda part: -part[0])
+        groups: list[list[Part]] = [[] for _ in range(max(1, min(self._limits.threads, len(parts))))]
+        sizes = [0] * len(groups)
+        for rows, part in parts:
+            smallest = sizes.index(min(sizes))
+            groups[smallest].append(part)
+            sizes[smallest] += rows
+        return [_Fragment(self._schema, group) for group in groups]
 
-    def hydrated(self, rows: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
-        return hydrated(rows, self._table, self._index, columns)
+    def _in_memory(self, data: TableData, predicate: Predicate, series: SeriesSet | None) -> list[tuple[int, Part]]:
+        if series is not None and len(series) == 0:
+            return []
+        ranged = [
+            *((batch.rows, batch.times, False) for batch in data.open),
+            *((run.rows, run.times, True) for run in data.runs),
+            *((held.rows, held.times, True) for held in data.files if held.rows is not None),
+        ]
+        return [
+            (rows.num_rows, self._memory_part(rows, grouped, predicate, series))
+            for rows, times, grouped in ranged
+            if times.overlaps(predicate.times)
+        ]
 
-    def open_file(self, file: DataFile) -> ds.Fragment:
-        source = self._open_file(file)
-        if isinstance(source, Path):
-            return ds.ParquetFileFormat().make_fragment(str(source), LocalFileSystem())
-        return ds.ParquetFileFormat().make_fragment(pa.BufferReader(source))
+    def _memory_part(self, rows: pa.RecordBatch, grouped: bool, predicate: Predicate, series: SeriesSet | None) -> Part:
+        def batches(columns: list[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+            chosen = selected(rows, grouped, predicate, series)
+            if chosen.num_rows == 0:
+                return
+            if filter is None or predicate.exact:
+                yield hydrated(chosen, self._table, self._index, columns)
+                return
+            text = str(filter)
+            needed = columns + [name for name in self._schema.names if name not in columns and name in text]
+            wide = pa.Table.from_batches([hydrated(chosen, self._table, self._index, needed)])
+            yield from wide.filter(filter).select(columns).to_batches()
+
+        return batches
+
+    def _file_part(self, held: HeldFile) -> Part:
+        def batches(columns: list[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+            try:
+                yield from self._access.batches(held.file, self._schema, columns, filter)
+            except ServiceError as error:
+                self._failed(error)
+                raise
+
+        return batches
+
+
+def _to_read(data: TableData, predicate: Predicate) -> list[HeldFile]:
+    return [held for held in data.files if held.rows is None and held.times.overlaps(predicate.times)]
 
 
 class _Fragment:
-    """One partition of the plan."""
+    """One partition of the plan: parts of memory and files, one after another."""
 
-    def __init__(self, dataset: TableDataset) -> None:
-        self.dataset = dataset
+    def __init__(self, schema: pa.Schema, parts: Sequence[Part]) -> None:
+        self._schema = schema
+        self._parts = parts
 
     def scanner(
         self,
@@ -71,37 +142,8 @@ class _Fragment:
         batch_size: int | None = None,
         **_: Any,
     ) -> "_Scan":
-        return _Scan(_projected(self.dataset.schema, columns), self.batches(columns, filter))
-
-    def batches(self, columns: Sequence[str] | None, filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-        raise NotImplementedError
-
-
-class _MemoryFragment(_Fragment):
-    def __init__(self, dataset: TableDataset, rows: pa.RecordBatch) -> None:
-        super().__init__(dataset)
-        self._rows = rows
-
-    def batches(self, columns: Sequence[str] | None, filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-        wanted = self.dataset.schema.names if columns is None else list(columns)
-        if filter is None:
-            yield self.dataset.hydrated(self._rows, wanted)
-            return
-        text = str(filter)
-        needed = wanted + [name for name in self.dataset.schema.names if name not in wanted and name in text]
-        rows = self.dataset.hydrated(self._rows, needed)
-        yield from pa.Table.from_batches([rows]).filter(filter).select(wanted).to_batches()
-
-
-class _FileFragment(_Fragment):
-    def __init__(self, dataset: TableDataset, file: DataFile, times: TimeRange) -> None:
-        super().__init__(dataset)
-        self._file = file
-
-    def batches(self, columns: Sequence[str] | None, filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-        wanted = None if columns is None else list(columns)
-        scan = self.dataset.open_file(self._file).scanner(schema=self.dataset.schema, columns=wanted, filter=filter)
-        yield from scan.to_batches()
+        wanted = self._schema.names if columns is None else list(columns)
+        return _Scan(_projected(self._schema, columns), (batch for part in self._parts for batch in part(wanted, filter)))
 
 
 class _Scan:

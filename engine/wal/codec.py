@@ -7,6 +7,7 @@
     table   = database id u32, table id u32, length of series u32, length of rows u32, series, rows
     series  = Arrow IPC stream: `series` int32 and one string column per tag (0, 1, …), the series that this epoch sees first
     rows    = Arrow IPC stream: `series` int32, `time`, fields
+    claim   = a group whose payload is table count 0 and the 16 bytes of an instance's id (engine.ownership)
 
 K1  decode(encode(g)) has the rows of g, each with the tag values that its series number stood for.
 K2  Any damaged byte is found: a group is read whole and right, or not at all.
@@ -16,8 +17,9 @@ Held by tests/unit/engine/test_wal_codec.py (K1-K3).
 """
 
 import struct
+import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 from isal.isal_zlib import crc32
@@ -28,7 +30,10 @@ MAGIC = b"FLWALG01"
 HEADER = struct.Struct("<8sQQIII")
 _TABLE = struct.Struct("<IIII")
 _COUNT = struct.Struct("<I")
+CLAIM_BYTES = HEADER.size + _COUNT.size + 16
+"""The size of a claim and of no other group: rows take hundreds of bytes."""
 _SMALL_BYTES = 16 * 1024
+_AHEAD_ROWS = 1024
 _PLAIN = pa.ipc.IpcWriteOptions()
 _PACKED = pa.ipc.IpcWriteOptions(compression="lz4")
 
@@ -63,14 +68,29 @@ def encode(sequence: int, epoch: int, tables: Sequence[TableRows]) -> list[pa.Bu
     """The group in pieces to be written one after another; marks the series it defines as defined in `epoch`."""
     payload: list[pa.Buffer | bytes] = [_COUNT.pack(len(tables))]
     for table in tables:
-        series, rows = _definitions(table, epoch), _stream(table.rows)
+        series = _definitions(table, epoch)
+        rows = _stream(table.rows) if table.encoded is None else table.encoded
         payload += [_TABLE.pack(table.database_id, table.table_id, len(series), len(rows)), series, rows]
+    return _framed(sequence, epoch, payload)
+
+
+def encode_claim(sequence: int, instance_id: str) -> list[pa.Buffer | bytes]:
+    """A group without rows, in no epoch, that no two processes write alike."""
+    return _framed(sequence, 0, [_COUNT.pack(0) + uuid.UUID(instance_id).bytes])
+
+
+def _framed(sequence: int, epoch: int, payload: Sequence[pa.Buffer | bytes]) -> list[pa.Buffer | bytes]:
     length, checksum = 0, 0
     for piece in payload:
         length += len(piece)
         checksum = crc32(piece, checksum)
     header = HEADER.pack(MAGIC, sequence, epoch, length, checksum, 0)
     return [HEADER.pack(MAGIC, sequence, epoch, length, checksum, crc32(header[:-4])), *payload]
+
+
+def encoded_ahead(table: TableRows) -> TableRows:
+    """The same rows with their bytes for the log, when they are many: the log's one thread has enough to do."""
+    return table if table.rows.num_rows < _AHEAD_ROWS else replace(table, encoded=_stream(table.rows))
 
 
 def decode(data: memoryview, offset: int = 0) -> Iterator[StoredGroup]:
@@ -122,13 +142,14 @@ def _tables(payload: memoryview) -> Iterator[StoredTable]:
 
 
 def _definitions(table: TableRows, epoch: int) -> pa.Buffer | bytes:
-    """Those series of the rows that this epoch has not seen, with their tags; nothing when there is none."""
+    """Those series of the rows that this epoch has not seen, with all of their tags; nothing when there is none."""
     numbers = table.index.define(series_buffer(table.rows), epoch)
     if numbers.nbytes == 0:
         return b""
     series = int32_array(numbers)
-    columns = [series, *(pa.array(table.index.values(tag, numbers)) for tag in range(len(table.tags)))]
-    fields = [SERIES, *(pa.field(str(tag), pa.utf8()) for tag in range(len(table.tags)))]
+    tags = range(table.index.tag_count)
+    columns = [series, *(pa.array(table.index.values(tag, numbers)) for tag in tags)]
+    fields = [SERIES, *(pa.field(str(tag), pa.utf8()) for tag in tags)]
     return _stream(pa.record_batch(columns, schema=pa.schema(fields)))
 
 

@@ -1,6 +1,7 @@
 """Where groups are kept: appended to segment files on a local disk, one create-only object each on a remote store.
 
 G1  An object is created once under the sequence number of its first group; a second owner of the node is thereby stopped.
+    What stops it is a claim: a group without rows, whose name stays taken when the groups around it are trimmed.
 G2  `append` returns when the group is durable. It raises OutcomeUnknown when nobody can tell, and any other StoreError
     when the group is certainly not stored and the log is as it was before.
 G3  After OutcomeUnknown nothing is appended until `resolve` has told the outcome.
@@ -10,25 +11,29 @@ Held by tests/unit/engine/test_wal_log.py (G1-G3).
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 
+from engine.ownership import Fenced
 from engine.paths import NodePaths, number_of
 from engine.storage.base import ObjectExists, ObjectInfo, ObjectStore, OutcomeUnknown, store_once
 from engine.storage.local import explain, sync_directory
+from engine.wal.codec import CLAIM_BYTES, encode_claim
 
 Pieces = Sequence[pa.Buffer | bytes]
 
-
-class Fenced(Exception):
-    """Another process writes this node's log: this one must stop."""
+_DELETIONS_AT_ONCE = 8
+_CLAIMS_KEPT = 1000  # of a start each
 
 
 class GroupLog(Protocol):
     #: how long to wait between groups when nobody forces us: a remote store bills each request
     spacing_matters: bool
+    #: how many objects to keep that snapshots have made unnecessary, unless somebody says otherwise
+    kept_objects: int
 
     def append(self, sequence: int, pieces: Pieces) -> None: ...
     def resolve(self) -> bool:
@@ -50,8 +55,8 @@ class GroupLog(Protocol):
         """Remove the torn end of the last object; False where an object has no torn end, but is whole or damaged."""
         ...
 
-    def trim(self, through_sequence: int) -> int:
-        """Delete the objects that hold nothing after `through_sequence`; how many went."""
+    def trim(self, through_sequence: int, keep: int = 0) -> int:
+        """Delete the objects that hold nothing after `through_sequence`, but the newest `keep` of them; how many went."""
         ...
 
     def close(self) -> None: ...
@@ -118,6 +123,7 @@ class SegmentLog:
     """Groups appended to files below the store's own directory, one fdatasync a group."""
 
     spacing_matters = False
+    kept_objects = 0  # each has 64 MiB
 
     def __init__(self, store: ObjectStore, paths: NodePaths, open_file: Callable[..., SegmentFile] = SyncedFile) -> None:
         assert store.durable_appends is not None
@@ -128,8 +134,10 @@ class SegmentLog:
         self._file: SegmentFile | None = None
         self._path = ""
         self._doubtful = False
+        directory = self._root / paths.wal_prefix
         try:
-            (self._root / paths.wal_prefix).mkdir(parents=True, exist_ok=True)
+            directory.mkdir(parents=True, exist_ok=True)
+            sync_directory(str(directory.parent))  # or all groups would be as lost as the name of their directory
         except OSError as error:
             raise explain("open", store.url, paths.wal_prefix.rstrip("/"), error) from error
 
@@ -192,8 +200,10 @@ class SegmentLog:
             raise explain("store", self._store.url, path, error) from error
         return True
 
-    def trim(self, through_sequence: int) -> int:
-        return _trim(self._store, self.objects(), through_sequence, keep=self._path if self._file else "")
+    def trim(self, through_sequence: int, keep: int = 0) -> int:
+        objects = self.objects()
+        behind = [info for info in _behind(objects, through_sequence) if self._file is None or info.path != self._path]
+        return _delete(self._store, _but_newest(behind, keep))
 
     def close(self) -> None:
         if self._file is not None:
@@ -210,6 +220,7 @@ class ObjectLog:
     """One create-only object a group."""
 
     spacing_matters = True
+    kept_objects = 300
 
     def __init__(self, store: ObjectStore, paths: NodePaths) -> None:
         self._store = store
@@ -254,8 +265,11 @@ class ObjectLog:
     def cut(self, path: str, size: int) -> bool:
         return False
 
-    def trim(self, through_sequence: int) -> int:
-        return _trim(self._store, self.objects(), through_sequence, keep="")
+    def trim(self, through_sequence: int, keep: int = 0) -> int:
+        behind = _behind(self.objects(), through_sequence)
+        claims = [info for info in behind if info.size == CLAIM_BYTES]
+        groups = [info for info in behind if info.size != CLAIM_BYTES]
+        return _delete(self._store, [*_but_newest(claims, _CLAIMS_KEPT), *_but_newest(groups, keep)])
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -265,12 +279,41 @@ def open_log(store: ObjectStore, paths: NodePaths) -> GroupLog:
     return ObjectLog(store, paths) if store.durable_appends is None else SegmentLog(store, paths)
 
 
-def _trim(store: ObjectStore, objects: Sequence[ObjectInfo], through_sequence: int, keep: str) -> int:
-    """An object ends where the next one starts; the last one ends at `through_sequence` if it is no longer appended to."""
+def claim(groups: GroupLog, after_sequence: int, instance_id: str) -> int:
+    """Take the next name of the log, so that whoever wrote it before stops there; its number.
+
+    `after_sequence`: how far the log goes at least, whatever may have been trimmed.
+    """
+    while True:
+        sequence = next_sequence(groups, after_sequence)
+        try:
+            groups.append(sequence, encode_claim(sequence, instance_id))
+        except Fenced:
+            continue  # the other one was faster, this time
+        return sequence
+
+
+def next_sequence(groups: GroupLog, last_sequence: int) -> int:
+    """The number of the next group: behind the last one, and behind what a damaged object has taken."""
+    return max(last_sequence, *(number_of(info.path) for info in groups.objects()[-1:]), 0) + 1
+
+
+def _behind(objects: Sequence[ObjectInfo], through_sequence: int) -> list[ObjectInfo]:
+    """The objects without a group after `through_sequence`: each ends where the next one starts."""
     ends = [number_of(later.path) - 1 for later in objects[1:]] + [through_sequence]
-    gone = 0
-    for info, end in zip(objects, ends, strict=True):
-        if number_of(info.path) <= through_sequence and end <= through_sequence and info.path != keep:
-            store.delete(info.path)
-            gone += 1
-    return gone
+    return [
+        info
+        for info, end in zip(objects, ends, strict=True)
+        if number_of(info.path) <= through_sequence and end <= through_sequence
+    ]
+
+
+def _but_newest(objects: Sequence[ObjectInfo], count: int) -> Sequence[ObjectInfo]:
+    return objects[: max(0, len(objects) - count)]
+
+
+def _delete(store: ObjectStore, objects: Sequence[ObjectInfo]) -> int:
+    with ThreadPoolExecutor(_DELETIONS_AT_ONCE, thread_name_prefix="trim") as pool:
+        for _ in pool.map(lambda info: store.delete(info.path), objects):
+            pass
+    return len(objects)

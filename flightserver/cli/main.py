@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"{_verb_name(context)} command failed: {error}", file=sys.stderr)
         return 1
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return 130
 
 

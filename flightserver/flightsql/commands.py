@@ -49,6 +49,7 @@ COMMANDS: dict[str, type[Message]] = {
         "ActionBeginSavepointRequest",
         "ActionEndSavepointRequest",
         "ActionCancelQueryRequest",
+        "ActionCancelQueryResult",
     )
 }
 
@@ -74,6 +75,14 @@ def unpack(data: bytes) -> Message:
     if name == type_url or name not in COMMANDS:
         raise UnsupportedFeature(f"Unsupported FlightSQL message type: {type_url}")
     return parse(COMMANDS[name], value)
+
+
+def unpack_as(kind: type[M], data: bytes) -> M:
+    """The message that an Any holds, which must be of this kind."""
+    message = unpack(data)
+    if not isinstance(message, kind):
+        raise InvalidRequest(f"expected {kind.__name__}, got {type(message).__name__}")
+    return message
 
 
 def open_any(data: bytes) -> tuple[str, bytes]:

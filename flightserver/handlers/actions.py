@@ -13,10 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from catalog.errors import InvalidRequest, UnsupportedFeature
+from catalog.errors import InvalidRequest
 from engine.requests import NodeLike
 from flightserver import wire
 from flightserver.handlers.call import Call
+from flightserver.handlers.refused import unknown_action
 from flightserver.version import version
 
 Handler = Callable[[Call, pa.Buffer], Iterable[bytes]]
@@ -39,7 +40,7 @@ class Actions:
     def run(self, call: Call, name: str, body: pa.Buffer) -> Iterable[bytes]:
         action = self._by_name.get(name)
         if action is None:
-            raise UnsupportedFeature(f"unknown action: {name}")
+            raise unknown_action(name)
         return action.run(call, body)
 
 
@@ -124,6 +125,10 @@ def node_actions(node: NodeLike) -> list[Action]:
         node.drop_table(database, name, hard_delete_at_ns)
         return {}
 
+    def snapshot(arguments: _Arguments) -> Mapping[str, object]:
+        arguments.done()
+        return {"rows": node.snapshot_now()}
+
     return [
         Action(wire.HEALTH, "whether the node can read and write, and what is wrong", health),
         Action(wire.METRICS, "counters in Prometheus' text format", metrics),
@@ -134,6 +139,7 @@ def node_actions(node: NodeLike) -> list[Action]:
         _admin("list_databases", "show_deleted", list_databases),
         _admin("create_table", "database, name, tags, fields", create_table),
         _admin("drop_table", "database, name, hard_delete_at_ns", drop_table),
+        _admin("snapshot", "nothing; settles what is in memory, returns how many rows", snapshot),
     ]
 
 

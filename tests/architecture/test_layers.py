@@ -26,6 +26,7 @@ LAYERS = [
         "engine.requests",
         "engine._native",
     ],
+    ["engine.ownership"],
     ["engine.clock", "engine.settings", "engine.metrics"],
     ["catalog"],
 ]

@@ -1,6 +1,6 @@
 """A node in this process, over any store, and words for what goes in and comes out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,8 +28,21 @@ class ManualClock:
         return self._real.monotonic_s()
 
 
-def open_node(store: ObjectStore, clock: ManualClock | None = None, **settings: Any) -> Node:
-    return Node.open(Settings(node_id="n", **settings), store, clock or ManualClock())
+def open_node(
+    store: ObjectStore,
+    clock: ManualClock | None = None,
+    on_fatal: Callable[[BaseException], None] = lambda _: None,
+    **settings: Any,
+) -> Node:
+    """Snapshots are taken when the test says so, not because time passes."""
+    settings.setdefault("wal_files_per_snapshot", 10**9)
+    return Node.open(Settings(node_id="n", **settings), store, clock or ManualClock(), on_fatal)
+
+
+def bury(node: Node) -> None:
+    """End the threads of a node whose process is thought to have died: a real death would have taken them along."""
+    node._schedule._stop.set()
+    node._schedule._thread.join()
 
 
 @contextmanager

@@ -20,12 +20,14 @@ class HttpApi:
     http: Client
     engine: EngineServer
     client: EngineClient
+    watching: EngineClient
 
     def write(self, body: bytes, path: str = "/api/v3/write_lp?db=db", **headers: str) -> TestResponse:
         return self.http.post(path, data=body, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
     def stop_engine(self) -> None:
         self.client.close()
+        self.watching.close()
         self.engine.shutdown()
 
 
@@ -34,12 +36,13 @@ def http_api(directory: Path, max_request_bytes: int = 1 << 20) -> Iterator[Http
     location = f"grpc+unix://{directory}/engine"
     node = MemoryNode()
     engine = EngineServer(node, location)
-    client = EngineClient(location)
+    client, watching = EngineClient(location), EngineClient(location, timeout_s=1.0)
     (directory / "counters").mkdir()
-    app = create_app(Gateway(client), HttpSettings(directory / "counters", max_request_bytes))
+    app = create_app(Gateway(client, watching), HttpSettings(directory / "counters", max_request_bytes))
     try:
-        yield HttpApi(node, Client(app), engine, client)
+        yield HttpApi(node, Client(app), engine, client, watching)
     finally:
         app.close()
         client.close()
+        watching.close()
         engine.shutdown()

@@ -1,7 +1,9 @@
 """A node in a few lines: Arrow tables in a dict, SQL by DataFusion. What it answers, it really computes."""
 
+import itertools
+import re
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import datafusion
@@ -10,6 +12,7 @@ import pyarrow as pa
 from catalog.errors import Conflict, DatabaseNotFound, InvalidRequest, LinesRejected, TableNotFound
 from catalog.schema import FieldType, Table
 from engine.ingest.arrow import normalise, plan_columns
+from engine.query.placeholders import placeholder_types
 from engine.requests import (
     DatabaseListing,
     IngestOptions,
@@ -17,11 +20,13 @@ from engine.requests import (
     PendingWrite,
     QueryResult,
     RejectedLine,
+    StartedWrite,
     TableListing,
     WriteReport,
     WriteRequest,
 )
 
+_READ_ONLY = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
 NS_PER_UNIT = {0: 1, 1: 10**9, 2: 10**6, 3: 10**3, 4: 1}
 
 
@@ -76,7 +81,8 @@ class MemorySession:
 
 @dataclass
 class MemoryNode:
-    """`fail_with`, when set, is raised by the next call that reads or writes; `fail_write_with` by every ingest's wait."""
+    """`fail_with`, when set, is raised by the next call that reads or writes; `fail_write_with` by every ingest's wait.
+    `before_batch` is called before each batch of a result, with the event that closing the result sets."""
 
     cluster_uuid: str = "00000000-0000-0000-0000-00000000c1u5"
     node_id: str = "memory"
@@ -86,12 +92,17 @@ class MemoryNode:
     fail_write_with: Exception | None = None
     before_wait: Callable[[], None] = lambda: None
     before_lines: Callable[[WriteRequest], None] = lambda request: None
+    before_batch: Callable[[threading.Event], None] = lambda closed: None
+    batches_read: int = 0
     closed_sessions: int = 0
     closed_results: int = 0
     requests: list[WriteRequest] = field(default_factory=list)
     removals: dict[str, int | None] = field(default_factory=dict)
     retention_ns: dict[str, int | None] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def start_lp(self, request: WriteRequest) -> StartedWrite:
+        return StartedWrite(self.write_lp(request))
 
     def write_lp(self, request: WriteRequest) -> WriteReport:
         self._fail()
@@ -118,7 +129,7 @@ class MemoryNode:
                 raise LinesRejected("parsing failed for write_lp endpoint", rejected=lines, stored=False)
             tables = self.databases.setdefault(request.database, {})
             for name, found in parsed.items():
-                self.append(tables, name, pa.Table.from_pylist(found), tags=("host",))
+                self.append(tables, name, _timed(pa.Table.from_pylist(found)), tags=("host",))
             return WriteReport(rows, tuple(rejected))
 
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
@@ -136,18 +147,42 @@ class MemoryNode:
 
     def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
         self._fail()
+        frame = self._planned(database, sql, params)
+        closed = threading.Event()
+
+        def close() -> None:
+            with self.lock:
+                self.closed_results += not closed.is_set()
+                closed.set()
+
+        return QueryResult(frame.schema(), self._run(frame, closed), close)
+
+    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+        self._fail()
+        return self._planned(database, sql, params).schema()
+
+    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+        return placeholder_types(self._planned(database, sql, None).logical_plan())
+
+    def _planned(self, database: str, sql: str, params: Mapping[str, object] | None) -> datafusion.DataFrame:
         context = self._context(database)
+        numbers = itertools.count(1)
+        numbered = re.sub(r"\?", lambda _: f"${next(numbers)}", sql)
         try:
-            frame = context.sql(sql, param_values=dict(params)) if params else context.sql(sql)
-            schema = frame.schema()
+            return context.sql(numbered, _READ_ONLY, param_values=dict(params) if params else None)
         except Exception as error:
             raise InvalidRequest(f"Error while planning query: {str(error).removeprefix('DataFusion error: ')}") from None
-        batches = _run(frame)
-        return QueryResult(schema, batches, lambda: self._close(batches))
 
-    def _close(self, batches: Generator[pa.RecordBatch, None, None]) -> None:
-        batches.close()
-        self.closed_results += 1
+    def _run(self, frame: datafusion.DataFrame, closed: threading.Event) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in frame.execute_stream():
+                self.before_batch(closed)
+                if closed.is_set():
+                    return
+                self.batches_read += 1
+                yield batch.to_pyarrow()
+        except Exception as error:
+            raise InvalidRequest(str(error).removeprefix("DataFusion error: ")) from None
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]:
         self._fail()
@@ -155,7 +190,7 @@ class MemoryNode:
 
     def list_tables(self, database: str) -> Sequence[TableListing]:
         tables = self._database(database)
-        return [TableListing("iox", name, "BASE TABLE", tables[name].rows.schema) for name in sorted(tables)]
+        return [TableListing("iox", name, "BASE TABLE", tables[name].rows.schema, tables[name].tags) for name in sorted(tables)]
 
     def create_database(self, name: str, retention_ns: int | None = None) -> None:
         self._fail()
@@ -184,6 +219,9 @@ class MemoryNode:
         if self._database(database).pop(name, None) is None:
             raise TableNotFound(database, name)
         self.removals[f"{database}.{name}"] = hard_delete_at_ns
+
+    def snapshot_now(self) -> int:
+        return 0
 
     def health(self) -> dict[str, object]:
         return {"status": "ok"}
@@ -221,6 +259,11 @@ class MemoryNode:
         return context
 
 
+def _timed(rows: pa.Table) -> pa.Table:
+    place = rows.schema.get_field_index("time")
+    return rows.set_column(place, pa.field("time", pa.timestamp("ns"), False), rows.column(place).cast(pa.timestamp("ns")))
+
+
 def _plain(column: pa.Array) -> pa.Array:
     return column.cast(pa.utf8()) if pa.types.is_dictionary(column.type) else column
 
@@ -239,14 +282,6 @@ def _known(table: MemoryTable | None, name: str) -> Table | None:
         return None
     fields = [(f.name, _FIELD_TYPES[f.type]) for f in table.rows.schema if f.name != "time" and f.name not in table.tags]
     return Table.create(0, name, table.tags, fields)
-
-
-def _run(frame: datafusion.DataFrame) -> Generator[pa.RecordBatch, None, None]:
-    try:
-        for batch in frame.execute_stream():
-            yield batch.to_pyarrow()
-    except Exception as error:
-        raise InvalidRequest(str(error).removeprefix("DataFusion error: ")) from None
 
 
 def _parse(line: str, ns_per_unit: int) -> tuple[str, dict[str, object]]:

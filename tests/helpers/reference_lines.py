@@ -17,7 +17,7 @@ SIZE_LIMIT = 1048576
 Value = float | int | str | bool
 
 
-class LineRefused(Exception):  # noqa: N818 - it says what happened, as the product's errors do
+class LineRefused(Exception):
     """What is wrong with one line."""
 
 
@@ -336,8 +336,7 @@ def check(point: Point, table: Table | None, options: Options) -> tuple[list[str
         if name in names[:at]:
             raise LineRefused(f"Must not contain duplicate tags, but `{cut(name, 256)}` was repeated")
     for name in names:
-        if name in RESERVED:
-            raise LineRefused(f"'{name}' is a reserved column")
+        check_name(name)
         if name in known_fields:
             raise LineRefused(conflict(name, field_type(known_fields[name]), TAG_TYPE))
         if table and name not in known_tags and not options.extend_tags:
@@ -347,8 +346,7 @@ def check(point: Point, table: Table | None, options: Options) -> tuple[list[str
             )
     seen: dict[str, int] = {}
     for name, kind, _ in point.fields:
-        if name in RESERVED:
-            raise LineRefused(f"'{name}' is a reserved column")
+        check_name(name)
         if name in known_tags or name in names:
             raise LineRefused(conflict(name, TAG_TYPE, field_type(kind)))
         if name in seen:
@@ -359,6 +357,13 @@ def check(point: Point, table: Table | None, options: Options) -> tuple[list[str
     new_tags = [name for name in names if name not in known_tags]
     new_fields = [(name, kind) for name, kind in seen.items() if name not in known_fields]
     return new_tags, new_fields
+
+
+def check_name(name: str) -> None:
+    if name in RESERVED:
+        raise LineRefused(f"'{name}' is a reserved column")
+    if "\0" in name:
+        raise LineRefused(f"'{cut(name, 256)}' is not a possible name: it contains a null character")
 
 
 def check_limits(table: Table | None, added: int, created: int, options: Options) -> None:

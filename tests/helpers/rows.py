@@ -26,8 +26,7 @@ def batch(index: SeriesIndex, points: Sequence[Point]) -> pa.RecordBatch:
 
 
 def table_rows(index: SeriesIndex, points: Sequence[Point], database_id: int = 1, table_id: int = 0) -> TableRows:
-    tags = tuple(f"tag{at}" for at in range(index.tag_count))
-    return TableRows(database_id, table_id, tags, index, batch(index, points))
+    return TableRows(database_id, table_id, index, batch(index, points))
 
 
 def write_batch(index: SeriesIndex, *points: Point, table_id: int = 0) -> WriteBatch:

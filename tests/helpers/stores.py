@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -183,7 +183,7 @@ def start(name: str, port: int, command: list[str], directories: Iterable[str] =
     """Run a server until the test run ends, and wait until it takes connections."""
     if not (Path(command[0]).exists() or shutil.which(command[0])):
         skip_loudly(f"{name}: {command[0]} is not installed")
-    directory = Path(tempfile.mkdtemp(prefix=f"flightline-{name}-"))
+    directory = Path(tempfile.mkdtemp(prefix=f"test-{name}-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     for name_of_bucket in directories:
         (directory / name_of_bucket).mkdir()
@@ -191,7 +191,7 @@ def start(name: str, port: int, command: list[str], directories: Iterable[str] =
     with open(directory / "log", "wb") as output:
         process = subprocess.Popen(command, cwd=directory, env=environment, stdout=output, stderr=output)
     atexit.register(stop, process)
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline_s:
         with socket.socket() as tried:
             if tried.connect_ex(("127.0.0.1", port)) == 0:
@@ -203,7 +203,7 @@ def start(name: str, port: int, command: list[str], directories: Iterable[str] =
 def stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(5)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -224,7 +224,7 @@ def skip_loudly(reason: str) -> None:
 def ask(method: str, url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
     length = {"Content-Length": str(len(data or b""))}
     request = urllib.request.Request(url, data, {**length, **(headers or {})}, method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         body: bytes = answer.read()
         return body
 
@@ -238,3 +238,28 @@ def create_container(url: str, container: str) -> None:
     signature = base64.b64encode(hmac.new(base64.b64decode(AZURE_KEY), signed.encode(), hashlib.sha256).digest()).decode()
     headers = {"x-ms-date": date, "x-ms-version": "2021-08-06", "Authorization": f"SharedKey {AZURE_ACCOUNT}:{signature}"}
     ask("PUT", f"{url}/{AZURE_ACCOUNT}/{container}?restype=container", headers=headers)
+
+
+def flags(options: StoreOptions) -> list[str]:
+    """The options as `influxdb3 serve` takes them."""
+    given = ["--object-store", options.kind]
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if field.name == "kind" or value == field.default:
+            continue
+        name = field.name.removesuffix("_ms").replace("_", "-")
+        if field.name in SHARED_FIELDS:
+            name = f"object-store-{name}"
+        given += [f"--{name}"] if value is True else [f"--{name}", f"{value}ms" if field.name.endswith("_ms") else str(value)]
+    return given
+
+
+SHARED_FIELDS = {
+    "connection_limit",
+    "request_timeout_ms",
+    "max_retries",
+    "retry_timeout_ms",
+    "http2_only",
+    "tls_ca",
+    "tls_allow_insecure",
+}

@@ -4,8 +4,9 @@ import errno
 from pathlib import Path
 from threading import Event
 
-from engine.storage.base import Data, OutcomeUnknown, StoreFull, StoreUnavailable
+from engine.storage.base import Data, ObjectStore, OutcomeUnknown, StoreFull, StoreUnavailable
 from engine.storage.memory import MemoryStore
+from engine.wal.codec import CLAIM_BYTES
 from engine.wal.log import Pieces, SyncedFile
 
 
@@ -53,7 +54,7 @@ class FaultyFile(SyncedFile):
     def append(self, pieces: Pieces) -> None:
         type(self).appends += 1
         if self.gate is not None:
-            assert self.gate.wait(10)
+            assert self.gate.wait(60)
         if self.torn_after is None:
             super().append(pieces)
             return
@@ -80,3 +81,8 @@ def flip(path: Path, at: int) -> None:
     data = bytearray(path.read_bytes())
     data[at] ^= 0x40
     path.write_bytes(data)
+
+
+def objects_with_rows(store: ObjectStore) -> list[str]:
+    """The objects of node n's log but for its claims, in order."""
+    return [info.path for info in store.list("n/wal/") if info.size != CLAIM_BYTES]

@@ -1,9 +1,9 @@
 // Mutates line protocol for a given time and reads it: fuzz_lines SECONDS SEED CORPUS...
 //
-// Built with the address and undefined-behaviour sanitizers. Each body lies in memory of exactly its size, so that one byte too far is
-// seen. Each is read cold, cold with blank lines behind it (where the fast reader comes to its last line too), and warm: all must say
-// the same (P1-P4), and every promise of a result is checked. A body found wanting is written to standard error when the
-// process aborts (which the sanitizers do with abort_on_error=1).
+// Built with the address and undefined-behaviour sanitizers and with FLIGHTLINE_SMALL_LIMITS. Each body lies in memory of exactly its
+// size, so that one byte too far is seen. Each is read cold, cold with blank lines behind it (where the fast reader comes to its last
+// line too), and warm: all must say the same (P1-P5, G3), and every promise of a result is checked (C1-C3). A body found wanting is
+// written to standard error when the process aborts (which the sanitizers do with abort_on_error=1).
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -20,7 +20,7 @@ using namespace drive;
 
 const char* const SEEDS[] = {
     "cpu,host=server01,region=us-west usage_user=58i,usage_system=2i,usage_idle=24.5 1451606400000000000\n",
-    "cpu,host=server02,region=us-west usage_user=1i,usage_idle=99.25 1451606400000000000\ncpu,region=us-west,host=server02 usage_idle=1 5\n",
+    "cpu,host=server02,region=us-west usage_user=1i,usage_idle=99.25 1451606400000000000\ncpu,region=us-west,host=server02 g=1 5\n",
     "m f=1,g=2i,h=3u,s=\"a string\",b=true 1\nm s=\"with \\\"quotes\\\" and \\\\\" 2\r\nm b=F\r\n",
     "m,t\\ a\\=g=v\\,al\\ ue f\\ ield=1e5,g=-1.5E-7 -17\n",
     "m f=\"two\nlines\" 1\n\n# a comment\n  m f=\"x\"\n",
@@ -32,9 +32,9 @@ const char* const SEEDS[] = {
 };
 
 const char* const TOKENS[] = {
-    ",", "=", " ", "\n", "\\", "\"", "\r\n", "\t", "#", "-", ".", "e", "i", "u", "t", "F", "1", "0", "\\\"", "\\\\", "\\\n", "\\ ", "\\,", "time", "true",
-    "\0", "\x80", "\xff", "\xc3", "\xe6\x97", "9223372036854775808i", "18446744073709551615u", "1e309", "5e-324", "0.1", "m,t=a f=1 1\n", " f=\"", "\"\n", ",t=",
-};
+    ",", "=", " ", "\n", "\\", "\"", "\r\n", "\t", "#", "-", ".", "e", "i", "u", "t", "F", "1", "0", "\\\"", "\\\\", "\\\n", "\\ ", "\\,",
+    "time", "true", "\0", "\x80", "\xff", "\xc3", "\xe6\x97", "9223372036854775808i", "18446744073709551615u", "1e309", "5e-324", "0.1",
+    "m,t=a f=1 1\n", " f=\"", "\"\n", ",t="};
 
 class Mutator {
   public:
@@ -84,6 +84,18 @@ class Mutator {
     std::mt19937_64 random_;
 };
 
+// Bodies that come to the limits of one batch: a field of its own in every line, and much text.
+std::vector<std::string> large_seeds() {
+    std::string sparse, text;
+    for (int i = 0; i < 60; ++i) {
+        sparse += "m,t=" + std::to_string(i % 3) + " f" + std::to_string(i) + "=1 1\n";
+        text += "m s=\"" + std::string(static_cast<size_t>(i * 7), 'x') + "\",f=1i 1\n";
+    }
+    return {sparse, text};
+}
+
+size_t in_parts = 0;
+
 uint64_t read(Database& database, const std::string& body, const ParseOptions& options, bool& flawless) {
     const std::unique_ptr<char[]> exact(new char[body.size()]);
     std::memcpy(exact.get(), body.data(), body.size());
@@ -91,7 +103,9 @@ uint64_t read(Database& database, const std::string& body, const ParseOptions& o
     uint64_t digest = check_errors(result);
     flawless = result.errors.empty();
     std::map<std::string, uint64_t> digests;
+    std::set<std::string> names;
     for (const auto& table : result.tables) {
+        in_parts += !names.insert(table->name).second;
         REQUIRE(database.admit(*table));
         digests[table->name] = check_rows(*table, *database.index(table->name), digests[table->name]);
     }
@@ -162,6 +176,7 @@ int main(int argc, char** argv) {
     const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(static_cast<int64_t>(std::atof(argv[1]) * 1000));
     Mutator mutator(std::strtoull(argv[2], nullptr, 10));
     std::vector<std::string> corpus(std::begin(SEEDS), std::end(SEEDS));
+    for (std::string& seed : large_seeds()) corpus.push_back(std::move(seed));
     for (int i = 3; i < argc; ++i) {
         std::ifstream file(argv[i], std::ios::binary);
         corpus.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
@@ -174,6 +189,6 @@ int main(int argc, char** argv) {
         try_body(current, mutator, lasting);
         if (mutator.below(50) == 0 && corpus.size() < 500) corpus.push_back(current);
     }
-    std::printf("%zu bodies\n", count);
+    std::printf("%zu bodies, %zu tables in parts\n", count, in_parts);
     return 0;
 }

@@ -65,7 +65,7 @@ class TwoNodes(RuleBasedStateMachine):
         model = self.model.setdefault(database, ModelDatabase()).tables.setdefault(name, ModelTable([], {}))
         fields = {column: type for column, type in new_fields.items() if column not in (*model.tags, *model.fields)}
         tags = sorted(new_tags - {*model.tags, *model.fields, *fields})
-        wanted = WantedTable(name, table.id if table else None, tuple(tags), tuple(fields.items()))
+        wanted = WantedTable(name, table.id if table else None, tuple(tags), tuple(fields.items()), tuple(model.tags))
 
         catalog.commit(lambda state: plan_schema_changes(state, database, [wanted]))
 

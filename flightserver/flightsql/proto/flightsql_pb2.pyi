@@ -816,25 +816,6 @@ class ActionEndSavepointRequest(_message.Message):
 Global___ActionEndSavepointRequest: _TypeAlias = ActionEndSavepointRequest  # noqa: Y015
 
 @_typing.final
-class ActionCancelQueryRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    INFO_FIELD_NUMBER: _builtins.int
-    info: _builtins.bytes
-    def __init__(
-        self,
-        *,
-        info: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ActionCancelQueryRequest: _TypeAlias = ActionCancelQueryRequest  # noqa: Y015
-
-@_typing.final
 class SessionOptionValue(_message.Message):
     """---- sessions (their messages travel without google.protobuf.Any)"""
 
@@ -1048,7 +1029,28 @@ class CloseSessionResult(_message.Message):
 Global___CloseSessionResult: _TypeAlias = CloseSessionResult  # noqa: Y015
 
 @_typing.final
-class CancelResult(_message.Message):
+class ActionCancelQueryRequest(_message.Message):
+    """---- cancellation"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INFO_FIELD_NUMBER: _builtins.int
+    info: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        info: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActionCancelQueryRequest: _TypeAlias = ActionCancelQueryRequest  # noqa: Y015
+
+@_typing.final
+class ActionCancelQueryResult(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULT_FIELD_NUMBER: _builtins.int
@@ -1064,7 +1066,110 @@ class CancelResult(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CancelResult: _TypeAlias = CancelResult  # noqa: Y015
+Global___ActionCancelQueryResult: _TypeAlias = ActionCancelQueryResult  # noqa: Y015
+
+@_typing.final
+class CancelFlightInfoRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INFO_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def info(self) -> Global___FlightInfo: ...
+    def __init__(
+        self,
+        *,
+        info: Global___FlightInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelFlightInfoRequest: _TypeAlias = CancelFlightInfoRequest  # noqa: Y015
+
+@_typing.final
+class CancelFlightInfoResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    status: _builtins.int
+    def __init__(
+        self,
+        *,
+        status: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelFlightInfoResult: _TypeAlias = CancelFlightInfoResult  # noqa: Y015
+
+@_typing.final
+class FlightInfo(_message.Message):
+    """Of the FlightInfo that a client sends back, what names its query."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    APP_METADATA_FIELD_NUMBER: _builtins.int
+    app_metadata: _builtins.bytes
+    @_builtins.property
+    def endpoint(self) -> _containers.RepeatedCompositeFieldContainer[Global___FlightEndpoint]: ...
+    def __init__(
+        self,
+        *,
+        endpoint: _abc.Iterable[Global___FlightEndpoint] | None = ...,
+        app_metadata: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_metadata", b"app_metadata", "endpoint", b"endpoint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlightInfo: _TypeAlias = FlightInfo  # noqa: Y015
+
+@_typing.final
+class FlightEndpoint(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> Global___Ticket: ...
+    def __init__(
+        self,
+        *,
+        ticket: Global___Ticket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlightEndpoint: _TypeAlias = FlightEndpoint  # noqa: Y015
+
+@_typing.final
+class Ticket(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ticket: _TypeAlias = Ticket  # noqa: Y015
 
 @_typing.final
 class BasicAuth(_message.Message):
@@ -1097,15 +1202,24 @@ class PreparedStatementHandle(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     QUERY_FIELD_NUMBER: _builtins.int
+    DATABASE_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
     query: _builtins.str
+    database: _builtins.str
+    id: _builtins.bytes
+    parameters: _builtins.bytes
     def __init__(
         self,
         *,
         query: _builtins.str = ...,
+        database: _builtins.str = ...,
+        id: _builtins.bytes = ...,
+        parameters: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "id", b"id", "parameters", b"parameters", "query", b"query"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1162,11 +1276,13 @@ class ReadInfo(_message.Message):
     FLIGHTSQL_COMMAND_FIELD_NUMBER: _builtins.int
     IS_DEBUG_FIELD_NUMBER: _builtins.int
     PARAMS_FIELD_NUMBER: _builtins.int
+    QUERY_ID_FIELD_NUMBER: _builtins.int
     database: _builtins.str
     sql_query: _builtins.str
     query_type: _builtins.int
     flightsql_command: _builtins.bytes
     is_debug: _builtins.bool
+    query_id: _builtins.bytes
     @_builtins.property
     def params(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryParam]: ...
     def __init__(
@@ -1178,10 +1294,11 @@ class ReadInfo(_message.Message):
         flightsql_command: _builtins.bytes = ...,
         is_debug: _builtins.bool = ...,
         params: _abc.Iterable[Global___QueryParam] | None = ...,
+        query_id: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "flightsql_command", b"flightsql_command", "is_debug", b"is_debug", "params", b"params", "query_type", b"query_type", "sql_query", b"sql_query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "flightsql_command", b"flightsql_command", "is_debug", b"is_debug", "params", b"params", "query_id", b"query_id", "query_type", b"query_type", "sql_query", b"sql_query"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

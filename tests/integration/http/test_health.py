@@ -1,12 +1,20 @@
 """Health, ping and metrics (L1-L3, G1)."""
 
 import json
+import time
 import uuid
+from pathlib import Path
 
 import pytest
+from werkzeug.test import Client
 
+from flightserver.client import EngineClient
+from httpapi.app import HttpSettings, create_app
+from httpapi.gateway import Gateway
+from tests.helpers.flight_process import FlightProcess
 from tests.helpers.http_api import HttpApi
 from tests.helpers.memory_node import MemoryNode
+from tests.helpers.servers import wait_until
 
 
 class TroubledNode(MemoryNode):
@@ -116,6 +124,30 @@ def test_metrics_without_an_engine_say_so(api: HttpApi) -> None:
 
     assert answer.status_code == 200
     assert "flightline_engine_up 0" in answer.text
+
+
+def test_an_engine_that_hangs_is_unhealthy_and_holds_nobody(tmp_path: Path) -> None:
+    """G2, L1."""
+    location = f"grpc+unix://{tmp_path}/engine"
+    engine = FlightProcess(location, tmp_path)
+    app = create_app(
+        Gateway(EngineClient(location), watching=EngineClient(location, timeout_s=0.5)), HttpSettings(counters_dir=tmp_path)
+    )
+    http = Client(app)
+    assert http.get("/health").text == "OK"
+    engine.pause()
+
+    try:
+        wait_until(lambda: http.get("/health").status_code == 503)  # its threads stop one after another
+        began_s = time.monotonic()
+        assert http.get("/health").status_code == 503
+        assert "flightline_engine_up 0" in http.get("/metrics").text
+        assert http.get("/ping", headers={"Accept": "*/*"}).status_code == 200
+        assert time.monotonic() - began_s < 30, "the client for everything else would wait longer"
+    finally:
+        engine.resume()
+        engine.kill()
+        app.close()
 
 
 def test_the_cluster_is_named_in_every_answer_once_the_engine_has_told_it(api: HttpApi) -> None:

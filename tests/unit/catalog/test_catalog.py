@@ -3,7 +3,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from catalog.catalog import CHECKPOINT_INTERVAL, Catalog
+from catalog import catalog as catalog_module
+from catalog.catalog import CHECKPOINT_INTERVAL, WORTHWHILE_CHECKPOINT, Catalog
 from catalog.changes import create_database, create_table, drop_database, set_retention
 from catalog.codec import Batch, decode_batch, encode_batch
 from catalog.errors import AlreadyExists, Damaged, ServiceError, Unavailable
@@ -319,6 +320,29 @@ def test_the_same_ops_of_another_writer_are_not_taken_for_ours() -> None:
         ours.commit(creating("db"))
 
 
+def test_a_commit_does_not_wait_for_ever_for_one_that_the_store_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C8."""
+    monkeypatch.setattr(catalog_module, "PATIENCE_S", 0.05)
+    catalog = opened(MemoryLog())
+    reached, go_on = threading.Event(), threading.Event()
+
+    def slow(_: CatalogState) -> list[Op]:
+        reached.set()
+        assert go_on.wait(60)
+        return []
+
+    under_way = threading.Thread(target=catalog.commit, args=(slow,))
+    under_way.start()
+    assert reached.wait(60)
+    with pytest.raises(Unavailable, match="still waits for the store"):
+        catalog.commit(lambda state: create_database(state, "db"))
+    go_on.set()
+    under_way.join(60)
+
+    catalog.commit(lambda state: create_database(state, "db"))
+    assert catalog.state().find_database("db") is not None
+
+
 # ---- checkpoints ----
 
 
@@ -389,6 +413,24 @@ def test_a_failing_checkpoint_fails_no_commit_and_is_tried_again(caplog: pytest.
     catalog.commit(creating("one-more"))
     assert log.checkpoint is not None
     assert log.checkpoint[0] == catalog.state().sequence
+
+
+def test_at_the_end_a_checkpoint_is_written_when_it_spares_the_next_start_something() -> None:
+    """C7."""
+    log = UnsureLog()
+    catalog = opened(log)
+    catalog.checkpoint_if_behind()
+    assert log.checkpoints_written == 0
+
+    commit_many(catalog, WORTHWHILE_CHECKPOINT)
+    log.checkpoints_fail = True
+    catalog.checkpoint_if_behind()
+    log.checkpoints_fail = False
+    catalog.checkpoint_if_behind()
+    catalog.checkpoint_if_behind()
+
+    assert log.checkpoints_written == 1
+    assert opened(log).state() == catalog.state()
 
 
 def test_a_checkpoint_may_be_written_on_another_thread_while_commits_go_on() -> None:
@@ -531,7 +573,7 @@ def test_reading_the_state_does_not_wait_for_a_commit() -> None:
     def build(state: CatalogState) -> list[Op]:
         reader = threading.Thread(target=lambda: read.append(catalog.state()))
         reader.start()
-        reader.join(timeout=10)
+        reader.join(60)
         return create_database(state, "db")
 
     catalog.commit(build)

@@ -6,6 +6,7 @@ from catalog.changes import (
     create_table,
     drop_database,
     drop_table,
+    next_removal_ns,
     register_node,
     removals_due,
     set_retention,
@@ -171,6 +172,17 @@ def test_removals_fall_due_one_by_one() -> None:
     assert removals_due(state, 10) == [RemoveTable(DB, CPU)]
     assert removals_due(state, 11) == [RemoveDatabase(DB)]
     assert removals_due(done(state, removals_due(state, 11)), 11) == []
+
+
+def test_the_moment_of_the_next_removal_is_known() -> None:
+    """H1."""
+    state = small_state()
+    assert next_removal_ns(state, 0) is None
+    state = done(state, drop_table(state, "db", "cpu", now_ns=0, hard_delete_at_ns=10))
+    state = done(state, create_database(state, "other"))
+    state = done(state, drop_database(state, "other", now_ns=0, hard_delete_at_ns=20))
+
+    assert [next_removal_ns(state, after_ns) for after_ns in (0, 9, 10, 19, 20)] == [10, 10, 20, 20, None]
 
 
 def test_a_node_is_stopped_by_its_own_instance_only() -> None:

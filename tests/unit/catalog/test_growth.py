@@ -30,7 +30,9 @@ def test_the_first_write_makes_database_and_tables() -> None:
 
 def test_new_tables_fields_and_tags_are_planned_together() -> None:
     """R1."""
-    ops = plan_schema_changes(small_state(), "db", [WantedTable("cpu", CPU, ("rack",), (("idle", F),)), MEM])
+    ops = plan_schema_changes(
+        small_state(), "db", [WantedTable("cpu", CPU, ("rack",), (("idle", F),), ("host", "region")), MEM]
+    )
 
     assert ops == [
         CreateTable(DB, TableId(1), "mem", ("host",), (("free", F),)),
@@ -73,6 +75,10 @@ def test_a_table_that_another_writer_made_with_the_same_key_is_welcome() -> None
         (WantedTable("cpu", CPU, (), (("time", S),)), "column time of table cpu is iox::column_type::timestamp instead of "),
         (WantedTable("cpu", CPU, ("usage",), ()), "column usage of table cpu exists"),
         (WantedTable("cpu", CPU, ("host",), ()), "column host of table cpu exists"),
+        (
+            WantedTable("cpu", CPU, ("rack",), (), ("host",)),
+            "table cpu has got the tags ['host', 'region'] instead of ['host']",
+        ),
         (WantedTable("cpu", None, ("region", "host"), (("usage", F),)), "table cpu was made with the tags "),
         (WantedTable("cpu", None, ("host",), (("usage", F),)), "table cpu was made with the tags "),
         (WantedTable("cpu", None, ("host", "region"), (("usage", S),)), "column usage of table cpu is "),
@@ -124,7 +130,7 @@ def test_names_are_looked_at_before_anything_is_made() -> None:
         ("db", MEM, Limits(columns=1)),
         ("db", WantedTable("mem", None, ("a", "b")), Limits(tags=1)),
         ("db", IDLE, Limits(columns=3)),
-        ("db", WantedTable("cpu", CPU, ("rack",)), Limits(tags=2)),
+        ("db", WantedTable("cpu", CPU, ("rack",), (), ("host", "region")), Limits(tags=2)),
     ],
 )
 def test_limits_hold_for_writes(database: str, wanted: WantedTable, limits: Limits) -> None:

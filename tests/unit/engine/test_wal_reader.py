@@ -12,8 +12,8 @@ from engine.paths import NodePaths
 from engine.storage.local import LocalStore
 from engine.storage.memory import MemoryStore
 from engine.wal.codec import encode
-from engine.wal.log import GroupLog, ObjectLog, SegmentLog
-from engine.wal.reader import next_sequence, read_groups
+from engine.wal.log import GroupLog, ObjectLog, SegmentLog, next_sequence
+from engine.wal.reader import read_groups
 from tests.helpers.rows import table_rows
 from tests.helpers.wal import flip
 

@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from engine.settings import Settings
+from engine.storage.open import UNSUPPORTED, StoreOptions
 from flightserver.cli.serve import command, help_text
 from flightserver.config import this_machine
 from flightserver.options import OPTIONS, Given, Machine, Option, text
@@ -88,6 +89,14 @@ def test_every_setting_of_the_engine_is_reached_by_an_option() -> None:
     }
 
     assert reached | set(SETTINGS_WITHOUT_AN_OPTION_OF_THEIR_NAME) == {field.name for field in fields(Settings)}
+
+
+def test_every_field_of_a_store_is_reached_by_an_option_and_what_stores_lack_is_said() -> None:
+    reached = {option.sets.removeprefix("store.") for option in OPTIONS if option.sets and option.sets.startswith("store.")}
+
+    assert reached == {field.name for field in fields(StoreOptions)}
+    for name, sentence in UNSUPPORTED.items():
+        assert next(option for option in OPTIONS if option.flag == f"--{name}").unsupported == sentence
 
 
 def test_short_help_shows_what_one_starts_with_and_fits_a_screen_or_two() -> None:

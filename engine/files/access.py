@@ -1,0 +1,92 @@
+"""Reading live files, or saying by name what is wrong with them.
+
+O1  A file that is missing, of another size than its manifest says, or damaged ends in Damaged with its name, and whoever was
+    asked to take note of damage has heard of it. No row of it is taken for right.
+O2  What may pass by itself, such as a store that does not answer, stays the StoreError that it is.
+O3  A file that was found damaged is looked at before a statement begins to answer, so that it fails as a whole, and as soon
+    as the file is right again, it does not.
+O4  Arrow is shown a footer only after its checksum was right, and checks every page that it reads.
+
+Held by tests/unit/engine/test_file_access.py (O1-O4).
+Elsewhere: looking at all files without a query (inspection.py), what is inside of a file (parquet.py).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyarrow.fs import LocalFileSystem
+
+from catalog.errors import Damaged
+from engine.files.manifest import DataFile
+from engine.files.parquet import check_footer, open_rows
+from engine.storage.base import ObjectMissing, ObjectStore
+from engine.storage.local import explain
+
+_FORMAT = ds.ParquetFileFormat(default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True))
+
+
+class FileAccess:
+    def __init__(self, store: ObjectStore, on_damage: Callable[[Damaged], None]) -> None:
+        self._store = store
+        self._on_damage = on_damage
+        self._suspects: set[str] = set()
+
+    def note(self, damage: Damaged) -> None:
+        """Somebody has found a file damaged."""
+        self._suspects.add(damage.details["object"])
+        self._on_damage(damage)
+
+    def refuse_damaged(self, files: Iterable[DataFile]) -> None:
+        """Raise for the first of the files that was found damaged and still is (O3)."""
+        for file in files:
+            if file.path in self._suspects:
+                with self._naming(file):
+                    open_rows(self._source(file), [], name=file.path)
+                self._suspects.discard(file.path)
+
+    def rows(self, file: DataFile) -> pa.Table:
+        """All rows of a file, every byte checked."""
+        with self._naming(file):
+            return open_rows(self._source(file), name=file.path)
+
+    def batches(
+        self, file: DataFile, schema: pa.Schema, columns: Sequence[str] | None, filter: ds.Expression | None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows that the filter keeps, with columns of `schema`; what the file lacks is null."""
+        with self._naming(file):
+            source = self._source(file)
+            check_footer(source, name=file.path, size_bytes=file.size_bytes)
+            try:
+                yield from _fragment(source).scanner(schema=schema, columns=columns, filter=filter).to_batches()
+            except (OSError, pa.ArrowInvalid):
+                open_rows(source, [], name=file.path)  # Damaged, if it is the file's fault and not the filter's
+                raise
+
+    def _source(self, file: DataFile) -> Path | pa.Buffer:
+        path = self._store.local_path(file.path)
+        return path if path is not None else pa.py_buffer(self._store.get(file.path))
+
+    @contextmanager
+    def _naming(self, file: DataFile) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, ObjectMissing):
+            raise self._noted(file, f"file {file.path} is missing") from None
+        except Damaged as error:
+            raise self._noted(file, error.message) from None
+        except OSError as error:
+            raise explain("read", self._store.url, file.path, error) from error
+
+    def _noted(self, file: DataFile, message: str) -> Damaged:
+        damage = Damaged(message, object=file.path)
+        self.note(damage)
+        return damage
+
+
+def _fragment(source: Path | pa.Buffer) -> ds.Fragment:
+    if isinstance(source, Path):
+        return _FORMAT.make_fragment(str(source), LocalFileSystem())
+    return _FORMAT.make_fragment(pa.BufferReader(source))

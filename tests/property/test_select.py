@@ -1,0 +1,67 @@
+"""Rows by series and time against the obvious loop."""
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine._native import SeriesIndex
+from engine.batch import SERIES, TIME
+from engine.buffer.rows import TimeRange
+from engine.query.predicate import Predicate
+from engine.query.select import SeriesSet, selected, series_matching
+
+ROWS = st.lists(st.tuples(st.integers(0, 6), st.integers(-5, 20)), max_size=60)
+ORDERS = st.permutations(range(7))
+WANTED = st.none() | st.frozensets(st.integers(0, 7))
+RANGES = st.tuples(st.integers(-6, 21), st.integers(-6, 21)).map(lambda ends: TimeRange(min(ends), max(ends)))
+
+
+def batch(rows: list[tuple[int, int]]) -> pa.RecordBatch:
+    series = pa.array([number for number, _ in rows], pa.int32())
+    times = pa.array([time for _, time in rows], pa.int64()).cast(pa.timestamp("ns"))
+    return pa.record_batch(
+        [series, times, pa.array(range(len(rows)))], schema=pa.schema([SERIES, TIME, pa.field("v", pa.int64())])
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(rows=ROWS, order=ORDERS, wanted=WANTED, times=RANGES, grouped=st.booleans(), cut=st.integers(0, 3))
+def test_selected_rows_are_those_of_the_loop(
+    rows: list[tuple[int, int]], order: list[int], wanted: frozenset[int] | None, times: TimeRange, grouped: bool, cut: int
+) -> None:
+    """E1: whatever order the groups come in, and with rows that are a slice of a batch."""
+    if grouped:
+        rows = sorted(set(rows), key=lambda row: (order[row[0]], row[1]))
+    given_rows = batch(rows).slice(min(cut, len(rows)))
+    series = None if wanted is None else SeriesSet(pa.array(sorted(wanted), pa.int32()))
+
+    chosen = selected(given_rows, grouped, Predicate(times), series)
+
+    expected = [
+        number + cut
+        for number, (row_series, time) in enumerate(rows[cut:])
+        if (wanted is None or row_series in wanted) and times.start_ns <= time <= times.end_ns
+    ]
+    assert sorted(chosen.column(2).to_pylist()) == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    keys=st.lists(
+        st.tuples(st.sampled_from(["a", "b", None]), st.sampled_from(["x", "y", None])), min_size=1, max_size=9, unique=True
+    ),
+    first=st.none() | st.frozensets(st.sampled_from(["a", "b", "c", None])),
+    second=st.none() | st.frozensets(st.sampled_from(["x", "y", None])),
+)
+def test_matching_series_are_those_of_the_loop(
+    keys: list[tuple[str | None, str | None]], first: frozenset[str | None] | None, second: frozenset[str | None] | None
+) -> None:
+    """E2."""
+    index = SeriesIndex(2)
+    index.resolve([pa.array([a for a, _ in keys], pa.utf8()), pa.array([b for _, b in keys], pa.utf8())], len(keys))
+    tags = {name: values for name, values in (("p", first), ("q", second)) if values is not None}
+
+    found = series_matching(index, ("p", "q"), Predicate(tags=tags))
+
+    expected = [n for n, (a, b) in enumerate(keys) if (first is None or a in first) and (second is None or b in second)]
+    assert found is None if not tags else found is not None and found.numbers.to_pylist() == expected

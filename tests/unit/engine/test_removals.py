@@ -1,0 +1,220 @@
+"""Hard deletion: what goes when, and that a death between any two steps changes nothing about the end."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog.errors import ServiceError
+from engine.node import Node
+from engine.ownership import Fenced
+from engine.persist import schedule
+from engine.storage.base import ObjectStore
+from engine.storage.local import LocalStore
+from engine.storage.memory import MemoryStore
+from tests.helpers.engine import ManualClock, open_node, read, times, write
+from tests.helpers.servers import wait_until
+from tests.helpers.stopping_store import Stopped, StoppingStore
+
+HOUR_NS = 3600 * 1_000_000_000
+DAY_MS = 24 * 3_600_000
+
+
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is done but what the test does."""
+    monkeypatch.setattr(schedule, "_LOOK_EVERY_S", 3600.0)
+
+
+@pytest.fixture(params=["memory", "file"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return MemoryStore() if request.param == "memory" else LocalStore(tmp_path)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def opened(store: ObjectStore, clock: ManualClock, by_hand: None) -> Iterator[Callable[[], Node]]:
+    """Opens the node, again when it is open."""
+    nodes: list[Node] = []
+
+    def reopen() -> Node:
+        while nodes:
+            nodes.pop().close()
+        nodes.append(open_node(store, clock, wal_flush_interval_ms=1, delete_grace_period_ms=DAY_MS))
+        return nodes[0]
+
+    yield reopen
+    for node in nodes:
+        node.close()
+
+
+def look(node: Node) -> None:
+    node._schedule._removals.look()
+
+
+def deleted_names(node: Node) -> list[str]:
+    return [found.name for found in node.list_tables("db") if found.name.startswith("gone-")]
+
+
+def files(store: ObjectStore) -> int:
+    return len(store.list("n/dbs/"))
+
+
+def filled(node: Node) -> Node:
+    """A table that stays and one that goes, both with rows in a file and in memory."""
+    write(node, "stays v=1 1\ngone v=1 1")
+    node.snapshot_now()
+    write(node, "stays v=2 2\ngone v=2 2")
+    return node
+
+
+def test_rows_go_when_it_is_time_and_files_and_entry_after_the_grace(
+    opened: Callable[[], Node], store: ObjectStore, clock: ManualClock
+) -> None:
+    """R2, R3."""
+    node = filled(opened())
+    node.drop_table("db", "gone", clock.time_ns + HOUR_NS)
+    (name,) = deleted_names(node)
+
+    look(node)
+    assert times(node, name) == [1, 2], "its time has not come"
+
+    clock.time_ns += HOUR_NS
+    look(node)
+    assert times(node, name) == []
+    assert (files(store), len(node._files.files)) == (2, 1), "the file is still there, and no longer live"
+
+    clock.time_ns += 24 * HOUR_NS
+    look(node)
+    assert (files(store), deleted_names(node)) == (1, [])
+    assert times(node, "stays") == [1, 2]
+    node = opened()
+    assert times(node, "stays") == [1, 2]
+    assert deleted_names(node) == []
+
+
+def test_a_database_goes_with_all_its_tables(opened: Callable[[], Node], store: ObjectStore, clock: ManualClock) -> None:
+    """R2, R3."""
+    node = filled(opened())
+    write(node, "kept v=1 1", "other")
+    node.drop_database("db", 0)
+
+    look(node)
+    clock.time_ns += 24 * HOUR_NS
+    look(node)
+
+    assert [found.name for found in node.list_databases(show_deleted=True)] == ["_internal", "other"]
+    assert files(store) == 0
+    assert times(node, "kept", "other") == [1]
+
+
+def test_rows_in_the_log_do_not_come_back_with_a_restart(opened: Callable[[], Node], clock: ManualClock) -> None:
+    """R1."""
+    node = filled(opened())
+    node.drop_table("db", "gone", 0)
+    (name,) = deleted_names(node)
+    look(node)
+
+    node = opened()
+    wait_until(lambda: times(node, name) == [])
+    node.snapshot_now()
+
+    assert {file.table_id for file in node._files.files} == {node._catalog.state().database("db").table("stays").id}
+
+
+def test_what_is_never_to_go_stays(opened: Callable[[], Node], clock: ManualClock) -> None:
+    """R3."""
+    node = filled(opened())
+    node.drop_table("db", "gone", None)
+    (name,) = deleted_names(node)
+
+    clock.time_ns += 10_000 * HOUR_NS
+    look(node)
+    node = opened()
+    look(node)
+
+    assert times(node, name) == [1, 2]
+
+
+def test_a_later_word_in_the_grace_is_heeded(opened: Callable[[], Node], store: ObjectStore, clock: ManualClock) -> None:
+    """R3: files are deleted by what the catalog says then."""
+    node = filled(opened())
+    node.drop_table("db", "gone", 0)
+    (name,) = deleted_names(node)
+    look(node)
+    node.drop_table("db", name, clock.time_ns + 48 * HOUR_NS)
+
+    clock.time_ns += 47 * HOUR_NS
+    look(node)
+
+    assert deleted_names(node) == [name]
+    assert files(store) == 2
+
+
+def test_a_node_that_is_somebody_elses_now_removes_nothing(by_hand: None, clock: ManualClock) -> None:
+    """R3."""
+    store = MemoryStore()
+    node = filled(open_node(store, clock, wal_flush_interval_ms=1))
+    node.drop_table("db", "gone", 0)
+    look(node)
+    open_node(store, clock).close()
+    before = files(store)
+
+    clock.time_ns += 24 * HOUR_NS
+    with pytest.raises(Fenced):
+        look(node)
+
+    assert files(store) == before
+    node.close()
+
+
+def test_what_is_to_go_now_goes_by_itself_within_a_moment(store: ObjectStore, clock: ManualClock) -> None:
+    """R1: rows, files and entry, with no grace and nobody helping."""
+    node = filled(open_node(store, clock, wal_flush_interval_ms=1, delete_grace_period_ms=0))
+    node.drop_table("db", "gone", clock.time_ns)
+
+    wait_until(lambda: deleted_names(node) == [] and files(store) == 1)
+
+    assert times(node, "stays") == [1, 2]
+    node.close()
+
+
+def story(node: Node, clock: ManualClock) -> None:
+    filled(node)
+    node.drop_table("db", "gone", 0)
+    look(node)
+    clock.time_ns += 24 * HOUR_NS
+    look(node)
+    write(node, "stays v=3 3")
+
+
+@pytest.mark.parametrize("landed", [False, True])
+@pytest.mark.parametrize("stop_at", range(6, 15))
+def test_a_process_that_dies_anywhere_is_continued_by_the_next(stop_at: int, landed: bool, by_hand: None) -> None:
+    """R1, R2."""
+    disk, clock = MemoryStore(), ManualClock()
+    settings: dict[str, Any] = {"wal_flush_interval_ms": 1, "delete_grace_period_ms": DAY_MS}
+    with suppress(Stopped, ServiceError):
+        story(open_node(StoppingStore(disk, stop_at, landed), clock, **settings), clock)
+
+    clock.time_ns += 48 * HOUR_NS
+    node = open_node(disk, clock, **settings)
+    look(node)
+    if node._catalog.state().database("db").find_table("gone") is not None:
+        node.drop_table("db", "gone", 0)
+        clock.time_ns += 48 * HOUR_NS
+        look(node)
+    tables = [found.name for found in node.list_tables("db")]
+    found = read(node, "SELECT arrow_cast(time, 'Int64') AS ns FROM stays") if tables else []
+    live = {info.path for info in disk.list("n/dbs/")}
+
+    assert tables in ([], ["stays"])
+    assert len(found) == len({row["ns"] for row in found})
+    assert live == {file.path for file in node._files.files}
+    node.close()

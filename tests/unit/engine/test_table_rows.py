@@ -1,0 +1,272 @@
+"""One table's rows as values: open batches, sorted runs, files."""
+
+import random
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pytest
+
+from engine._native import SeriesIndex
+from engine.batch import series_buffer, time_buffer
+from engine.buffer import rows as rows_module
+from engine.buffer.rows import HeldFile, OpenBatch, Run, TableData, TimeRange, fenced, seal, sealed, times_of
+from engine.files.manifest import DataFile
+from tests.helpers.rows import Point, batch, merged, points
+
+
+class Table:
+    """Data that is written, sealed and settled as the views do it, and everything that was written."""
+
+    def __init__(self) -> None:
+        self.index = SeriesIndex(1)
+        self.data = TableData()
+        self.written: list[list[Point]] = []
+        self.stored: dict[str, pa.RecordBatch] = {}
+
+    def write(self, *some: Point) -> None:
+        rows = batch(self.index, some)
+        late_rows, start_ns, end_ns = self.index.arrive(series_buffer(rows), time_buffer(rows))
+        self.data = self.data.with_batch(OpenBatch(rows, times_of(rows), TimeRange(start_ns, end_ns) if late_rows else None))
+        self.written.append(list(some))
+
+    def load(self, file: DataFile) -> pa.RecordBatch:
+        return self.stored[file.path]
+
+    def seal(self) -> None:
+        self.data = sealed(self.data, seal(self.data, self.load))
+
+    def file(self, run: Run, name: str, *, held: bool = True) -> HeldFile:
+        self.stored[name] = run.rows
+        file = DataFile(name, 1, 0, run.rows.num_rows, 1, run.times.start_ns, run.times.end_ns)
+        return HeldFile(file, run.rows if held else None)
+
+    def settle(self, name: str, *, held: bool = True) -> None:
+        runs = self.data.runs
+        written = [([run], self.file(run, f"{name}-{number}", held=held)) for number, run in enumerate(runs)]
+        self.data = self.data.settled(written, frozenset().union(*(run.replaces for run in runs)))
+
+    @property
+    def parts(self) -> list[list[Point]]:
+        """What a reader is shown, part by part; rows of files from the store."""
+        held = [self.stored[held.file.path] if held.rows is None else held.rows for held in self.data.files]
+        return [
+            points(self.index, rows)
+            for rows in [*held, *(run.rows for run in self.data.runs), *(b.rows for b in self.data.open)]
+        ]
+
+    def check(self) -> None:
+        """B3, B4: sealed parts share no key, and all parts together are what was written."""
+        closed = [point for part in self.parts[: len(self.data.files) + len(self.data.runs)] for point in part]
+        keys = [(tags, time) for tags, time, _ in closed]
+        assert len(keys) == len(set(keys)), "runs and files share a key"
+        assert merged(self.parts) == merged(self.written)
+
+
+def point(host: str, time: int, **fields: float) -> Point:
+    return ((host,), time, fields)
+
+
+def test_rows_that_come_in_order_are_not_late_and_a_seal_takes_no_other_run() -> None:
+    """B3: a duplicate costs nothing when there is none."""
+    table = Table()
+    table.write(point("a", 1, v=1), point("b", 1, v=1))
+    table.seal()
+    first = table.data.runs[0]
+    table.write(point("a", 2, v=2), point("b", 3, v=2))
+
+    assert table.data.late is None
+    table.seal()
+
+    assert table.data.runs[0] is first
+    assert len(table.data.runs) == 2
+    table.check()
+
+
+def test_late_rows_say_in_which_range_they_may_repeat_a_key() -> None:
+    """B3: earliest to latest of the late ones, over all open batches."""
+    table = Table()
+    table.write(point("a", 50, v=1), point("a", 60, v=1))
+    assert table.data.late is None
+
+    table.write(point("a", 55, v=2), point("a", 70, v=2), point("b", 10, v=2))
+    table.write(point("a", 20, v=3))
+
+    assert table.data.late == TimeRange(20, 55)
+
+
+def test_a_seal_takes_exactly_the_runs_and_files_that_late_rows_may_repeat() -> None:
+    """B3, B4."""
+    table = Table()
+    for start in (10, 20, 30):
+        table.write(point("a", start, v=start), point("a", start + 5, v=start))
+        table.seal()
+    table.settle("file")
+    table.write(point("a", 40, v=40))
+    table.seal()
+    table.write(point("a", 22, v=-1), point("a", 45, v=45))
+
+    table.seal()
+
+    assert [held.file.path for held in table.data.files] == ["file-0", "file-2"]
+    assert [run.times for run in table.data.runs] == [TimeRange(40, 40), TimeRange(20, 45)]
+    assert table.data.runs[1].replaces == {"file-1"}
+    table.check()
+
+
+def test_the_last_value_of_each_field_stands_and_nulls_do_not_overwrite() -> None:
+    """B3: within a batch, between batches, over runs and files."""
+    table = Table()
+    table.write(point("a", 1, v=1, w=1), point("a", 1, v=2))
+    table.seal()
+    table.settle("file", held=False)
+    table.write(point("a", 1, w=3))
+    table.write(point("a", 1, x=4), point("a", 1, x=5))
+    table.seal()
+
+    [[row]] = table.parts
+    assert row == (("a",), 1, {"v": 2.0, "w": 3.0, "x": 5.0})
+    table.check()
+
+
+def test_batches_that_arrive_during_a_seal_stay_open() -> None:
+    """B4, B5: and those under the seal stay apart from them."""
+    table = Table()
+    table.write(point("a", 1, v=1))
+    table.data = fenced(table.data)
+    sealing = seal(table.data, table.load)
+    table.write(point("a", 2, v=2))
+    table.write(point("a", 1, v=3))
+
+    assert len(table.data.open) == 2, "the fenced one is left alone, the new ones were joined"
+    table.data = sealed(table.data, sealing)
+
+    assert [points(table.index, b.rows) for b in table.data.open] == [[point("a", 2, v=2), point("a", 1, v=3)]]
+    assert table.data.late == TimeRange(1, 1)
+    assert table.data.fenced == 0
+    table.seal()
+    table.check()
+
+
+def test_sealing_nothing_changes_nothing() -> None:
+    """B5."""
+    table = Table()
+    assert sealed(table.data, seal(table.data, table.load)) == TableData()
+    table.write(point("a", 1, v=1))
+    table.seal()
+    before = table.data
+
+    table.seal()
+
+    assert table.data is before
+
+
+def test_a_reader_keeps_what_it_holds() -> None:
+    """B5."""
+    table = Table()
+    table.write(point("a", 1, v=1))
+    held = table.data
+    rows = points(table.index, held.open[0].rows)
+    table.write(point("a", 1, v=9))
+    table.seal()
+    table.settle("file")
+
+    assert (len(held.open), held.runs, held.files) == (1, (), ())
+    assert points(table.index, held.open[0].rows) == rows == [point("a", 1, v=1)]
+    with pytest.raises(AttributeError):
+        held.open = ()  # type: ignore[misc]
+
+
+def test_a_run_that_went_into_another_while_it_was_stored_hides_its_file() -> None:
+    """B3, B4: the later run holds its rows, and replaces the file when it is stored itself."""
+    table = Table()
+    table.write(point("a", 1, v=1))
+    table.seal()
+    first = table.data.runs[0]
+    file = table.file(first, "first")
+    table.write(point("a", 1, v=2))
+    table.seal()
+    second = table.data.runs[0]
+    assert first.number in second.absorbed
+
+    table.data = table.data.settled([([first], file)], frozenset())
+
+    assert [held.file.path for held in table.data.files] == []
+    assert table.data.runs[0].replaces == {"first"}
+    table.check()
+    table.settle("second")
+    assert [held.file.path for held in table.data.files] == ["second-0"]
+    table.check()
+
+
+def test_a_file_that_cannot_be_read_is_left_alone() -> None:
+    """B3: what is late is merged with all others, and nothing claims to replace that file."""
+    table = Table()
+    for start in (10, 20):
+        table.write(point("a", start, v=start))
+        table.seal()
+    table.settle("file", held=False)
+    table.write(point("a", 10, v=-1), point("a", 20, v=-1))
+
+    unreadable = table.data.files[0].file.path
+    table.data = sealed(table.data, seal(table.data, lambda file: None if file.path == unreadable else table.load(file)))
+
+    assert [held.file.path for held in table.data.files] == [unreadable]
+    assert [run.replaces for run in table.data.runs] == [{"file-1"}]
+
+
+def test_small_neighbours_become_one_batch_and_large_ones_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B4: many small writes stay few batches, of bounded bytes."""
+    table = Table()
+    for time in range(100):
+        table.write(point("a", time, v=time))
+    assert len(table.data.open) <= 8
+    assert table.data.unsettled_rows == 100
+    table.check()
+
+    monkeypatch.setattr(rows_module, "_JOIN_BYTES", 200)
+    table = Table()
+    for time in range(100):
+        table.write(((f"h{time}",), time, {"s": "x" * 90}))
+    assert len(table.data.open) >= 50
+    table.check()
+
+
+def test_bytes_are_counted_where_they_are() -> None:
+    """B4."""
+    table = Table()
+    table.write(point("a", 1, v=1))
+    size = table.data.open[0].rows.nbytes
+    assert (table.data.unsettled_bytes, table.data.held_bytes) == (size, 0)
+    table.seal()
+    assert (table.data.unsettled_bytes, table.data.held_bytes) == (size, 0)
+    table.settle("file")
+    assert (table.data.unsettled_bytes, table.data.held_bytes) == (0, size)
+
+
+def halves(parts: Sequence[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
+    """An arrangement of two runs, as a snapshot makes one for each file."""
+    [rows] = rows_module.as_one(parts)
+    return [half for half in (rows.slice(0, rows.num_rows // 2), rows.slice(rows.num_rows // 2)) if half.num_rows]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_happens_rows_are_there_once(seed: int) -> None:
+    """B3, B4: random writes, seals, settlements, evictions, and writes during a seal."""
+    chance, table = random.Random(seed), Table()
+    for step in range(60):
+        action = chance.choice(["write", "write", "write", "seal", "settle", "during"])
+        if action == "settle":
+            table.settle(f"file{step}", held=chance.random() < 0.5)
+        elif action == "seal":
+            arrange = chance.choice([halves, rows_module.as_one])
+            table.data = sealed(table.data, seal(table.data, table.load, arrange))
+        else:
+            sealing = seal(fenced(table.data), table.load) if action == "during" else None
+            if sealing is not None:
+                table.data = fenced(table.data)
+            for _ in range(chance.randrange(1, 4)):
+                some = range(chance.randrange(1, 5))
+                table.write(*(point(chance.choice("ab"), chance.randrange(12), **{chance.choice("vw"): step}) for _ in some))
+            if sealing is not None:
+                table.data = sealed(table.data, sealing)
+        table.check()
