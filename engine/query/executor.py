@@ -11,7 +11,6 @@ Elsewhere: what SQL means (statement.py), how a table of a view is scanned (tabl
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 
 import pyarrow as pa
 from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext
@@ -25,7 +24,6 @@ from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
 from engine.files.access import FileAccess
 from engine.metrics import Metrics
-from engine.query import guard
 from engine.query.limits import QueryLimits, Turns
 from engine.query.messages import QueryRefused, planner_message
 from engine.query.placeholders import placeholder_types
@@ -48,7 +46,7 @@ class Executor:
     def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
         self._turns.take()
         try:
-            prepared, tables = self._prepared(database_name, sql, params)
+            prepared, tables = self._planned(database_name, sql, params or {})
             running = _Running(prepared, tables, self._ended)
             return QueryResult(prepared.schema, running, running.close)
         except BaseException:
@@ -57,17 +55,13 @@ class Executor:
 
     def plan(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
-        try:
-            return self._prepared(database_name, sql, params)[0].schema
-        except QueryRefused:
-            if params is not None:
-                raise
-            return self._open(database_name, sql).schema()
+        return self._planned(database_name, sql, params)[0].schema
 
     def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
-        return placeholder_types(self._open(database_name, sql).logical_plan())
+        prepared, _ = self._planned(database_name, sql, None)
+        return {name: kind for plan in prepared.written for name, kind in placeholder_types(plan).items()}
 
-    def _prepared(self, database_name: str, sql: str, params: Mapping[str, object] | None) -> tuple[Prepared, "_Tables"]:
+    def _planned(self, database_name: str, sql: str, params: Mapping[str, object] | None) -> tuple[Prepared, "_Tables"]:
         view = self._views.now()
         tables = _Tables(self, view, view.state.database(database_name))
         try:
@@ -75,15 +69,6 @@ class Executor:
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
-
-    def _open(self, database_name: str, sql: str) -> DataFrame:
-        """The statement planned with its parameters open."""
-        view = self._views.now()
-        guard.check(sql)
-        try:
-            return self._context(_Tables(self, view, view.state.database(database_name))).sql(sql, guard.READ_ONLY)
-        except Exception as error:  # the bindings raise plain Exception for every mistake of a statement
-            raise QueryRefused(planner_message(error)) from None
 
     def _ended(self, outcome: str) -> None:
         self._turns.give_back()
@@ -94,8 +79,8 @@ class Executor:
             SessionConfig()
             .with_default_catalog_and_schema(CATALOG, "iox")
             .with_information_schema(True)
-            .with_target_partitions(self._limits.threads)
             .set("datafusion.sql_parser.map_string_types_to_utf8view", "false")
+            .with_target_partitions(self._limits.threads)
         )
         context = SessionContext(config, self._runtime)
         catalog = PlanCatalog.memory_catalog(context)
@@ -114,16 +99,19 @@ class _Running:
     """A statement at work: begins when its first batch is wanted, ends once, read to the end or not."""
 
     def __init__(self, prepared: Prepared, tables: "_Tables", ended: Callable[[str], None]) -> None:
-        self._batches = prepared.batches(_run)
+        self._prepared = prepared
         self._tables = tables
         self._ended = ended
         self._open = threading.Lock()
+        self._batches: Iterator[pa.RecordBatch] | None = None
 
     def __iter__(self) -> "_Running":
         return self
 
     def __next__(self) -> pa.RecordBatch:
         try:
+            if self._batches is None:
+                self._batches = self._prepared.batches(_run)
             return next(self._batches)
         except StopIteration:
             self._end("done")
@@ -134,8 +122,7 @@ class _Running:
 
     def close(self) -> None:
         self._end("left")
-        with suppress(ValueError):  # another thread is in it right now, and will find the statement closed
-            self._batches.close()
+        self._batches = None
 
     def _end(self, outcome: str) -> None:
         if self._open.acquire(blocking=False):

@@ -23,10 +23,17 @@ Values = dict[str, pa.Scalar]
 
 
 class Bound(NamedTuple):
-    """A statement whose placeholders are all of the kind `$name`, and their values."""
+    """A statement whose placeholders are all of the kind `$name`, and their values; None where they stay open."""
 
     text: str
-    values: Values
+    values: Values | None
+
+    def text_of(self, placeholder: str) -> str | None:
+        """What a placeholder says, if it is a text. One that is open says nothing yet."""
+        if self.values is None:
+            return ""
+        value = self.values.get(placeholder.removeprefix("$"))
+        return value.as_py() if value is not None and pa.types.is_string(value.type) else None
 
 
 def placeholders(text: str) -> list[str]:
@@ -34,9 +41,12 @@ def placeholders(text: str) -> list[str]:
     return [f"${name}" for name in _in_order(_mentioned(Tokens(text).all))]
 
 
-def bind(text: str, parameters: Parameters | None) -> Bound:
+def left_open(text: str) -> Bound:
+    return Bound(_named(Tokens(text), {}) if "?" in text else text, None)
+
+
+def bind(text: str, given: Parameters) -> Bound:
     """P2-P4. The text changes only where `?` or a quoted parameter becomes `$name`."""
-    given = parameters if parameters is not None else {}
     if not given and "$" not in text and "?" not in text:
         return Bound(text, {})
     tokens = Tokens(text)

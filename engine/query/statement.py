@@ -15,12 +15,13 @@ Elsewhere: limits and read-only (guard.py), values (params.py), what is wrong, i
 import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pyarrow as pa
 from datafusion import DataFrame, SessionContext
 from datafusion.catalog import Schema
 from datafusion.catalog import Table as PlanTable
+from datafusion.plan import LogicalPlan
 
 from engine.query import guard, params
 from engine.query.functions import gapfill, local, names
@@ -56,8 +57,10 @@ class Prepared:
     text: str
     values: params.Values
     steps: tuple[GapFill, ...] = ()
-    pause: Pause | None = field(default=None)
+    pause: Pause | None = None
     explains: bool = False
+    #: the plans of all parts as they were written, before anything was made of them
+    written: tuple[LogicalPlan, ...] = ()
 
     def batches(self, run: Run, wait: Callable[[float], None] = time.sleep) -> Generator[pa.RecordBatch, None, None]:
         """Batches of exactly `schema`. Nothing runs before the first is asked for."""
@@ -82,14 +85,16 @@ class Prepared:
 def prepare(
     context: SessionContext, text: str, parameters: params.Parameters | None = None, *, now_ns: int | None = None
 ) -> Prepared:
-    """Plan a statement over the tables of a context, whose default catalog is `public`. Raises QueryRefused."""
+    """Plan a statement over the tables of a context, whose default catalog is `public`. Raises QueryRefused.
+
+    Without parameters (None) those of the statement stay open: then its schema can be known, and it can not run.
+    """
     guard.check(text)
-    bound = params.bind(text, parameters)
+    bound = params.bind(text, parameters) if parameters is not None else params.left_open(text)
     planner = _Planner(context, bound.values)
     if not _OURS.search(bound.text):
         return planner.prepared(Split(bound.text), frozenset())
-    texts = {f"${name}": value.as_py() for name, value in bound.values.items() if pa.types.is_string(value.type)}
-    functions = LocalFunctions(Tokens(bound.text), texts, planner.interval_of)
+    functions = LocalFunctions(Tokens(bound.text), bound.text_of, planner.interval_of)
     rewritten = functions.rewritten()
     planner.register_functions(functions.used)
     if not _GAPS.search(rewritten):
@@ -101,9 +106,10 @@ def prepare(
 
 
 class _Planner:
-    def __init__(self, context: SessionContext, values: params.Values) -> None:
+    def __init__(self, context: SessionContext, values: params.Values | None) -> None:
         self._context = context
-        self._values = values
+        self._values = values or {}
+        self._open = values is None
         self._pause: Pause | None = None
 
     def plan(self, text: str) -> DataFrame:
@@ -112,16 +118,16 @@ class _Planner:
         except Exception as error:  # the bindings raise plain Exception for every mistake of a statement
             raise self._refused(error) from None
 
-    def optimized(self, text: str) -> DataFrame:
-        return self._optimized(self.plan(text))
-
     def prepared(self, split: Split, used: Iterable[str]) -> Prepared:
         frame = self._rest(split)
         kind = _variant(frame)
-        optimized = frame if kind in _PLANS else self._optimized(frame)
+        optimized = frame if kind in _PLANS else self.optimized(frame)
         schema = _schema(frame, optimized, _names(frame, split.displays, used))
         steps = tuple(split.steps)
-        return Prepared(schema, optimized, split.text, self._values, steps, self._pause, kind in ("Explain", "Analyze"))
+        written = (frame.logical_plan(), *(step.written for step in split.steps))
+        return Prepared(
+            schema, optimized, split.text, self._values, steps, self._pause, kind in ("Explain", "Analyze"), written
+        )
 
     def register_functions(self, used: Iterable[str]) -> None:
         called = frozenset(used)
@@ -153,10 +159,12 @@ class _Planner:
                 self.plan(step.shadow)
             raise
 
-    def _optimized(self, frame: DataFrame) -> DataFrame:
+    def optimized(self, frame: DataFrame) -> DataFrame:
         try:
             return self._context.create_dataframe_from_logical_plan(frame.optimized_logical_plan())
         except Exception as error:
+            if self._open:  # what has no type yet can not be made fit; what was written still has its schema
+                return frame
             raise self._refused(error) from None
 
     def _refused(self, error: Exception) -> QueryRefused:

@@ -27,7 +27,8 @@ _DAY_NS = 86_400_000_000_000
 
 @dataclass
 class Cover:
-    """Bins of `stride_ns` from `origin_ns` on, over a range with both ends inclusive; `empty` when no row can be there."""
+    """Bins of `stride_ns` from `origin_ns` on, over a range with both ends inclusive. `empty`: no row can be there, or none will
+    be asked for."""
 
     stride_ns: int = 1
     origin_ns: int = 0
@@ -132,6 +133,9 @@ class _Walk:
     def _bins(self, stride: Any, origin: Any | None) -> None:
         self._binned = True
         interval = _INTERVAL.search(stride.canonical_name()) if stride.variant_name() == "Literal" else None
+        if interval is None and _is_open(stride):
+            self._cover.empty = True
+            return
         if interval is None:
             raise planning(f"stride argument to {self._function} for gap fill query must evaluate to a scalar")
         months, days, nanoseconds = (int(part) for part in interval.groups())
@@ -194,6 +198,8 @@ class _Walk:
         instant = _instant_ns(other)
         if instant is not None:
             self._cover.narrow(operator, instant)
+        elif _is_open(other):
+            self._cover.empty = True
         elif other.variant_name() != "Literal":
             self._cover.variable = "lower" if operator in (">", ">=") else "upper"
 
@@ -202,6 +208,16 @@ def _stripped(expression: Any) -> Any:
     while expression.variant_name() in ("Alias", "Cast"):
         expression = expression.to_variant().expr()
     return expression
+
+
+def _is_open(expression: Any) -> bool:
+    """Whether a parameter is part of it that has no value yet: such a plan is never run."""
+    if expression.variant_name() in ("Column", "Literal", "Placeholder"):
+        return bool(expression.variant_name() == "Placeholder")
+    try:
+        return any(map(_is_open, expression.rex_call_operands()))
+    except Exception:  # the bindings show most kinds of expressions, and raise plain exceptions for the others
+        return False
 
 
 def _instant_ns(expression: Any) -> int | None:

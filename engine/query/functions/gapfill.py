@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 from datafusion import DataFrame
+from datafusion.plan import LogicalPlan
 
 from engine.query.functions import names
 from engine.query.functions.bounds import cover_of
@@ -63,6 +64,7 @@ class GapFill:
     bins: Bins
     keys: int
     outputs: tuple[Output, ...]
+    written: LogicalPlan
 
     def fill(self, batches: Iterable[pa.RecordBatch]) -> None:
         rows = pa.Table.from_batches(list(batches), self.frame.schema())
@@ -81,7 +83,9 @@ class Split:
 class GapFilling:
     """`plan` plans a text, `optimized` does so as far as conditions have come down to their tables."""
 
-    def __init__(self, plan: Plan, optimized: Plan, register: Register, aggregates: Iterable[str]) -> None:
+    def __init__(
+        self, plan: Plan, optimized: Callable[[DataFrame], DataFrame], register: Register, aggregates: Iterable[str]
+    ) -> None:
         self._plan = plan
         self._optimized = optimized
         self._register = register
@@ -106,15 +110,16 @@ class GapFilling:
         rest = _Rest(tokens, chosen, number, [bins, *others], self._aggregates)
         text = rest.text()
         rows = rest.rows_text(scope)
-        frame = self._optimized(rows)
-        step = self._step(rest, rows, scope + rest.shadow(), frame, tokens[bins[0]].name)
-        split.displays |= dict(zip(rest.sources, _displays(self._plan(rows)), strict=True))
+        written = self._plan(rows)
+        step = self._step(rest, rows, scope + rest.shadow(), written, tokens[bins[0]].name)
+        split.displays |= dict(zip(rest.sources, _displays(written), strict=True))
         split.displays[rest.bins] = names.bins(split.displays[rest.bins], tokens[bins[0]].name)
         split.displays |= {name: f"{how}({split.displays[source]})" for (how, source), name in rest.fills.items()}
         split.steps.append(step)
         split.text = tokens.text[: tokens[span[0]].start] + text + tokens.text[tokens[span[1] - 1].end :]
 
-    def _step(self, rest: "_Rest", text: str, shadow: str, frame: DataFrame, function: str) -> GapFill:
+    def _step(self, rest: "_Rest", text: str, shadow: str, written: DataFrame, function: str) -> GapFill:
+        frame = self._optimized(written)
         schema = frame.schema()
         cover = cover_of(frame.logical_plan(), function.upper())
         zone = schema.field(0).type.tz
@@ -133,7 +138,7 @@ class GapFilling:
                 _check_interpolated(schema.field(number).type)
         table = LateTable(pa.schema(fields))
         self._register(rest.table, table)
-        return GapFill(rest.table, text, shadow, frame, table, bins, rest.keys - 1, tuple(outputs))
+        return GapFill(rest.table, text, shadow, frame, table, bins, rest.keys - 1, tuple(outputs), written.logical_plan())
 
     def _groups(self, tokens: Tokens, chosen: Select, scope: str) -> list[Span]:
         """The grouping expressions, with ordinals and aliases replaced by what they stand for."""

@@ -44,11 +44,11 @@ IntervalOf = Callable[[str], tuple[int, int, int] | None]
 
 
 class LocalFunctions:
-    """One statement being rewritten. `parameters` are the texts of those that a function needs to know before planning."""
+    """One statement being rewritten. `text_of` says what a parameter holds that a function needs to know before planning."""
 
-    def __init__(self, tokens: Tokens, parameters: Mapping[str, str], interval_of: IntervalOf) -> None:
+    def __init__(self, tokens: Tokens, text_of: Callable[[str], str | None], interval_of: IntervalOf) -> None:
         self._tokens = tokens
-        self._parameters = parameters
+        self._text_of = text_of
         self._interval_of = interval_of
         self.used: set[str] = set()
 
@@ -109,7 +109,7 @@ class LocalFunctions:
             raise planning(f"tz expects 1 or 2 arguments, got {len(arguments)}")
         zone, casts = "UTC", ["UTC", "UTC", "UTC"]
         if len(arguments) == 2:
-            zone = self._text(*spans[1])
+            zone = self._text(*spans[1]) or "UTC"
             casts = ["UTC", zone]
         if not _is_zone(zone):
             raise planning(f'TZ requires a valid timezone string, got "{zone}"')
@@ -202,7 +202,7 @@ class LocalFunctions:
         tokens = self._tokens
         if stop == start + 1:
             token = tokens[start]
-            text = self._parameters.get(token.name) if token.kind == "param" else string_value(token)
+            text = self._text_of(token.name) if token.kind == "param" else string_value(token)
             if text is not None:
                 return text
         return tokens.source(start, stop)
