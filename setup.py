@@ -1,6 +1,9 @@
 """The native extension; everything else about the package stands in pyproject.toml."""
 
+import shutil
 from glob import glob
+from pathlib import Path
+from sysconfig import get_path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -17,6 +20,8 @@ class BuildNative(build_ext):
         try:
             super().build_extension(ext)
         except (CompileError, ExecError, PlatformError, FileNotFoundError) as error:
+            if shutil.which(self.compiler.compiler_so_cxx[0]) and Path(get_path("include"), "Python.h").exists():
+                raise
             raise SystemExit(f"{NO_COMPILER} ({error})") from None
 
 

@@ -13,8 +13,9 @@ C6  Subscribers hear of every step in order: ours before `commit` returns, other
     commit nor raise; what one raises reaches the committer after all have heard.
 C7  A checkpoint never fails a commit, and `later` decides on which thread it is written: states do not change, so it needs
     no lock.
+C8  A commit waits for those under way, but not for ever: while the store does not answer, the others are told so.
 
-Held by tests/unit/catalog/test_catalog.py (C1-C7) and tests/property/test_catalog_random.py (C5).
+Held by tests/unit/catalog/test_catalog.py (C1-C8) and tests/property/test_catalog_random.py (C5).
 Elsewhere: a log in the object store (engine/catalog_log.py), polling for the other nodes' commits (who calls `refresh`).
 """
 
@@ -34,6 +35,9 @@ from catalog.state import EMPTY, CatalogState
 
 CHECKPOINT_INTERVAL = 100
 """Commits between checkpoints: what a start has to replay at most, give or take those under way."""
+
+PATIENCE_S = 30.0
+"""How long a commit waits for others that are under way."""
 
 WORTHWHILE_CHECKPOINT = 16
 """Commits that make a checkpoint worth writing when a process ends anyway."""
@@ -99,7 +103,9 @@ class Catalog:
         `build` is called with the newest state known, again whenever another writer turns out to have been first, and may raise
         a ServiceError to give up.
         """
-        with self._committing:
+        if not self._committing.acquire(timeout=PATIENCE_S):
+            raise Unavailable("an earlier change of the catalog still waits for the store; try again")
+        try:
             while True:
                 before = self._state
                 sequence = before.sequence + 1
@@ -119,6 +125,8 @@ class Catalog:
                 self._read_on()
                 if self._state.sequence < sequence:
                     raise Unavailable(f"{self._log.batch_name(sequence)} exists but cannot be read yet")
+        finally:
+            self._committing.release()
 
     def refresh(self) -> CatalogState:
         """Take in what other writers have committed."""

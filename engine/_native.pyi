@@ -104,8 +104,11 @@ def parse(
     stop_at_first_error: bool = False,
     tables_left: int = -1,
     table_count: int = 0,
+    error_limit: int = -1,
 ) -> Parsed:
-    """Line protocol to columns. Pure: neither the schema nor any index changes, whatever the body says."""
+    """Line protocol to columns. Pure: neither the schema nor any index changes, whatever the body says.
+    `tables_left`: how many tables the body may create, -1 for any number; `table_count`: how many there are, for the text that
+    says so. `error_limit`: how many errors are kept; what was refused beyond them shows in `lines` less `rows`."""
 
 def sort_rows(series: Buffer, times: Buffer, rank: Buffer | None = None) -> tuple[memoryview | None, memoryview | None]:
     """Stable order by (series, time), or by (rank[series], time): (indices int32, starts int32).

@@ -27,6 +27,8 @@ class TableRows:
     table_id: int
     index: SeriesIndex
     rows: pa.RecordBatch
+    #: the rows as the log keeps them, where the writer's own thread has seen to that
+    encoded: pa.Buffer | None = None
 
 
 @dataclass(frozen=True, slots=True)

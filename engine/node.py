@@ -1,7 +1,7 @@
 """A node: opens, wires and closes everything in the engine, and is all that a server calls.
 
     open    store ─▶ lock ─▶ catalog ─▶ live files ─▶ views ─▶ replay the log ─▶ accept writes ─▶ settle in the background
-    close   finish the snapshot in progress ─▶ refuse writes ─▶ flush the log ─▶ release the lock
+    close   refuse writes ─▶ flush the log ─▶ finish the snapshot in progress ─▶ release the lock
 
 N1  One process at a time owns a node's objects: a second one is told so (local store), or stopped at its first group.
 N2  Between open and close every acknowledged write is visible; after close every acknowledged write is durable.
@@ -42,10 +42,20 @@ from engine.persist.removals import Removals
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import Snapshots
 from engine.replay import Replay, Replayed
-from engine.requests import DatabaseListing, IngestOptions, IngestSession, QueryResult, TableListing, WriteReport, WriteRequest
+from engine.requests import (
+    DatabaseListing,
+    IngestOptions,
+    IngestSession,
+    QueryResult,
+    StartedWrite,
+    TableListing,
+    WriteReport,
+    WriteRequest,
+)
 from engine.settings import Settings
 from engine.storage.base import ObjectExists, ObjectStore
 from engine.storage.local import explain
+from engine.storage.retry import hurried
 from engine.view import Views
 from engine.wal.log import GroupLog, claim, next_sequence, open_log
 from engine.wal.reader import read_groups
@@ -58,6 +68,7 @@ log = logging.getLogger(__name__)
 
 _WAITING_BYTES = 256 << 20
 _WAIT_TIMEOUT_S = 30.0
+_CATALOG_PATIENCE_S = 20.0  # whoever needs a new column waits for it
 
 
 class NodeTaken(Conflict):
@@ -90,7 +101,7 @@ class Node:
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
-        catalog_log = StoredCatalogLog(store, CatalogPaths(settings.node_id))
+        catalog_log = StoredCatalogLog(hurried(store, _CATALOG_PATIENCE_S), CatalogPaths(settings.node_id))
         self._catalog = Catalog.open(catalog_log, clock=clock, later=self._in_background)
         self._files = FileIndex.open(store, paths)
         groups = open_log(store, paths)
@@ -172,8 +183,8 @@ class Node:
 
     def close(self) -> None:
         self._files.give_up()
+        self._wal.close()  # first: a snapshot may be waiting for a log that waits for its store
         self._schedule.close()
-        self._wal.close()
         try:
             self._sign_off()
         except ServiceError as error:  # all rows are safe: nothing depends on this note
@@ -184,7 +195,10 @@ class Node:
     # rows
 
     def write_lp(self, request: WriteRequest) -> WriteReport:
-        return self._ingest.write_lp(request)
+        return self._ingest.start_lp(request).finish()
+
+    def start_lp(self, request: WriteRequest) -> StartedWrite:
+        return self._ingest.start_lp(request)
 
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         return self._ingest.session(database, table, schema, options, self.drop_table)
@@ -315,8 +329,16 @@ class Node:
     def _load_executor(self) -> "Executor":
         """Importing the SQL engine takes longer than everything else at start; writes need not wait for it."""
         from engine.query.executor import Executor
+        from engine.query.limits import QueryLimits
 
-        return Executor(self._series, self._views, self._access, self._metrics, self._settings.exec_mem_pool_bytes)
+        settings = self._settings
+        limits = QueryLimits(
+            memory_bytes=settings.exec_mem_pool_bytes,
+            threads=settings.query_threads or os.cpu_count() or 1,
+            concurrent=settings.concurrent_query_limit,
+            files=settings.query_file_limit,
+        )
+        return Executor(self._series, self._views, self._access, self._metrics, limits)
 
     def _noted(self, damage: Damaged) -> None:
         """Known to everyone who asks for health; logged once."""
@@ -348,6 +370,7 @@ def _not_before(now_ns: int, at_ns: int | None) -> int | None:
 def _numbered(rows: pa.Table, tags: Sequence[str], index: SeriesIndex) -> pa.RecordBatch:
     names = set(rows.schema.names)
     columns = [rows.column(tag).combine_chunks() if tag in names else None for tag in tags]
+    columns += [None] * (index.tag_count - len(tags))  # a tag may have been added since
     series = pa.Array.from_buffers(pa.int32(), rows.num_rows, [None, pa.py_buffer(index.resolve(columns, rows.num_rows))])
     fields = [name for name in rows.schema.names if name != "time" and name not in tags]
     arrays = [series, rows.column("time").combine_chunks(), *(rows.column(name).combine_chunks() for name in fields)]

@@ -77,6 +77,19 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class StartedWrite:
+    """A body whose rows are on their way to the log; what `finish` returns is true once it returns."""
+
+    report: WriteReport
+    pending: PendingWrite | None = None
+
+    def finish(self) -> WriteReport:
+        if self.pending is not None:
+            self.pending.wait()
+        return self.report
+
+
+@dataclass(frozen=True, slots=True)
 class QueryResult:
     """A schema and the batches that have it.
 
@@ -122,6 +135,9 @@ class NodeLike(Protocol):
     def instance_id(self) -> str: ...
 
     def write_lp(self, request: WriteRequest) -> WriteReport: ...
+    def start_lp(self, request: WriteRequest) -> StartedWrite:
+        """`write_lp` in two steps, for whoever has several bodies: those that are started together share a flush."""
+
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         """Afterwards the table exists with the columns of the schema, or the options refused it; `replace` has emptied it."""
 

@@ -43,11 +43,9 @@ class Settings:
 
     # queries
     query_file_limit: int | None = None
-    query_log_size: int = 1_000
     concurrent_query_limit: int | None = None
     query_threads: int | None = None  # None: one per core
 
     # housekeeping
-    retention_check_interval_ms: int = 30 * 60_000
     delete_grace_period_ms: int = 24 * 3_600_000
     shutdown_timeout_ms: int = 30_000

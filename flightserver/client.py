@@ -5,6 +5,7 @@ C2  An engine that can not be reached, or does not answer in time, is Unavailabl
 C3  A write is sent once: again only if the lane was found closed before the engine can have seen the message.
 C4  One client serves any number of threads.
 C5  An arena is a lane's own, allocated before it is written to; where there is no room the lines travel in the message.
+C6  Small writes that wait at the same time travel in one message; each gets the answer to its own lines.
 
 Writes go through lanes (flightserver.wire), kept open between calls, each used by one thread at a time. Measured on two
 cores over a unix socket, CPU of both sides, the engine reading every byte once:
@@ -15,7 +16,7 @@ cores over a unix socket, CPU of both sides, the engine reading every byte once:
     520 KB                     780-1100 µs   640-770 µs                       250-350 µs
     1.7 MB       4100 µs       1800-2500 µs  1300-1500 µs                     410-430 µs  (0.08 µs a row of 345 bytes)
 
-Held by tests/integration/flight/test_engine_client.py (C1-C5).
+Held by tests/integration/flight/test_engine_client.py (C1-C6).
 Elsewhere: names and encodings (flightserver.wire), the other end (flightserver.handlers.writes).
 """
 
@@ -24,7 +25,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
 ARENA_FROM_BYTES = 32 * 1024
 LANE_AGE_MAX_S = 30.0
 IDLE_LANES_MAX = 32
+
+# One convoy being stored and one being gathered by the engine keep both processes busy.
+CONVOYS_MAX = 2
+CONVOY_WRITES_MAX = 64
+CONVOY_BODY_BYTES_MAX = 8 * 1024
 
 # An engine that restarts is back within a second; gRPC's own back-off would wait up to two minutes.
 _CHANNEL_OPTIONS = [
@@ -104,6 +110,7 @@ class EngineClient:
         self._timeout_s = timeout_s
         self._options_without_user = fl.FlightCallOptions(timeout=timeout_s, headers=self._headers)
         self._lanes = _Lanes(self._client, self._headers, handover_dir, timeout_s)
+        self._convoys = _Convoys(self._lanes)
 
     def write_lp(
         self,
@@ -119,7 +126,9 @@ class EngineClient:
         """Store the lines of a body. Raises LinesRejected (and stores nothing) when a line is bad and accept_partial is off."""
         header = wire.WriteHeader(db, precision, accept_partial, no_sync, door, authorization)
         with _service_errors():
-            answer = wire.decode_object(self._lanes.send(header, memoryview(body).cast("B")))
+            lines = memoryview(body).cast("B")
+            send = self._convoys.send if lines.nbytes < CONVOY_BODY_BYTES_MAX else self._lanes.send
+            answer = wire.decode_object(send(header, lines))
         if "error" in answer:
             raise decode_error(wire.encode_json(answer["error"]))
         return cast("wire.WriteReportDict", answer)
@@ -183,11 +192,12 @@ class _Lane:
             raise
 
     def send(self, header: wire.WriteHeader, lines: memoryview) -> bytes:
-        """The answer to one message. After any exception the lane is of no more use."""
+        """The answer to one write. After any exception the lane is of no more use."""
         if self._arena is not None and lines.nbytes >= ARENA_FROM_BYTES and self._arena.fill(lines):
-            message = wire.encode_write_header(replace(header, arena_bytes=lines.nbytes))
-        else:
-            message = b"".join((wire.encode_write_header(header), lines))
+            return self.exchange(wire.encode_write_header(replace(header, arena_bytes=lines.nbytes)))
+        return self.exchange(b"".join((wire.encode_write_header(header), lines)))
+
+    def exchange(self, message: bytes) -> bytes:
         try:
             self._writer.write_metadata(message)
         except fl.FlightError:
@@ -264,10 +274,16 @@ class _Lanes:
         self._lock = threading.Lock()
 
     def send(self, header: wire.WriteHeader, lines: memoryview) -> bytes:
+        return self._on_a_lane(lambda lane: lane.send(header, lines))
+
+    def exchange(self, message: bytes) -> bytes:
+        return self._on_a_lane(lambda lane: lane.exchange(message))
+
+    def _on_a_lane(self, talk: Callable[[_Lane], bytes]) -> bytes:
         while True:
             lane, is_new = self._take()
             try:
-                answer = lane.send(header, lines)
+                answer = talk(lane)
             except _LaneClosed:
                 lane.close()
                 if is_new:
@@ -310,6 +326,76 @@ class _Lanes:
                 done.append(self._idle.popleft())
         for old in done:
             old.close()
+
+
+class _Passenger:
+    """A small write that travels with others, and the thread that waits for its answer."""
+
+    __slots__ = ("answer", "convoy", "error", "message", "told")
+
+    def __init__(self, message: bytes) -> None:
+        self.message = message
+        self.answer = b""
+        self.error: BaseException | None = None
+        #: whom its thread is to drive, when it is told to
+        self.convoy: list[_Passenger] = []
+        self.told = threading.Lock()
+        self.told.acquire()
+
+
+class _Convoys:
+    """Small writes that are ready at the same time travel in one message; a lone one leaves at once.
+
+    A thread that finds a free place drives its own write. Who comes while all places are taken waits, and travels with all who
+    wait by then, driven by the first of them.
+    """
+
+    def __init__(self, lanes: _Lanes) -> None:
+        self._lanes = lanes
+        self._lock = threading.Lock()
+        self._waiting: list[_Passenger] = []
+        self._free = CONVOYS_MAX
+
+    def send(self, header: wire.WriteHeader, lines: memoryview) -> bytes:
+        passenger = _Passenger(b"".join((wire.encode_write_header(header), lines)))
+        with self._lock:
+            if self._free > 0:
+                self._free -= 1
+                passenger.convoy = [passenger]
+            else:
+                self._waiting.append(passenger)
+        if not passenger.convoy:
+            passenger.told.acquire()
+        if passenger.convoy:
+            self._travel(passenger.convoy)
+            self._hand_over(passenger)
+        if passenger.error is not None:
+            raise passenger.error
+        return passenger.answer
+
+    def _travel(self, convoy: list[_Passenger]) -> None:
+        try:
+            if len(convoy) == 1:
+                convoy[0].answer = self._lanes.exchange(convoy[0].message)
+                return
+            exchanged = wire.decode_object(self._lanes.exchange(wire.encode_convoy([each.message for each in convoy])))
+            for passenger, answer in zip(convoy, exchanged["answers"], strict=True):
+                passenger.answer = wire.encode_json(answer)
+        except BaseException as error:  # everybody's, the driver's too
+            for passenger in convoy:
+                passenger.error = error
+
+    def _hand_over(self, driver: _Passenger) -> None:
+        with self._lock:
+            following, self._waiting = self._waiting[:CONVOY_WRITES_MAX], self._waiting[CONVOY_WRITES_MAX:]
+            if not following:
+                self._free += 1
+        for passenger in driver.convoy:
+            if passenger is not driver:
+                passenger.told.release()
+        if following:
+            following[0].convoy = following
+            following[0].told.release()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from engine.settings import Settings
 from flightserver.logs import LogOptions, parse_log_filter
-from flightserver.options import OPTIONS, Given, Machine, Option, Value, flag
+from flightserver.options import CLOUD, OPTIONS, Given, Machine, Option, Value, flag
 
 T = TypeVar("T")
 
@@ -204,7 +204,7 @@ def resolve(
         tls=_tls(values),
         logs=_logs(values),
         http_workers=values.number("serve.http_workers") or min(max(2, values.number("serve.cores") or machine.cpus), 8),
-        http_threads=_required(values.number("serve.http_threads")),
+        http_threads=values.number("serve.http_threads") or (256 if store_kind in CLOUD else 32),
         cores=values.number("serve.cores"),
         listener_file=values.text("serve.listener_file"),
         store=_store(values, store_kind),
@@ -302,7 +302,7 @@ def _store(values: _Values, kind: str) -> dict[str, str | int | bool]:
         for place, value in values.by_place.items()
         if place.startswith("store.") and place in matters and not isinstance(value, tuple)
     }
-    if kind in ("s3", "google", "azure") and "bucket" not in store:
+    if kind in CLOUD and "bucket" not in store:
         raise ConfigError(f"--object-store {kind} needs --bucket")
     for cloud in ("aws", "azure"):
         endpoint = str(store.get(f"{cloud}_endpoint", ""))

@@ -2,7 +2,8 @@
 
 F1  A caller is told one line of at most 1000 bytes (more is lost in gRPC's trailers), and never a traceback.
 F2  The gRPC code follows the kind of the error: INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, UNAUTHENTICATED,
-    PERMISSION_DENIED, UNAVAILABLE, else INTERNAL. (GetSchema knows the first three only, the others are UNKNOWN there.)
+    PERMISSION_DENIED, UNAVAILABLE, CANCELLED, else INTERNAL. (GetSchema knows the first three only, the others are UNKNOWN
+    there.) An unknown database is INTERNAL, with the words that InfluxDB's clients know.
 F3  Our own clients (wire.ERROR_DETAILS_HEADER) get the error whole: decode_error(extra_info) equals what was raised,
     but for details that would not fit into a trailer.
 F4  What is not a ServiceError is ours: it is logged with its traceback and the caller reads "internal error".
@@ -23,7 +24,7 @@ from typing import Any
 
 import pyarrow.flight as fl
 
-from catalog.errors import ServiceError, UnsupportedFeature, encode_error
+from catalog.errors import DatabaseNotFound, ServiceError, UnsupportedFeature, encode_error
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,13 @@ class _UnknownError(_WithoutTracebackError):
     pass
 
 
+class Cancelled(ServiceError):
+    """Somebody ended the query before its end."""
+
+    code = "cancelled"
+    kind = "cancelled"
+
+
 _format_exception = traceback.format_exception
 
 
@@ -80,6 +88,7 @@ _FLIGHT: dict[str, type[fl.FlightError]] = {
     "unauthenticated": fl.FlightUnauthenticatedError,
     "forbidden": fl.FlightUnauthorizedError,
     "unavailable": fl.FlightUnavailableError,
+    "cancelled": fl.FlightCancelledError,
 }
 
 
@@ -100,7 +109,9 @@ def flight_error(error: ServiceError, *, detailed: bool, without_flight_classes:
         return flight_class(text, _encode_bounded(error))
     if isinstance(error, UnsupportedFeature):
         return _UnimplementedError(text, error.code)
-    if error.kind in _PLAIN:
+    if isinstance(error, DatabaseNotFound):
+        text, flight_class = f"Cannot retrieve database: External error: {text}", fl.FlightInternalError
+    elif error.kind in _PLAIN:
         return _PLAIN[error.kind](text, error.code)
     return _UnknownError(text, error.code) if without_flight_classes else flight_class(text)
 

@@ -403,11 +403,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--http-threads",
-        help="Requests that one HTTP process answers at the same time.",
+        help="Requests that one HTTP process answers at the same time; default: 32, or 256 with a remote store, "
+        "where a write waits up to --wal-flush-interval for its group.",
         group="Network",
         kind=positive,
         value_name="N",
-        default="32",
         sets="serve.http_threads",
     ),
     Option(
@@ -568,10 +568,9 @@ OPTIONS: tuple[Option, ...] = (
         flag="--retention-check-interval",
         help="How often expired data is looked for.",
         group="Write-ahead log and settling",
-        kind=duration_ms,
+        kind=text,
         value_name="DURATION",
-        default="30m",
-        sets="settings.retention_check_interval_ms",
+        unsupported="this version does not expire rows",
     ),
     Option(
         flag="--delete-grace-period",
@@ -682,10 +681,9 @@ OPTIONS: tuple[Option, ...] = (
         flag="--query-log-max-entries",
         help="Queries that system.queries remembers.",
         group="Memory and queries",
-        kind=count,
+        kind=text,
         value_name="N",
-        default="1000",
-        sets="settings.query_log_size",
+        unsupported="this version keeps no log of queries",
         also=("--query-log-size",),
     ),
     Option(

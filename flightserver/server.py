@@ -18,9 +18,13 @@ from flightserver.handlers.actions import Actions, node_actions
 from flightserver.handlers.arena import HandoverDirectory
 from flightserver.handlers.call import MIDDLEWARE, Call
 from flightserver.handlers.ingest import Ingests
-from flightserver.handlers.prepared import prepared_actions
+from flightserver.handlers.prepared import Prepared
 from flightserver.handlers.puts import Puts
 from flightserver.handlers.queries import Queries
+from flightserver.handlers.running import Running
+from flightserver.handlers.sessions import Sessions
+from flightserver.handlers.streams import KEEP_ALIVE_S, Streams, Watcher
+from flightserver.handlers.updates import Updates
 from flightserver.handlers.writes import Writes
 
 MESSAGE_BYTES_MAX = 1 << 30
@@ -37,32 +41,43 @@ class EngineServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships 
         tls_certificates: Sequence[tuple[bytes, bytes]] | None = None,
         handover_dir: str | Path | None = None,
         max_message_bytes: int = MESSAGE_BYTES_MAX,
+        keep_alive_s: float = KEEP_ALIVE_S,
     ) -> None:
         handover = HandoverDirectory(Path(handover_dir)) if handover_dir else None
-        self._queries = Queries(node)
         self._stopping = threading.Event()
+        watcher, running = Watcher(), Running()
+        self._sessions = Sessions(lambda name: any(found.name == name for found in node.list_databases()))
         writes = Writes(node, handover, max_message_bytes, self._stopping.is_set)
-        self._puts = Puts(writes, Ingests(node, max_message_bytes, self._stopping.is_set))
-        self._actions = Actions([*writes.actions(), *prepared_actions(self._queries.schema_of), *node_actions(node)])
+        ingests = Ingests(node, max_message_bytes, self._stopping.is_set)
+        updates = Updates(node, watcher)
+        prepared = Prepared(node, ingests, updates)
+        self._queries = Queries(node, updates, prepared, running, Streams(watcher, running, keep_alive_s))
+        self._puts = Puts(writes, ingests, updates, prepared)
+        parts = (writes, prepared, running, self._sessions)
+        self._actions = Actions([*(action for part in parts for action in part.actions()), *node_actions(node)])
         super().__init__(
             location, auth_handler=Handshake(), tls_certificates=list(tls_certificates or []), middleware=dict(MIDDLEWARE)
         )
 
+    def _call(self, context: fl.ServerCallContext) -> Call:
+        return Call.of(context, self._sessions.database_of)
+
     def list_flights(self, context: fl.ServerCallContext, criteria: bytes) -> Iterator[fl.FlightInfo]:
-        with flight_errors(detailed=Call.of(context).detailed):
+        call = self._call(context)
+        with flight_errors(detailed=call.detailed):
             return iter(list(self._queries.tables()))
 
     def get_flight_info(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
-        call = Call.of(context)
+        call = self._call(context)
         with flight_errors(detailed=call.detailed):
             return self._queries.info(call, descriptor)
 
     def get_schema(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.SchemaResult:
         with flight_errors(without_flight_classes=True):
-            return self._queries.schema(Call.of(context), descriptor)
+            return self._queries.schema(self._call(context), descriptor)
 
     def do_get(self, context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
-        call = Call.of(context)
+        call = self._call(context)
         with flight_errors(detailed=call.detailed):
             return self._queries.stream(call, ticket.ticket)
 
@@ -73,7 +88,7 @@ class EngineServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships 
         reader: fl.MetadataRecordBatchReader,
         writer: fl.FlightMetadataWriter,
     ) -> None:
-        call = Call.of(context)
+        call = self._call(context)
         with flight_errors(detailed=call.detailed):
             self._puts.serve(call, descriptor, reader, writer)
 
@@ -88,7 +103,7 @@ class EngineServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships 
             raise UnsupportedFeature("DoExchange is not supported")
 
     def do_action(self, context: fl.ServerCallContext, action: fl.Action) -> Iterable[bytes]:
-        call = Call.of(context)
+        call = self._call(context)
         with flight_errors(detailed=call.detailed):
             return self._actions.run(call, action.type, action.body)
 

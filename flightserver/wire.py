@@ -14,9 +14,10 @@ Held by tests/unit/flightserver/test_wire.py (P1, P2) and tests/integration/flig
 Elsewhere: the calls themselves (flightserver.client, flightserver.handlers); errors (catalog.errors).
 """
 
+import itertools
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -40,6 +41,7 @@ DOORS = ("v1", "v2", "v3")
 HEADER_BYTES_MAX = 8192
 ARENA_BYTES = 4 * 1024 * 1024
 _ARENA_NAME = re.compile(r"[0-9a-f]{32}")
+_CONVOY = b"convoy "
 _LANE_PREFIX = WRITE_LP.encode() + b"\n"
 
 
@@ -119,6 +121,30 @@ def decode_write(message: memoryview) -> tuple[WriteHeader, memoryview]:
     if header.precision not in PRECISIONS or header.door not in DOORS:
         raise InvalidRequest(f"unknown precision or door: {header.precision}, {header.door}")
     return header, message[end + 1 :]
+
+
+def encode_convoy(messages: Sequence[bytes]) -> bytes:
+    """Several writes in one message of a lane."""
+    lengths = encode_json({"lengths": [len(message) for message in messages]})
+    return b"".join((_CONVOY, lengths, b"\n", *messages))
+
+
+def decode_convoy(message: memoryview) -> list[memoryview] | None:
+    """The writes of a convoy; None for a message that is one write."""
+    if bytes(message[: len(_CONVOY)]) != _CONVOY:
+        return None
+    end = bytes(message).find(b"\n")
+    lengths = decode_object(message[len(_CONVOY) : end]).get("lengths") if end >= 0 else None
+    if not isinstance(lengths, list) or not all(type(length) is int and length >= 0 for length in lengths):
+        raise InvalidRequest("a convoy begins with the lengths of its writes")
+    ends = list(itertools.accumulate(lengths, initial=end + 1))
+    if ends[-1] != len(message):
+        raise InvalidRequest("a convoy is as long as its writes")
+    return [message[start:stop] for start, stop in itertools.pairwise(ends)]
+
+
+def encode_answers(answers: Sequence[bytes]) -> bytes:
+    return b'{"answers":[' + b",".join(answers) + b"]}"
 
 
 def lane_command(arena: str | None) -> bytes:

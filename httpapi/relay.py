@@ -236,7 +236,11 @@ class Relay(threading.Thread):
                 self.on_close()
 
     def _connect(self) -> socket.socket | None:
-        engine = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            engine = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:  # no descriptor is free; the thread has to live on
+            log.error("cannot reach the engine: %s", error)
+            return None
         engine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         try:
             engine.connect(self.engine_path)

@@ -24,6 +24,7 @@ from engine.files.manifest import (
 )
 from engine.ownership import Fenced
 from engine.paths import NodePaths, number_of
+from engine.storage.ahead import read_ahead
 from engine.storage.base import ObjectExists, ObjectMissing, ObjectStore, OutcomeUnknown, StoreError, store_once
 
 log = logging.getLogger(__name__)
@@ -47,13 +48,14 @@ class FileIndex:
 
     @classmethod
     def open(cls, store: ObjectStore, paths: NodePaths) -> "FileIndex":
-        objects = [info.path for info in store.list(paths.snapshot_prefix)]
-        index = cls(store, paths, _newest_index(store, [path for path in objects if path.endswith(".index")]))
-        for path in (path for path in objects if path.endswith(".manifest") and number_of(path) > index.number):
-            if number_of(path) != index.number + 1:
+        objects = store.list(paths.snapshot_prefix)
+        index = cls(store, paths, _newest_index(store, [info.path for info in objects if info.path.endswith(".index")]))
+        later = [info for info in objects if info.path.endswith(".manifest") and number_of(info.path) > index.number]
+        for info, data in read_ahead(store.get, later):
+            if number_of(info.path) != index.number + 1:
                 missing = paths.manifest(index.number + 1)
                 raise Damaged(f"{missing} is missing: the files it lists cannot be served", object=missing)
-            index._apply(decode_manifest(store.get(path), path))
+            index._apply(decode_manifest(data, info.path))
         return index
 
     def claim(self, instance_id: str) -> None:

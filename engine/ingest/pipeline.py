@@ -28,8 +28,9 @@ from engine.clock import Clock
 from engine.ingest.admission import Admission
 from engine.ingest.session import ArrowSession, DropTable
 from engine.metrics import Metrics
-from engine.requests import IngestOptions, RejectedLine, WriteReport, WriteRequest
+from engine.requests import IngestOptions, RejectedLine, StartedWrite, WriteReport, WriteRequest
 from engine.settings import Settings
+from engine.wal.codec import encoded_ahead
 from engine.wal.writer import WalWriter
 
 
@@ -52,7 +53,7 @@ class Ingest:
         self._clock = clock
         self._metrics = metrics
 
-    def write_lp(self, request: WriteRequest) -> WriteReport:
+    def start_lp(self, request: WriteRequest) -> StartedWrite:
         """Make a body durable and visible, or raise. A refused body changes nothing.
 
         Up to `admit` a failure is the client's; from `append` on it is ours.
@@ -76,10 +77,8 @@ class Ingest:
                 continue
             break
         pending = self._wal.append(batch, waits=not request.no_sync)
-        if not request.no_sync:
-            pending.wait()
         self._metrics.received(len(memoryview(request.body)), len(rejected))
-        return WriteReport(parsed.rows, rejected)
+        return StartedWrite(WriteReport(parsed.rows, rejected), None if request.no_sync else pending)
 
     def session(
         self, database: str, table: str, schema: pa.Schema, options: IngestOptions, drop_table: DropTable
@@ -126,14 +125,14 @@ class Ingest:
             home = by_name[table.name]
             with homes.series.lock:
                 table.settle(home.index)
-            rows.append(TableRows(homes.database_id, home.id, home.index, pa.record_batch(table)))
+            rows.append(encoded_ahead(TableRows(homes.database_id, home.id, home.index, pa.record_batch(table))))
         return WriteBatch(tuple(rows))
 
-    def _nothing_written(self, request: WriteRequest, rejected: Sequence[RejectedLine]) -> WriteReport:
+    def _nothing_written(self, request: WriteRequest, rejected: Sequence[RejectedLine]) -> StartedWrite:
         self._metrics.received(len(memoryview(request.body)), len(rejected))
         if not rejected:
             raise InvalidRequest("incoming write was empty")
-        return WriteReport(0, tuple(rejected))
+        return StartedWrite(WriteReport(0, tuple(rejected)))
 
 
 def _wanted(parsed: Parsed, series: DatabaseSeries) -> dict[str, WantedTable]:

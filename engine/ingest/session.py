@@ -24,6 +24,7 @@ from engine.ingest.arrow import ArrowPlan, ArrowRows, normalise, plan_columns
 from engine.metrics import Metrics
 from engine.requests import IngestOptions
 from engine.settings import Settings
+from engine.wal.codec import encoded_ahead
 from engine.wal.writer import PendingWrite, WalWriter
 
 DropTable = Callable[[str, str], None]
@@ -91,7 +92,7 @@ class ArrowSession:
             return self._wal.append(WriteBatch(()), waits=not self._options.no_sync)
         with series.lock:
             numbers = home.index.resolve(list(rows.tags) + [None] * (home.index.tag_count - len(rows.tags)), rows.rows)
-        written = TableRows(series.database_id, home.id, home.index, _batch(rows, plan, numbers))
+        written = encoded_ahead(TableRows(series.database_id, home.id, home.index, _batch(rows, plan, numbers)))
         self._metrics.received(batch.nbytes, 0)
         return self._wal.append(WriteBatch((written,)), waits=not self._options.no_sync)
 

@@ -3,56 +3,11 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "lines_body.h"
 #include "lines_grammar.h"
 #include "lines_values.h"
 
 namespace flightline {
-
-// ---- rows of one table -------------------------------------------------------------------------------------------------------------
-
-int32_t TableRows::pend(std::string_view key) {
-    const uint64_t hash = hash_bytes(key);
-    const int32_t known = pending_numbers_.find(key, hash);
-    if (known != NameMap::NONE) return -1 - known;
-    const auto number = static_cast<int32_t>(pending_.size());
-    pending_.push_back(arena_.keep(key));
-    pending_numbers_.insert(pending_.back(), hash, number);
-    return -1 - number;
-}
-
-std::string_view TableRows::note_alias(std::string_view text, uint64_t hash, int32_t of) {
-    const std::string_view kept = arena_.keep(text);
-    spellings_.push_back({kept, hash, of});
-    return kept;
-}
-
-void TableRows::settle(SeriesIndex& index) {
-    if (settled_) throw std::invalid_argument("settled already");
-    if (index_ != nullptr && index_.get() != &index) throw std::invalid_argument("the index is not the one that table '" + name + "' had when it was parsed");
-    if (index.tag_count() < static_cast<int>(tags.size())) throw std::invalid_argument("the index has fewer tags than table '" + name + "'");
-    std::vector<int32_t> numbers, codes;
-    numbers.reserve(pending_.size());
-    for (const std::string_view key : pending_) {
-        codes.clear();
-        for (const char* p = key.data(); p < key.data() + key.size();) {
-            const uint32_t size = load32(p);
-            p += 4;
-            codes.push_back(size == 0 ? NULL_CODE : index.intern(static_cast<int>(codes.size()), {p, size - 1}));
-            p += size == 0 ? 0 : size - 1;
-        }
-        numbers.push_back(index.get_or_add(codes.data(), static_cast<int>(codes.size())));
-    }
-    for (const Spelling& each : spellings_) {
-        index.add_alias(each.hash, each.text, each.series < 0 ? numbers[static_cast<size_t>(-1 - each.series)] : each.series);
-    }
-    if (!numbers.empty()) {
-        auto* at = reinterpret_cast<int32_t*>(series.data());
-        for (int64_t i = 0; i < rows; ++i) {
-            if (at[i] < 0) at[i] = numbers[static_cast<size_t>(-1 - at[i])];
-        }
-    }
-    settled_ = true;
-}
 
 namespace {
 
@@ -62,12 +17,8 @@ constexpr size_t ORIGINAL_LIMIT = 1024;
 
 // How far the fast reader may look ahead without asking: at a field a name and a value, behind it a timestamp and the line's end.
 // Lines that reach closer to the end of the body go through the grammar.
-constexpr size_t NAME_AHEAD = 32;
 constexpr ptrdiff_t AHEAD = NAME_AHEAD + VALUE_AHEAD;
 constexpr ptrdiff_t STAMP_AHEAD = 32;
-
-constexpr int64_t FIRST_ROWS = 4;
-
 
 // What forbids a column to have this name, if anything does.
 const char* unusable(std::string_view name) {
@@ -129,85 +80,6 @@ Precision guess_precision(int64_t timestamp) {
     return Precision::NANOSECOND;
 }
 
-// ---- what the parser knows of a table while it reads one body
-
-struct BodyColumn {
-    std::string name;
-    bool is_tag;
-    FieldType type;     // of a field
-    int32_t position;   // among the tags or among the fields
-    Column* column;     // of a field, in the current part; null before its first value there
-    int64_t seen_line;  // the last line that was checked and had it
-};
-
-// The field that came at this place in the previous line: its name as written, with the equals sign.
-struct Expected {
-    alignas(16) char text[NAME_AHEAD];
-    uint32_t mask;
-    uint32_t size;
-    Column* column;
-};
-
-// The tag that came n-th in the previous line; and, for the tag at position n, its previous value and that one's code.
-struct TagPlace {
-    int32_t position = -1;
-    int32_t code = UNKNOWN;
-    std::string_view value;
-};
-
-struct BodyTable {
-    explicit BodyTable(std::string name, std::shared_ptr<const Table> known)
-        : name(std::move(name)), table(std::move(known)), index(table ? table->index : nullptr), id(table ? table->id : 0), is_plain(name.find_first_of(",\\ ") == std::string::npos) {
-        if (!table) return;
-        tags = table->tags;
-        field_count = static_cast<int32_t>(table->fields.size());
-    }
-
-    const std::string name;
-    const std::shared_ptr<const Table> table;  // null for a new one
-    const Reading index;
-    const uint32_t id;
-    const bool is_plain;            // the name is spelled one way only
-    std::vector<std::string> tags;  // new ones included
-    std::vector<TagPlace> tag_places;
-    int32_t field_count = 0;        // new ones included
-    std::vector<std::unique_ptr<BodyColumn>> columns;
-    NameMap names;
-
-    // ---- the current part
-    std::shared_ptr<TableRows> part;
-    int64_t part_number = 0;
-    int64_t capacity = 0;
-    int64_t bytes = 0;  // of the lines in it
-    std::vector<Expected> expected;
-    size_t expected_count = 0;
-
-    BodyColumn* find(std::string_view column_name) {
-        const uint64_t hash = hash_bytes(column_name);
-        const int32_t here = names.find(column_name, hash);
-        if (here != NameMap::NONE) return columns[static_cast<size_t>(here)].get();
-        const int32_t known = table ? table->columns.find(column_name, hash) : NameMap::NONE;
-        if (known == NameMap::NONE) return nullptr;
-        const auto tag_count = static_cast<int32_t>(table->tags.size());
-        if (known < tag_count) return add({std::string(column_name), true, FieldType::STRING, known, nullptr, -1}, hash);
-        const Field& field = table->fields[static_cast<size_t>(known - tag_count)];
-        return add({field.name, false, field.type, known - tag_count, nullptr, -1}, hash);
-    }
-    BodyColumn* add(BodyColumn column, uint64_t hash) {
-        columns.push_back(std::make_unique<BodyColumn>(std::move(column)));
-        BodyColumn* added = columns.back().get();
-        names.insert(added->name, hash, static_cast<int32_t>(columns.size()) - 1);
-        return added;
-    }
-    Column* column(BodyColumn& of) {
-        if (of.column == nullptr) {
-            part->columns.push_back(std::make_unique<Column>(of.name, of.type, of.position, capacity));
-            of.column = part->columns.back().get();
-        }
-        return of.column;
-    }
-};
-
 // ---- the parser
 
 class Parser {
@@ -259,7 +131,7 @@ class Parser {
     bool find_series(const char* p, Place& place, const char*& fields);
     bool split_tags(const Prefix& prefix);
     bool resolve(BodyTable& table, Place& place);
-    bool find_codes(BodyTable& table, size_t used);
+    bool find_codes(BodyTable& table);
     const char* fast_line(const char* p);
     bool guessed(const char* p) const;
     const char* read_row(BodyTable& table, const char* p, int64_t& time);
@@ -273,16 +145,18 @@ class Parser {
 
     const char* check_line(const char* p);
     bool apply(const char* line, size_t bytes, std::string& error);
-    void fail(const char* line, const char* line_end, std::string message);
+    bool fits_part(const BodyTable& table) const;
+    void fail(const char* line, const char* stop, std::string message);
 
     BodyTable* open_table(std::string_view name);
     BodyTable* known_id(uint32_t id) const {
         BodyTable* candidate = by_id_[id % BY_ID];
         return candidate != nullptr && candidate->id == id ? candidate : nullptr;
     }
+    BodyTable* add_table(std::string_view name, std::shared_ptr<const Table> known);
     void make_room(BodyTable& table, const char* at);
-    void new_part(BodyTable& table);
     void close_part(BodyTable& table);
+    void next_part(BodyTable& table);
     bool to_ns(int64_t timestamp, int64_t& time) const;
 
     static constexpr size_t BY_ID = 64;
@@ -316,9 +190,9 @@ class Parser {
     // scratch
     LineParts parts_;
     std::string error_;
-    std::string key_, text_;
-    std::vector<std::string_view> values_;
-    std::vector<int32_t> codes_;
+    std::string key_;
+    std::vector<std::pair<int32_t, std::string_view>> values_;  // of a line: tag positions and values
+    std::vector<TagCode> codes_;
     std::vector<BodyColumn*> columns_;
 };
 
@@ -329,77 +203,40 @@ bool Parser::to_ns(int64_t timestamp, int64_t& time) const {
 
 // ---- tables and parts
 
+BodyTable* Parser::add_table(std::string_view name, std::shared_ptr<const Table> known) {
+    tables_.push_back(std::make_unique<BodyTable>(std::string(name), std::move(known)));
+    BodyTable* table = tables_.back().get();
+    names_.insert(table->name, static_cast<int32_t>(tables_.size()) - 1);
+    if (table->table != nullptr) by_id_[table->id % BY_ID] = table;
+    return table;
+}
+
+// The table of this body or of the schema, or null.
 BodyTable* Parser::open_table(std::string_view name) {
     const int32_t at = names_.find(name);
     if (at != NameMap::NONE) return tables_[static_cast<size_t>(at)].get();
     std::shared_ptr<const Table> known = schema_.find(name);
-    if (known == nullptr) return nullptr;
-    tables_.push_back(std::make_unique<BodyTable>(std::string(name), std::move(known)));
-    BodyTable* table = tables_.back().get();
-    names_.insert(table->name, static_cast<int32_t>(tables_.size()) - 1);
-    by_id_[table->id % BY_ID] = table;
-    new_part(*table);
-    return table;
-}
-
-void Parser::new_part(BodyTable& table) {
-    table.part = std::make_shared<TableRows>();
-    table.part->name = table.name;
-    table.part->is_new = table.table == nullptr && table.part_number == 0;
-    if (table.table != nullptr) table.part->set_index(table.table->index);
-    ++table.part_number;
-    table.capacity = FIRST_ROWS;
-    table.bytes = 0;
-    table.part->series.grow(FIRST_ROWS * 4);
-    table.part->times.grow(FIRST_ROWS * 8);
-    table.expected_count = 0;
-    for (auto& column : table.columns) column->column = nullptr;
+    return known == nullptr ? nullptr : add_table(name, std::move(known));
 }
 
 // Hands the part to the result, unless it has no rows.
 void Parser::close_part(BodyTable& table) {
-    TableRows& part = *table.part;
-    if (part.rows == 0) return;
-    part.tags = table.tags;
-    for (auto& column : part.columns) column->pad(part.rows);
-    part.columns.erase(
-        std::remove_if(part.columns.begin(), part.columns.end(), [](const auto& column) { return column->nulls == column->filled; }), part.columns.end());
-    std::sort(part.columns.begin(), part.columns.end(), [](const auto& a, const auto& b) { return a->position < b->position; });
-    const auto* times = reinterpret_cast<const int64_t*>(part.times.data());
-    int64_t earliest = INT64_MAX, latest = INT64_MIN;
-    for (int64_t i = 0; i < part.rows; ++i) {
-        earliest = times[i] < earliest ? times[i] : earliest;
-        latest = times[i] > latest ? times[i] : latest;
-    }
-    part.time_min_ns = earliest;
-    part.time_max_ns = latest;
-    result_.rows += part.rows;
+    if (table.part->rows == 0) return;
+    table.part->close();
+    result_.rows += table.part->rows;
     result_.tables.push_back(table.part);
 }
 
-// Room for one more row; begins a new part where P5 asks for it.
-void Parser::make_room(BodyTable& table, const char* at) {
-    TableRows& part = *table.part;
-    if (FL_LIKELY(part.rows < table.capacity)) return;
-    const auto width = static_cast<int64_t>(part.columns.size()) * 8 + 12;
-    const int64_t sparse = part.rows * width - SPARSE_RATIO * table.bytes;
-    if (sparse > sparse_left_) {
-        sparse_left_ -= std::max<int64_t>(0, (part.rows / 2) * width - SPARSE_RATIO * table.bytes);
-        close_part(table);
-        new_part(table);
-        return;
-    }
-    int64_t capacity = table.capacity * 4;
-    if (part.rows >= 64) {
-        // as many again as the rest of the body would have if it went on like this, but not more than that rest justifies
-        const int64_t rest = end_ - at, read = std::max<int64_t>(1, at - begin_);
-        const int64_t more = static_cast<int64_t>(static_cast<double>(part.rows) / static_cast<double>(read) * static_cast<double>(rest) * 1.05) + 16;
-        capacity = std::max(part.rows * 2, part.rows + std::min(more, rest * 4 / width));
-    }
-    part.series.grow(static_cast<size_t>(capacity) * 4);
-    part.times.grow(static_cast<size_t>(capacity) * 8);
-    for (auto& column : part.columns) column->reserve(capacity);
-    table.capacity = capacity;
+void Parser::next_part(BodyTable& table) {
+    close_part(table);
+    sparse_left_ -= table.begin_part();
+}
+
+// Room for one more row.
+inline void Parser::make_room(BodyTable& table, const char* at) {
+    if (FL_LIKELY(table.has_room())) return;
+    const int64_t rest = end_ - at;
+    if (!table.grow(static_cast<double>(rest) / static_cast<double>(at - begin_ + 1), rest, sparse_left_)) next_part(table);
 }
 
 // ---- the fast reader
@@ -500,7 +337,8 @@ bool Parser::split_tags(const Prefix& prefix) {
         const char* const value = equals + 1;
         p = find_byte(value, space, end_, ',');
         if (p == value) return false;
-        parts_.tags.emplace_back(std::string_view(key, static_cast<size_t>(equals - key)), std::string_view(value, static_cast<size_t>(p - value)));
+        parts_.tags.emplace_back(std::string_view(key, static_cast<size_t>(equals - key)),
+                                 std::string_view(value, static_cast<size_t>(p - value)));
         if (parts_.tags.back().first.size() > NAME_LIMIT || parts_.tags.back().second.size() > NAME_LIMIT) return false;
     }
     return true;
@@ -508,51 +346,55 @@ bool Parser::split_tags(const Prefix& prefix) {
 
 // The series that the tags in parts_ name: its number, or its key in key_. False when a tag is none of the table's or occurs twice.
 bool Parser::resolve(BodyTable& table, Place& place) {
-    values_.assign(table.tags.size(), std::string_view());
-    table.tag_places.resize(std::max(table.tag_places.size(), std::max(parts_.tags.size(), table.tags.size())));
-    size_t used = 0, nth = 0;
+    values_.clear();
+    bool ascending = true;
     for (const auto& [name, value] : parts_.tags) {
-        TagPlace& expected = table.tag_places[nth++];
-        if (expected.position < 0 || table.tags[static_cast<size_t>(expected.position)] != name) {
+        const size_t nth = values_.size();
+        TagPlace* expected = table.tag_place(nth);
+        int32_t position = expected == nullptr ? -1 : expected->position;
+        if (position < 0 || table.tag(static_cast<size_t>(position)) != name) {
             const BodyColumn* column = table.find(name);
             if (column == nullptr || !column->is_tag) return false;
-            expected.position = column->position;
+            position = column->position;
+            if (expected != nullptr) expected->position = position;
         }
-        const auto position = static_cast<size_t>(expected.position);
-        if (values_[position].data() != nullptr) return false;
-        values_[position] = value;
-        used = std::max(used, position + 1);
+        ascending = ascending && (nth == 0 || values_.back().first < position);
+        values_.emplace_back(position, value);
     }
-    if (table.table != nullptr && used <= table.table->tags.size() && find_codes(table, used)) {
-        place.series = table.index->find(codes_.data(), static_cast<int>(used));
+    if (!ascending) {
+        const auto by_position = [](const auto& a, const auto& b) { return a.first < b.first; };
+        std::sort(values_.begin(), values_.end(), by_position);
+        for (size_t i = 1; i < values_.size(); ++i) {
+            if (values_[i - 1].first == values_[i].first) return false;
+        }
+    }
+    if (table.table != nullptr && find_codes(table)) {
+        place.series = table.index->find(codes_.data(), codes_.size());
         if (place.series != UNKNOWN) return true;
     }
     key_.clear();
-    for (size_t i = 0; i < used; ++i) {
-        const uint32_t size = values_[i].data() == nullptr ? 0 : static_cast<uint32_t>(values_[i].size()) + 1;
-        key_.append(reinterpret_cast<const char*>(&size), 4);
-        key_.append(values_[i]);
-    }
+    for (const auto& [position, value] : values_) append_key(key_, position, value);
     place.pending = true;
     return true;
 }
 
-// The codes of the first `used` of values_; false when the index lacks one.
-bool Parser::find_codes(BodyTable& table, size_t used) {
-    codes_.resize(used);
-    for (size_t i = 0; i < used; ++i) {
-        const std::string_view value = values_[i];
-        TagPlace& last = table.tag_places[i];
-        if (value.data() == nullptr) {
-            codes_[i] = NULL_CODE;
-        } else if (last.value == value) {
-            codes_[i] = last.code;
-        } else {
-            codes_[i] = table.index->find_code(static_cast<int>(i), value);
-            if (codes_[i] == UNKNOWN) return false;
-            last.code = codes_[i];
-            last.value = table.index->value(static_cast<int>(i), last.code);  // the index's copy, which stays
+// The codes of values_; false when the index lacks one.
+bool Parser::find_codes(BodyTable& table) {
+    codes_.clear();
+    for (const auto& [position, value] : values_) {
+        const auto at = static_cast<size_t>(position);
+        if (at >= table.known_tags()) return false;  // the index may have a tag there, and another than this
+        TagPlace* last = table.tag_place(at);
+        if (last != nullptr && last->value == value) {
+            codes_.push_back({position, last->code});
+            continue;
         }
+        const int32_t code = table.index->find_code(position, value);
+        if (code == UNKNOWN) return false;
+        codes_.push_back({position, code});
+        if (last == nullptr) continue;
+        last->code = code;
+        last->value = table.index->value(position, code);
     }
     return true;
 }
@@ -564,7 +406,8 @@ Column* Parser::expect(BodyTable& table, size_t nth, const char*& p) {
     if (at == end_ || *at != '=' || at == p) return nullptr;
     BodyColumn* found = table.find({p, static_cast<size_t>(at - p)});
     if (found == nullptr || found->is_tag) return nullptr;
-    Column* column = table.column(*found);
+    Column* column = table.column(*found, sparse_left_);
+    if (column == nullptr || nth == BodyTable::EXPECTED_LIMIT) return nullptr;
     const auto size = static_cast<size_t>(at + 1 - p);
     if (table.expected.size() == nth) table.expected.emplace_back();
     Expected& expected = table.expected[nth];
@@ -580,9 +423,10 @@ Column* Parser::expect(BodyTable& table, size_t nth, const char*& p) {
 // Does the name at `p` match? Reads NAME_AHEAD bytes.
 inline bool matches(const Expected& expected, const char* p) {
 #if defined(__SSE2__)
-    const __m128i low = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), _mm_load_si128(reinterpret_cast<const __m128i*>(expected.text)));
-    const __m128i high =
-        _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16)), _mm_load_si128(reinterpret_cast<const __m128i*>(expected.text + 16)));
+    const __m128i low = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)),
+                                       _mm_load_si128(reinterpret_cast<const __m128i*>(expected.text)));
+    const __m128i high = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16)),
+                                        _mm_load_si128(reinterpret_cast<const __m128i*>(expected.text + 16)));
     const uint32_t equal = static_cast<uint32_t>(_mm_movemask_epi8(low)) | static_cast<uint32_t>(_mm_movemask_epi8(high)) << 16;
     return expected.mask != 0 && (equal & expected.mask) == expected.mask;
 #else
@@ -701,8 +545,8 @@ void Parser::settle_place(Place& place) {
     TableRows& part = *table.part;
     if (place.pending) place.series = part.pend(key_);
     if (place.spelling.empty()) return;
-    const bool wanted =
-        place.series < 0 ? place.spelling.size() <= SeriesIndex::ALIAS_LIMIT : table.index->wants_alias(place.series, place.spelling.size());
+    const bool wanted = place.series < 0 ? place.spelling.size() <= SeriesIndex::ALIAS_LIMIT
+                                         : table.index->wants_alias(place.series, place.spelling.size());
     const std::string_view kept = wanted ? part.note_alias(place.spelling, place.spelling_hash, place.series) : arena_.keep(place.spelling);
     const int32_t at = local_numbers_.find(kept, place.spelling_hash);
     const LocalAlias local{&table, table.part_number, place.series};
@@ -785,14 +629,16 @@ ParseResult Parser::run() {
 
 // ---- the exact reader: one line through the grammar
 
-void Parser::fail(const char* line, const char* line_end, std::string message) {
+void Parser::fail(const char* line, const char* stop, std::string message) {
+    if (options_.stop_at_first_error) stopped_ = true;
+    if (options_.error_limit >= 0 && static_cast<int64_t>(result_.errors.size()) >= options_.error_limit) return;
     const char* start = line;
     while (start > begin_ && (start[-1] == ' ' || start[-1] == '\t')) --start;
     line_number_ += static_cast<int64_t>(count_newlines(counted_to_, start));
     counted_to_ = start;
-    const auto size = static_cast<size_t>(line_end - start);
-    result_.errors.push_back({line_number_, std::move(message), std::string(start, utf8_cut(start, size, ORIGINAL_LIMIT))});
-    if (options_.stop_at_first_error) stopped_ = true;
+    if (result_.messages.empty() || result_.messages.back() != message) result_.messages.push_back(std::move(message));
+    const size_t size = utf8_cut(start, static_cast<size_t>(stop - start), ORIGINAL_LIMIT);
+    result_.errors.push_back({line_number_, result_.messages.size() - 1, {start, size}});
 }
 
 const char* Parser::check_line(const char* p) {
@@ -810,6 +656,21 @@ const char* Parser::check_line(const char* p) {
         fail(p, stop, error_);
     }
     return next;
+}
+
+// Has the part of the table room for the fields of the line, which are in parts_ and (where the table has them) in columns_?
+bool Parser::fits_part(const BodyTable& table) const {
+    int64_t more = 0;
+    for (size_t i = 0; i < columns_.size(); ++i) {
+        const Column* column = columns_[i] == nullptr ? nullptr : columns_[i]->column;
+        if (column == nullptr) {
+            ++more;
+        } else if (column->type == FieldType::STRING) {
+            const auto size = static_cast<int64_t>(parts_.fields[i].text.size() + Column::TEXT_SLACK);
+            if (column->text_size() + size > TEXT_LIMIT) return false;
+        }
+    }
+    return more == 0 || table.part->rows == 0 || table.fits(table.capacity(), more, sparse_left_);
 }
 
 // Checks everything first, then writes: a refused line has changed nothing.
@@ -847,7 +708,8 @@ bool Parser::apply(const char* line, size_t bytes, std::string& error) {
             return false;
         }
         if (column == nullptr && table != nullptr && !schema_.extend_tags) {
-            error = "unknown tag '" + shown(name) + "' for table '" + shown(table->name) + "': the tag set of a table is fixed by its first write";
+            error = "unknown tag '" + shown(name) + "' for table '" + shown(table->name) +
+                    "': the tag set of a table is fixed by its first write";
             return false;
         }
     }
@@ -884,11 +746,12 @@ bool Parser::apply(const char* line, size_t bytes, std::string& error) {
     }
     if (table == nullptr && options_.tables_left >= 0 && new_tables_ >= options_.tables_left) {
         error = "Update to schema would exceed number of tables limit: attempted to create table but already have " +
-                std::to_string(options_.table_count + new_tables_) + " table(s) (limit: " + std::to_string(options_.table_count + options_.tables_left) + ")";
+                std::to_string(options_.table_count + new_tables_) +
+                " table(s) (limit: " + std::to_string(options_.table_count + options_.tables_left) + ")";
         return false;
     }
     const int64_t added = static_cast<int64_t>(new_tags.size() + new_fields.size());
-    const int64_t columns = added + (table == nullptr ? 0 : static_cast<int64_t>(table->tags.size()) + table->field_count);
+    const int64_t columns = added + (table == nullptr ? 0 : table->column_count());
     if (schema_.column_limit > 0 && added > 0 && columns > schema_.column_limit) {
         error = "Update to schema would exceed number of columns per table limit of " + std::to_string(schema_.column_limit) + " columns";
         return false;
@@ -896,32 +759,13 @@ bool Parser::apply(const char* line, size_t bytes, std::string& error) {
 
     // nothing is refused from here on
     if (table == nullptr) {
-        tables_.push_back(std::make_unique<BodyTable>(std::string(parts.measurement), nullptr));
-        table = tables_.back().get();
-        names_.insert(table->name, static_cast<int32_t>(tables_.size()) - 1);
+        table = add_table(parts.measurement, nullptr);
         ++new_tables_;
-        new_part(*table);
     }
     make_room(*table, line);
-    for (const FieldPart& field : parts.fields) {
-        const BodyColumn* column = field.type == FieldType::STRING ? columns_[static_cast<size_t>(&field - parts.fields.data())] : nullptr;
-        if (column == nullptr || column->column == nullptr) continue;
-        if (column->column->text_size() + static_cast<int64_t>(field.text.size() + Column::TEXT_SLACK) <= TEXT_LIMIT) continue;
-        close_part(*table);
-        new_part(*table);
-        break;
-    }
-    for (const std::string_view name : new_tags) {
-        const BodyColumn* column =
-            table->add({std::string(name), true, FieldType::STRING, static_cast<int32_t>(table->tags.size()), nullptr, line_mark}, hash_bytes(name));
-        table->tags.push_back(column->name);
-        table->part->new_tags.push_back(column->name);
-    }
-    for (const size_t i : new_fields) {
-        const FieldPart& field = parts.fields[i];
-        columns_[i] = table->add({std::string(field.name), false, field.type, table->field_count++, nullptr, line_mark}, hash_bytes(field.name));
-        table->part->new_fields.push_back({columns_[i]->name, field.type});
-    }
+    if (!fits_part(*table)) next_part(*table);
+    for (const std::string_view name : new_tags) table->add_tag(name);
+    for (const size_t i : new_fields) columns_[i] = table->add_field(parts.fields[i].name, parts.fields[i].type);
     Place place;
     place.table = table;
     resolve(*table, place);
@@ -929,7 +773,7 @@ bool Parser::apply(const char* line, size_t bytes, std::string& error) {
     const int64_t row = table->part->rows;
     for (size_t i = 0; i < parts.fields.size(); ++i) {
         const FieldPart& field = parts.fields[i];
-        Column& column = *table->column(*columns_[i]);
+        Column& column = *table->column(*columns_[i], INT64_MAX);
         column.pad(row);
         switch (field.type) {
             case FieldType::FLOAT:

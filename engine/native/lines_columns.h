@@ -5,6 +5,8 @@
 // C2  `filled` counts the rows a column has, nulls included: `filled == row` means writable now, less means nulls are due first,
 //     more means this row has a value already.
 // C3  A validity bitmap exists only once a null does; values under nulls are zero.
+//
+// Held by tests/unit/engine/test_line_protocol.py (C2, C3) and tests/native/fuzz_lines.cpp (C1-C3).
 #pragma once
 
 #include <cstdint>
@@ -48,10 +50,12 @@ inline void set_bit(char* bits, int64_t i, bool value) {
     byte = static_cast<char>(value ? byte | mask : byte & ~mask);
 }
 
-struct alignas(64) Column {  // what every value needs comes first, in one cache line
+// What every value needs comes first, in one cache line.
+struct alignas(64) Column {
     static constexpr size_t TEXT_SLACK = 32;  // bytes behind a text that may be written
 
-    Column(std::string name_, FieldType type_, int32_t position_, int64_t capacity) : type(type_), position(position_), name(std::move(name_)) {
+    Column(std::string name_, FieldType type_, int32_t position_, int64_t capacity)
+        : type(type_), position(position_), name(std::move(name_)) {
         reserve(capacity);
     }
 

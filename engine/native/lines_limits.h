@@ -7,10 +7,10 @@
 namespace flightline {
 
 #ifndef FLIGHTLINE_SMALL_LIMITS
-constexpr size_t NAME_LIMIT = 1048576;                    // bytes of a name, a tag value or a string, escapes resolved
-constexpr int64_t TEXT_LIMIT = INT32_MAX;                 // bytes of a string column in one batch
-constexpr int64_t SPARSE_BYTES = int64_t{32} << 20;       // bytes that cells may take in a body, besides
-constexpr int64_t SPARSE_RATIO = 64;                      // so many per byte of a table's lines
+constexpr size_t NAME_LIMIT = 1048576;               // bytes of a name, a tag value or a string, escapes resolved
+constexpr int64_t TEXT_LIMIT = INT32_MAX;            // bytes of a string column in one batch
+constexpr int64_t SPARSE_BYTES = int64_t{32} << 20;  // bytes that cells may take in a body, besides
+constexpr int64_t SPARSE_RATIO = 64;                 // so many per byte of a table's lines
 #else
 constexpr size_t NAME_LIMIT = 1000;
 constexpr int64_t TEXT_LIMIT = 4096;

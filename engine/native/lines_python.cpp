@@ -28,8 +28,7 @@ PyCFunction with_keywords(PyObject* (*function)(PyObject*, PyObject*, PyObject*)
 // ---- LineSchema
 
 struct SchemaObject {
-    PyObject_HEAD
-    std::shared_ptr<LineSchema> schema;
+    PyObject_HEAD std::shared_ptr<LineSchema> schema;
 };
 
 PyTypeObject* schema_type = nullptr;
@@ -97,7 +96,9 @@ bool read_fields(PyObject* given, std::vector<Field>& fields) {
 PyObject* put_table(PyObject* self, PyObject* args, PyObject* kwargs) {
     static const char* names[] = {"name", "tags", "fields", "index", nullptr};
     PyObject *given_name, *given_tags, *given_fields, *given_index;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "UOOO", const_cast<char**>(names), &given_name, &given_tags, &given_fields, &given_index)) return nullptr;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "UOOO", const_cast<char**>(names), &given_name, &given_tags, &given_fields,
+                                     &given_index))
+        return nullptr;
     std::string name;
     std::vector<std::string> tags;
     std::vector<Field> fields;
@@ -118,7 +119,9 @@ PyObject* drop_table(PyObject* self, PyObject* args) {
     Py_RETURN_NONE;
 }
 
-PyObject* schema_memory_bytes(PyObject* self, void*) { return PyLong_FromSize_t(reinterpret_cast<SchemaObject*>(self)->schema->memory_bytes()); }
+PyObject* schema_memory_bytes(PyObject* self, void*) {
+    return PyLong_FromSize_t(reinterpret_cast<SchemaObject*>(self)->schema->memory_bytes());
+}
 
 PyMethodDef schema_methods[] = {
     {"put_table", with_keywords(put_table), METH_VARARGS | METH_KEYWORDS, "Make a table known, or widen it (same index)."},
@@ -145,8 +148,7 @@ PyType_Spec schema_spec = {"engine._native.LineSchema", sizeof(SchemaObject), 0,
 // ---- ParsedTable
 
 struct TableObject {
-    PyObject_HEAD
-    std::shared_ptr<TableRows> rows;
+    PyObject_HEAD std::shared_ptr<TableRows> rows;
 };
 
 PyTypeObject* table_type = nullptr;
@@ -172,7 +174,17 @@ PyObject* name_list(const std::vector<std::string>& names) {
 PyObject* table_name(PyObject* self, void*) { return text(rows_of(self).name); }
 PyObject* table_is_new(PyObject* self, void*) { return PyBool_FromLong(rows_of(self).is_new); }
 PyObject* table_rows(PyObject* self, void*) { return PyLong_FromLongLong(rows_of(self).rows); }
-PyObject* table_tags(PyObject* self, void*) { return name_list(rows_of(self).tags); }
+PyObject* table_tags(PyObject* self, void*) {
+    const TableRows& rows = rows_of(self);
+    Owned list(PyList_New(static_cast<Py_ssize_t>(rows.tag_count())));
+    if (list == nullptr) return nullptr;
+    for (size_t i = 0; i < rows.tag_count(); ++i) {
+        PyObject* name = text(rows.tag(i));
+        if (name == nullptr) return nullptr;
+        PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), name);
+    }
+    return list.release();
+}
 PyObject* table_new_tags(PyObject* self, void*) { return name_list(rows_of(self).new_tags); }
 PyObject* table_time_min(PyObject* self, void*) { return PyLong_FromLongLong(rows_of(self).time_min_ns); }
 PyObject* table_time_max(PyObject* self, void*) { return PyLong_FromLongLong(rows_of(self).time_max_ns); }
@@ -183,7 +195,8 @@ PyObject* table_new_fields(PyObject* self, void*) {
     Owned list(PyList_New(static_cast<Py_ssize_t>(fields.size())));
     if (list == nullptr) return nullptr;
     for (size_t i = 0; i < fields.size(); ++i) {
-        PyObject* pair = Py_BuildValue("s#i", fields[i].name.data(), static_cast<Py_ssize_t>(fields[i].name.size()), static_cast<int>(fields[i].type));
+        PyObject* pair =
+            Py_BuildValue("s#i", fields[i].name.data(), static_cast<Py_ssize_t>(fields[i].name.size()), static_cast<int>(fields[i].type));
         if (pair == nullptr) return nullptr;
         PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), pair);
     }
@@ -258,7 +271,8 @@ PyObject* table_export(PyObject* self, PyObject* args, PyObject* kwargs) {
 
 PyMethodDef table_methods[] = {
     {"settle", settle, METH_VARARGS, "Give the unknown series their numbers."},
-    {"__arrow_c_array__", with_keywords(table_export), METH_VARARGS | METH_KEYWORDS, "A struct of series, time and the fields that any row has."},
+    {"__arrow_c_array__", with_keywords(table_export), METH_VARARGS | METH_KEYWORDS,
+     "A struct of series, time and the fields that any row has."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -283,7 +297,8 @@ PyType_Slot table_slots[] = {
     {0, nullptr},
 };
 
-PyType_Spec table_spec = {"engine._native.ParsedTable", sizeof(TableObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, table_slots};
+PyType_Spec table_spec = {"engine._native.ParsedTable", sizeof(TableObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                          table_slots};
 
 // ---- Parsed
 
@@ -314,9 +329,14 @@ PyObject* table_list(ParseResult& result) {
 PyObject* error_list(const ParseResult& result) {
     Owned list(PyList_New(static_cast<Py_ssize_t>(result.errors.size())));
     if (list == nullptr) return nullptr;
+    Owned message;
+    size_t of_message = SIZE_MAX;
     for (size_t i = 0; i < result.errors.size(); ++i) {
         const LineError& error = result.errors[i];
-        PyObject* entry = Py_BuildValue("LNN", static_cast<long long>(error.line_number), text(error.message), text(error.original));
+        if (error.message != of_message) message.reset(text(result.messages[error.message]));
+        of_message = error.message;
+        if (message == nullptr) return nullptr;
+        PyObject* entry = Py_BuildValue("LON", static_cast<long long>(error.line_number), message.get(), text(error.original));
         if (entry == nullptr) return nullptr;
         PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), entry);
     }
@@ -324,12 +344,13 @@ PyObject* error_list(const ParseResult& result) {
 }
 
 PyObject* parse(PyObject*, PyObject* args, PyObject* kwargs) {
-    static const char* names[] = {"schema", "body", "precision", "now_ns", "stop_at_first_error", "tables_left", "table_count", nullptr};
+    static const char* names[] = {"schema",      "body",        "precision",   "now_ns", "stop_at_first_error",
+                                  "tables_left", "table_count", "error_limit", nullptr};
     PyObject *given_schema, *given_body;
     int precision, stop_at_first_error = 0;
-    long long now_ns, tables_left = -1, table_count = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!OiL|$pLL", const_cast<char**>(names), schema_type, &given_schema, &given_body, &precision, &now_ns,
-                                     &stop_at_first_error, &tables_left, &table_count)) {
+    long long now_ns, tables_left = -1, table_count = 0, error_limit = -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!OiL|$pLLL", const_cast<char**>(names), schema_type, &given_schema, &given_body,
+                                     &precision, &now_ns, &stop_at_first_error, &tables_left, &table_count, &error_limit)) {
         return nullptr;
     }
     if (precision < static_cast<int>(Precision::AUTO) || precision > static_cast<int>(Precision::NANOSECOND)) {
@@ -344,6 +365,7 @@ PyObject* parse(PyObject*, PyObject* args, PyObject* kwargs) {
     options.stop_at_first_error = stop_at_first_error != 0;
     options.tables_left = tables_left;
     options.table_count = table_count;
+    options.error_limit = error_limit;
     const std::shared_ptr<LineSchema> schema = reinterpret_cast<SchemaObject*>(given_schema)->schema;
     ParseResult result;
     if (!without_gil([&] { result = parse_lines(*schema, body.at<char>(), static_cast<size_t>(body.bytes()), options); })) return nullptr;

@@ -1,11 +1,19 @@
 #include "lineschema.h"
 
+#include <atomic>
 #include <mutex>
 #include <stdexcept>
 
 namespace flightline {
 
-Table::Table(uint32_t id_, std::string name_, std::vector<std::string> tags_, std::vector<Field> fields_, std::shared_ptr<SeriesIndex> index_)
+namespace {
+
+std::atomic<uint32_t> next_table_id{1};
+
+}  // namespace
+
+Table::Table(uint32_t id_, std::string name_, std::vector<std::string> tags_, std::vector<Field> fields_,
+             std::shared_ptr<SeriesIndex> index_)
     : id(id_), name(std::move(name_)), tags(std::move(tags_)), fields(std::move(fields_)), index(std::move(index_)) {
     int32_t number = 0;
     for (const std::string& tag : tags) {
@@ -19,48 +27,42 @@ Table::Table(uint32_t id_, std::string name_, std::vector<std::string> tags_, st
 }
 
 size_t Table::memory_bytes() const {
-    size_t total = sizeof(*this) + name.capacity() + columns.memory_bytes() + tags.capacity() * sizeof(std::string) + fields.capacity() * sizeof(Field);
+    size_t total = sizeof(*this) + name.capacity() + columns.memory_bytes() + tags.capacity() * sizeof(std::string) +
+                   fields.capacity() * sizeof(Field);
     for (const std::string& tag : tags) total += tag.capacity();
     for (const Field& field : fields) total += field.name.capacity();
     return total;
 }
 
-LineSchema::~LineSchema() = default;
-
 void LineSchema::put_table(std::string name, std::vector<std::string> tags, std::vector<Field> fields, std::shared_ptr<SeriesIndex> index) {
-    if (index->tag_count() < static_cast<int>(tags.size())) throw std::invalid_argument("the index of table '" + name + "' has fewer tags than the table");
-    std::unique_lock lock(mutex_);
-    const int32_t at = names_.find(name);
-    const std::shared_ptr<const Table> before = at == NameMap::NONE ? nullptr : tables_[static_cast<size_t>(at)];
-    const bool same = before != nullptr && before->index == index;
-    auto table = std::make_shared<Table>(same ? before->id : next_id_, std::move(name), std::move(tags), std::move(fields), std::move(index));
-    if (!same) ++next_id_;
-    if (at != NameMap::NONE) {
-        tables_[static_cast<size_t>(at)] = std::move(table);
-        return;
+    if (index->tag_count() < static_cast<int>(tags.size())) {
+        throw std::invalid_argument("the index of table '" + name + "' has fewer tags than the table");
     }
-    spellings_.push_back(std::make_unique<std::string>(table->name));
-    tables_.push_back(std::move(table));
-    names_.insert(*spellings_.back(), static_cast<int32_t>(tables_.size()) - 1);
+    std::unique_lock lock(mutex_);
+    const auto before = tables_.find(name);
+    const bool widened = before != tables_.end() && before->second->index == index;
+    const uint32_t id = widened ? before->second->id : next_table_id++;
+    auto table = std::make_shared<const Table>(id, std::move(name), std::move(tags), std::move(fields), std::move(index));
+    if (before != tables_.end()) tables_.erase(before);
+    tables_.emplace(table->name, table);
 }
 
 void LineSchema::drop_table(std::string_view name) {
     std::unique_lock lock(mutex_);
-    const int32_t at = names_.find(name);
-    if (at != NameMap::NONE) tables_[static_cast<size_t>(at)] = nullptr;
+    tables_.erase(name);
 }
 
 std::shared_ptr<const Table> LineSchema::find(std::string_view name) const {
     std::shared_lock lock(mutex_);
-    const int32_t at = names_.find(name);
-    return at == NameMap::NONE ? nullptr : tables_[static_cast<size_t>(at)];
+    const auto found = tables_.find(name);
+    return found == tables_.end() ? nullptr : found->second;
 }
 
 size_t LineSchema::memory_bytes() const {
     std::shared_lock lock(mutex_);
-    size_t total = sizeof(*this) + names_.memory_bytes() + tables_.capacity() * sizeof(tables_[0]);
-    for (const auto& spelling : spellings_) total += sizeof(std::string) + spelling->capacity() + sizeof(void*);
-    for (const auto& table : tables_) total += table == nullptr ? 0 : table->memory_bytes();
+    const size_t entry = sizeof(decltype(tables_)::value_type) + 2 * sizeof(void*);
+    size_t total = sizeof(*this) + tables_.bucket_count() * sizeof(void*) + tables_.size() * entry;
+    for (const auto& [name, table] : tables_) total += table->memory_bytes();
     return total;
 }
 

@@ -1,16 +1,16 @@
 // What the parser knows of one database: tables, their columns, their series.
 //
 // L1  A Table never changes; widening puts a new one in its place, under the same id while its series index is the same.
-// L2  A table id is never used twice, so whatever remembers one (Alias::next) cannot reach another table.
+// L2  A table id is never used twice in a process, so whatever remembers one (Alias::next) cannot reach another table.
 //
-// Held by tests/unit/engine/test_line_protocol.py.
+// Held by tests/unit/engine/test_line_protocol.py (L1, L2).
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <shared_mutex>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -40,10 +40,6 @@ class NameMap {
         if ((count_ + 1) * 3 > slots_.size() * 2) grow();
         place({hash, name, number});
         ++count_;
-    }
-    void clear() {
-        slots_.clear();
-        count_ = 0;
     }
     size_t memory_bytes() const { return slots_.capacity() * sizeof(Slot); }
 
@@ -95,8 +91,7 @@ struct Table {
 
 class LineSchema {
   public:
-    LineSchema(bool extend_tags, int64_t column_limit) : extend_tags(extend_tags), column_limit(column_limit) {}
-    ~LineSchema();
+    LineSchema(bool extend_tags_, int64_t column_limit_) : extend_tags(extend_tags_), column_limit(column_limit_) {}
     LineSchema(const LineSchema&) = delete;
     LineSchema& operator=(const LineSchema&) = delete;
 
@@ -110,11 +105,12 @@ class LineSchema {
     size_t memory_bytes() const;
 
   private:
+    struct Hash {
+        size_t operator()(std::string_view name) const { return hash_bytes(name); }
+    };
+
     mutable std::shared_mutex mutex_;
-    NameMap names_;
-    std::vector<std::shared_ptr<const Table>> tables_;  // a dropped table leaves a null at its place
-    std::vector<std::unique_ptr<std::string>> spellings_;
-    uint32_t next_id_ = 1;
+    std::unordered_map<std::string_view, std::shared_ptr<const Table>, Hash> tables_;  // by the table's own name
 };
 
 }  // namespace flightline

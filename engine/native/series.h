@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string_view>
 #include <vector>
 
@@ -22,6 +23,14 @@ namespace flightline {
 
 constexpr int32_t NULL_CODE = -1;
 constexpr int32_t UNKNOWN = -2;
+
+// The value of one tag of a series. A series is its non-null tags, in the order of the key.
+struct TagCode {
+    int32_t tag;
+    int32_t code;
+
+    bool operator==(const TagCode& other) const { return tag == other.tag && code == other.code; }
+};
 
 struct Alias {
     std::atomic<uint64_t> next;  // which alias followed last time: table id << 32 | handle; 0 when unknown
@@ -34,8 +43,8 @@ static_assert(sizeof(Alias) == 16, "aliases are laid out in units of 16 bytes");
 
 class SeriesIndex {
   public:
-    static constexpr int64_t ALIAS_LIMIT = 4096;
-    static constexpr int ALIASES_PER_SERIES = 2;
+    static constexpr size_t ALIAS_LIMIT = 4096;
+    static constexpr uint32_t ALIASES_PER_SERIES = 2;
 
     explicit SeriesIndex(int tag_count);
     ~SeriesIndex();
@@ -50,19 +59,26 @@ class SeriesIndex {
     int32_t find_code(int tag, std::string_view value) const;
     int32_t code_count(int tag) const;
     std::string_view value(int tag, int32_t code) const;
-    // The series with these codes (tags beyond `count` are null), or UNKNOWN.
-    int32_t find(const int32_t* codes, int count) const;
+    // The series with these tags and no others, or UNKNOWN.
+    int32_t find(const TagCode* codes, size_t count) const;
     int32_t code(int tag, int64_t series) const;
-    int64_t newest(int64_t series) const { return newest_[static_cast<uint64_t>(series)].load(std::memory_order_relaxed); }
+    int64_t newest(int64_t series) const { return state(series).newest_ns.load(std::memory_order_relaxed); }
     // The handle of an alias, or SlotTable::NONE.
     uint32_t find_alias(uint64_t hash, std::string_view text) const;
     Alias* alias(uint32_t handle) const { return reinterpret_cast<Alias*>(aliases_.at(handle)); }
     bool wants_alias(int64_t series, size_t size) const;
+    // What was exported of a tag's values last, kept for the next one who asks while no value has been added.
+    struct Exported {
+        std::mutex lock;
+        std::shared_ptr<void> texts;
+        int32_t count = -1;
+    };
+    Exported& exported(int number) const { return tag(number).exported; }
 
     // ---- the writer
     void add_tags(int count);
     int32_t intern(int tag, std::string_view value);
-    int32_t get_or_add(const int32_t* codes, int count);
+    int32_t get_or_add(const TagCode* codes, size_t count);
     void add_alias(uint64_t hash, std::string_view text, int32_t series);
     void set_floor(int64_t time_ns) { floor_ns_ = time_ns; }
     struct Late {
@@ -77,26 +93,51 @@ class SeriesIndex {
     struct Unit {
         alignas(16) char bytes[16];
     };
+    struct Rare {
+        struct Entry {
+            int32_t series;
+            int32_t code;
+        };
+        Buckets<Entry, 2, 31> entries;
+        std::atomic<int32_t> count{0};
+    };
     struct Tag {
         SlotTable slots;
-        Buckets<const char*, 3> values;  // by code: a length (uint32), then the bytes
+        Buckets<const char*, 3, 31> values;  // by code: a length (uint32), then the bytes
         std::atomic<int32_t> count{0};
-        Arena<char, 6> text;
-        Buckets<int32_t, 4> codes;  // by series: the code plus one, so that what was never written is null
+        Arena<char, 6, 42> text;
+        // By series: the code plus one, so that what was never written is null. Only as long as one series in DENSITY has the tag;
+        // others are listed, in the order of their numbers. So a tag that few series have costs little.
+        Buckets<int32_t, 4, 31> codes;
+        std::atomic<Rare*> rare{nullptr};
+        int64_t present = 0;  // series that have the tag; the writer's
+        Exported exported;
     };
 
     Tag& tag(int number) const { return *tags_[static_cast<uint64_t>(number)]; }
-    bool equals(int64_t series, const int32_t* codes, int count) const;
+    static constexpr int64_t DENSITY = 64, ALWAYS_DENSE = 256;
+
+    static int32_t rare_code(const Rare& rare, int64_t series);
+    void set_code(Tag& tag, int64_t series, int32_t code);
+    bool equals(int64_t series, const TagCode* codes, size_t count) const;
+
+    // What a series has besides its codes.
+    struct State {
+        std::atomic<int64_t> newest_ns;
+        std::atomic<uint32_t> counts;  // tags that are not null, times four, plus aliases
+        uint32_t defined;              // the epoch, the writer's
+    };
+    static_assert(ALIASES_PER_SERIES < 4, "two bits count the aliases");
+
+    State& state(int64_t series) const { return states_[static_cast<uint64_t>(series)]; }
 
     std::atomic<int32_t> tag_count_{0};
     std::atomic<int64_t> size_{0};
-    Buckets<Tag*, 3> tags_;
+    Buckets<Tag*, 3, 31> tags_;
     SlotTable slots_;
-    Buckets<std::atomic<int64_t>, 4> newest_;
-    Buckets<uint32_t, 4> defined_;
-    Buckets<std::atomic<uint8_t>, 4> alias_counts_;
+    Buckets<State, 3, 31> states_;
     SlotTable alias_slots_;
-    Arena<Unit, 6> aliases_;
+    Arena<Unit, 5, 32> aliases_;
     int64_t floor_ns_ = INT64_MIN;
     mutable ReaderCount readers_;
 };

@@ -156,23 +156,33 @@ void release_array(ArrowArray* array) {
 }  // namespace
 
 void resolve_series(SeriesIndex& index, const std::vector<ArrowColumn>& columns, int64_t rows, int32_t* numbers) {
-    const auto count = static_cast<int64_t>(columns.size());
-    std::vector<int32_t> codes(static_cast<size_t>(rows * count), NULL_CODE);
-    for (int64_t tag = 0; tag < count; ++tag) {
+    std::vector<int32_t> tags;  // those that have a column
+    for (size_t tag = 0; tag < columns.size(); ++tag) {
+        if (columns[tag].schema == nullptr) continue;
+        if (columns[tag].array->length != rows) throw std::invalid_argument("a tag column has another length than the rows");
+        tags.push_back(static_cast<int32_t>(tag));
+    }
+    const auto count = static_cast<int64_t>(tags.size());
+    std::vector<int32_t> codes(static_cast<size_t>(rows * count));
+    for (int64_t i = 0; i < count; ++i) {
+        const int32_t tag = tags[static_cast<size_t>(i)];
         const ArrowColumn& column = columns[static_cast<size_t>(tag)];
-        if (column.schema == nullptr) continue;
-        if (column.array->length != rows) throw std::invalid_argument("a tag column has another length than the rows");
-        if (column.schema->dictionary != nullptr) {
-            dictionary_codes(index, static_cast<int>(tag), column, rows, codes.data() + tag, count);
-        } else {
-            plain_codes(index, static_cast<int>(tag), column, rows, codes.data() + tag, count);
-        }
+        const auto read = column.schema->dictionary != nullptr ? dictionary_codes : plain_codes;
+        read(index, tag, column, rows, codes.data() + i, count);
     }
     const size_t width = static_cast<size_t>(count) * sizeof(int32_t);
-    for (int64_t i = 0; i < rows; ++i) {
-        const int32_t* key = codes.data() + i * count;
-        const bool repeated = i > 0 && (width == 0 || std::memcmp(key, key - count, width) == 0);
-        numbers[i] = repeated ? numbers[i - 1] : index.get_or_add(key, static_cast<int>(count));
+    std::vector<TagCode> key;
+    for (int64_t row = 0; row < rows; ++row) {
+        const int32_t* const of_row = codes.data() + row * count;
+        if (row > 0 && (width == 0 || std::memcmp(of_row, of_row - count, width) == 0)) {
+            numbers[row] = numbers[row - 1];
+            continue;
+        }
+        key.clear();
+        for (int64_t i = 0; i < count; ++i) {
+            if (of_row[i] >= 0) key.push_back({tags[static_cast<size_t>(i)], of_row[i]});
+        }
+        numbers[row] = index.get_or_add(key.data(), key.size());
     }
 }
 
@@ -224,7 +234,7 @@ struct Texts {
 };
 
 template <typename CodeAt>
-void export_texts(const SeriesIndex& index, int tag, int64_t count, CodeAt code_at, ArrowSchema& schema, ArrowArray& array) {
+std::shared_ptr<Texts> copy_texts(const SeriesIndex& index, int tag, int64_t count, CodeAt code_at) {
     auto copy = std::make_shared<Texts>();
     copy->offsets.reserve(static_cast<size_t>(count) + 1);
     copy->offsets.push_back(0);
@@ -248,21 +258,37 @@ void export_texts(const SeriesIndex& index, int tag, int64_t count, CodeAt code_
         const std::string_view value = index.value(tag, code);
         std::memcpy(copy->text.data() + copy->offsets[static_cast<size_t>(i)], value.data(), value.size());
     }
+    return copy;
+}
+
+void export_texts(const std::shared_ptr<Texts>& texts, ArrowSchema& schema, ArrowArray& array) {
     ArrowNode node;
     node.format = "u";
-    node.length = count;
-    node.null_count = copy->nulls;
-    node.buffers = {copy->nulls == 0 ? nullptr : copy->validity.data(), copy->offsets.data(), copy->text.data()};
+    node.length = static_cast<int64_t>(texts->offsets.size()) - 1;
+    node.null_count = texts->nulls;
+    node.buffers = {texts->nulls == 0 ? nullptr : texts->validity.data(), texts->offsets.data(), texts->text.data()};
     export_schema(node, schema);
-    export_array(node, copy, array);
+    export_array(node, texts, array);
 }
 
 void export_values(const SeriesIndex& index, int tag, ArrowSchema& schema, ArrowArray& array) {
-    export_texts(index, tag, index.code_count(tag), [](int64_t code) { return static_cast<int32_t>(code); }, schema, array);
+    SeriesIndex::Exported& last = index.exported(tag);
+    std::shared_ptr<Texts> texts;
+    {
+        const std::lock_guard<std::mutex> held(last.lock);
+        const int32_t count = index.code_count(tag);
+        if (last.count != count) {
+            last.texts = copy_texts(index, tag, count, [](int64_t code) { return static_cast<int32_t>(code); });
+            last.count = count;
+        }
+        texts = std::static_pointer_cast<Texts>(last.texts);
+    }
+    export_texts(texts, schema, array);
 }
 
 void export_values_of(const SeriesIndex& index, int tag, const std::vector<int32_t>& series, ArrowSchema& schema, ArrowArray& array) {
-    export_texts(index, tag, static_cast<int64_t>(series.size()), [&](int64_t i) { return index.code(tag, series[static_cast<size_t>(i)]); }, schema, array);
+    const auto code_at = [&](int64_t i) { return index.code(tag, series[static_cast<size_t>(i)]); };
+    export_texts(copy_texts(index, tag, static_cast<int64_t>(series.size()), code_at), schema, array);
 }
 
 }  // namespace flightline

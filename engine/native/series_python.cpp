@@ -8,8 +8,7 @@ namespace flightline {
 namespace {
 
 struct IndexObject {
-    PyObject_HEAD
-    std::shared_ptr<SeriesIndex> index;
+    PyObject_HEAD std::shared_ptr<SeriesIndex> index;
 };
 
 PyTypeObject* index_type = nullptr;
@@ -159,8 +158,7 @@ PyObject* newest(PyObject* self, PyObject* args, PyObject* kwargs) {
 
 // The values of a tag at one moment, all of them by code or those of some series; exported anew each time it is asked.
 struct ValuesObject {
-    PyObject_HEAD
-    std::shared_ptr<SeriesIndex> index;
+    PyObject_HEAD std::shared_ptr<SeriesIndex> index;
     int tag;
     std::unique_ptr<std::vector<int32_t>> series;
 };
@@ -192,7 +190,8 @@ PyObject* values_export(PyObject* self, PyObject* args, PyObject* kwargs) {
 }
 
 PyMethodDef values_methods[] = {
-    {"__arrow_c_array__", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(values_export)), METH_VARARGS | METH_KEYWORDS, nullptr},
+    {"__arrow_c_array__", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(values_export)), METH_VARARGS | METH_KEYWORDS,
+     nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -202,7 +201,8 @@ PyType_Slot values_slots[] = {
     {0, nullptr},
 };
 
-PyType_Spec values_spec = {"engine._native.TagValues", sizeof(ValuesObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, values_slots};
+PyType_Spec values_spec = {"engine._native.TagValues", sizeof(ValuesObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                           values_slots};
 
 PyObject* values(PyObject* self, PyObject* args, PyObject* kwargs) {
     static const char* names[] = {"tag", "series", nullptr};
@@ -254,7 +254,8 @@ PyObject* arrive(PyObject* self, PyObject* args) {
     });
     if (!done) return nullptr;
     if (late.rows == 0) return Py_BuildValue("LLL", 0LL, 0LL, 0LL);
-    return Py_BuildValue("LLL", static_cast<long long>(late.rows), static_cast<long long>(late.earliest_ns), static_cast<long long>(late.latest_ns));
+    return Py_BuildValue("LLL", static_cast<long long>(late.rows), static_cast<long long>(late.earliest_ns),
+                         static_cast<long long>(late.latest_ns));
 }
 
 PyObject* define(PyObject* self, PyObject* args) {

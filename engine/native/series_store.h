@@ -3,6 +3,8 @@
 // T1  What has been published never moves and never changes: Buckets and Arena only grow.
 // T2  A reader that learned of an element through an acquire load (a slot, a count) sees its whole content.
 // T3  A slot table that was outgrown is freed only when no reader is inside (ReaderCount).
+//
+// Held by tests/native/race_series.cpp (T1-T3).
 #pragma once
 
 #include <atomic>
@@ -23,12 +25,12 @@ inline void* must(void* memory) {
 
 // An array of zero-initialised elements in buckets that double: element addresses never change. Large buckets come from the
 // system untouched, so what was not written costs address space only.
-template <class T, unsigned FIRST_BITS>
+template <class T, unsigned FIRST_BITS, unsigned MAX_BITS = 32>
 class Buckets {
     static_assert(std::is_trivially_destructible<T>::value, "buckets are freed, not destroyed");
 
   public:
-    static constexpr unsigned COUNT = 48 - FIRST_BITS;
+    static constexpr unsigned COUNT = MAX_BITS - FIRST_BITS + 1;  // below 2^MAX_BITS elements
 
     Buckets() = default;
     Buckets(const Buckets&) = delete;
@@ -37,9 +39,7 @@ class Buckets {
         for (auto& bucket : buckets_) std::free(bucket.load(std::memory_order_relaxed));
     }
 
-    static unsigned bucket_of(uint64_t index) {
-        return 63u - static_cast<unsigned>(__builtin_clzll(index + FIRST)) - FIRST_BITS;
-    }
+    static unsigned bucket_of(uint64_t index) { return 63u - static_cast<unsigned>(__builtin_clzll(index + FIRST)) - FIRST_BITS; }
     static uint64_t bucket_begin(unsigned bucket) { return (FIRST << bucket) - FIRST; }
     static uint64_t bucket_size(unsigned bucket) { return FIRST << bucket; }
 
@@ -83,14 +83,16 @@ class Buckets {
 };
 
 // Memory handed out in units of `Unit`, contiguous, never moved, never given back before the end.
-template <class Unit, unsigned FIRST_BITS>
+template <class Unit, unsigned FIRST_BITS, unsigned MAX_BITS>
 class Arena {
   public:
-    // The number of the first of `units` contiguous units. Writer only.
+    static constexpr uint64_t FULL = UINT64_MAX;
+
+    // The number of the first of `units` contiguous units, or FULL. Writer only.
     uint64_t take(uint64_t units) {
         unsigned bucket = buckets_.bucket_of(position_);
         while (buckets_.bucket_begin(bucket) + buckets_.bucket_size(bucket) - position_ < units) {
-            ++bucket;
+            if (++bucket == buckets_.COUNT) return FULL;
             position_ = buckets_.bucket_begin(bucket);
         }
         const uint64_t start = position_;
@@ -102,7 +104,7 @@ class Arena {
     size_t memory_bytes() const { return buckets_.memory_bytes(position_); }
 
   private:
-    Buckets<Unit, FIRST_BITS> buckets_;
+    Buckets<Unit, FIRST_BITS, MAX_BITS> buckets_;
     uint64_t position_ = 0;
 };
 

@@ -123,17 +123,17 @@ class Schedule:
             log.info("removed %d files that an unfinished snapshot had left", len(findings.leftovers))
 
     def _look(self) -> None:
-        figures = self._figures()
-        reason = due(figures, self._settings)
         try:
+            figures = self._figures()
+            reason = due(figures, self._settings)
             self._ownership.check_now_and_then()
+            self._snapshots.delete_unwanted()  # first: a snapshot may fail for want of the room that this makes
             self._views.fold_duplicates()
             if reason is not None:
                 self._settle(reason)
             if figures.resident_bytes >= self._settings.force_snapshot_mem_bytes:
                 self._relieve()
             self._removals.look()
-            self._snapshots.delete_unwanted()
             if not self._inspected:
                 self._inspect()
             self._pause_s, self._failure = 0.0, None

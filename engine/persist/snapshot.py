@@ -7,14 +7,15 @@ P1  A manifest is stored only after every file that it lists is stored and has b
 P2  The log is trimmed only after the manifest that covers it is stored.
 P3  A file holds each key once, and no two live files share a key.
 P4  Rows are visible throughout: from memory before, from memory or the file after.
-P5  A failed snapshot leaves files without a manifest, which nobody reads; they go later, and the next one starts afresh.
+P5  A failed snapshot takes back the files that it has stored: the next one starts afresh and needs their room. Those that
+    cannot be taken back, or may be listed by a manifest after all, go later.
 P6  Nothing is deleted before it is certain that the node is still ours.
 
-A file covers whole gen1 windows of one day, as many as fit `FILE_ROWS`: a live load makes one file a window, a load of old
-data does not make hundreds.
+A file covers whole gen1 windows, as many as fit `FILE_ROWS`, and ends with a day once it has `DAY_ROWS`: a live load makes one
+file a window, a load of old data neither hundreds of small files nor, when it is sparse, one for each day.
 
-Held by tests/unit/engine/test_snapshot.py (P1-P5), tests/unit/engine/test_ownership.py (P6)
-and tests/crash/test_stops.py (P1, P2).
+Held by tests/unit/engine/test_snapshot.py (P1-P5), tests/unit/engine/test_snapshot_races.py (P4, P5),
+tests/unit/engine/test_ownership.py (P6) and tests/crash/test_stops.py (P1, P2).
 Elsewhere: when a snapshot is due (schedule.py), what a file looks like (files/parquet.py), dropped tables (removals.py).
 """
 
@@ -54,6 +55,7 @@ from engine.wal.writer import WalWriter
 log = logging.getLogger(__name__)
 
 FILE_ROWS = 1_000_000
+DAY_ROWS = 50_000
 _GRACE_S = 600.0
 _DAY_NS = 24 * 3600 * 1_000_000_000
 _LATEST_NS = 2**63 - 1
@@ -113,8 +115,12 @@ class Snapshots:
             self._begun.clear()
             try:
                 settled = self._store_tables(number, tables)
-                added = tuple(held.file for table in settled for _, held in table.written)
-                removed = tuple(path for table in settled for path in table.removed)
+            except ServiceError:
+                self._take_back(self._begun)
+                raise
+            added = tuple(held.file for table in settled for _, held in table.written)
+            removed = tuple(path for table in settled for path in table.removed)
+            try:
                 self._files.add(Manifest(number, wal_sequence, added, removed))
             except ServiceError:
                 self._delete_later(self._begun)
@@ -141,6 +147,8 @@ class Snapshots:
             return None
         index = self._series.index(database, table)
         runs = self._views.seal(database_id, table_id, lambda parts: self._arranged(index, parts), whole=True).runs
+        # rows that came until the seal may have columns that came with them
+        table = self._catalog.state().database_by_id(database_id).table_by_id(table_id)
         rank = series_rank(index, [series_buffer(run.rows) for run in runs])
         written: list[tuple[Sequence[Run], HeldFile]] = []
         for run in runs:
@@ -188,6 +196,15 @@ class Snapshots:
         except StoreError as error:
             log.warning("could not clean up behind a snapshot: %s", error)
 
+    def _take_back(self, paths: Sequence[str]) -> None:
+        """Delete files that nobody has heard of."""
+        for at, path in enumerate(paths):
+            try:
+                self._store.delete(path)
+            except StoreError:
+                self._delete_later(paths[at:])
+                return
+
     def _delete_later(self, paths: Iterable[str]) -> None:
         due_s = self._clock.monotonic_s() + _GRACE_S
         self._unwanted += [(due_s, path) for path in paths]
@@ -226,7 +243,7 @@ class Snapshots:
 
 
 def cut(parts: Sequence[pa.RecordBatch], gen1_duration_ns: int) -> Iterator[list[pa.RecordBatch]]:
-    """The rows of each file to be: of whole gen1 windows, within a day, no more than FILE_ROWS unless one window has more."""
+    """The rows of each file to be: of whole gen1 windows, no more than FILE_ROWS unless one window has more."""
     ranges = [times_of(part) for part in parts]
     ends = file_ends(parts, ranges, gen1_duration_ns)
     start_ns = min(times.start_ns for times in ranges)
@@ -250,7 +267,8 @@ def file_ends(parts: Sequence[pa.RecordBatch], ranges: Sequence[TimeRange], gen1
     ends: list[int] = []
     rows, day = 0, first // windows_a_day
     for window, count in sorted(_rows_by_window(parts, ranges, gen1_duration_ns).items()):
-        if rows and (rows + count > FILE_ROWS or window // windows_a_day != day):
+        next_day = window // windows_a_day != day
+        if rows and (rows + count > FILE_ROWS or (next_day and rows >= DAY_ROWS)):
             ends.append(window * gen1_duration_ns)
             rows = 0
         rows, day = rows + count, window // windows_a_day

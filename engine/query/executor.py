@@ -9,8 +9,9 @@ Held by tests/integration/engine/test_query.py (Q1, Q2).
 Elsewhere: how a table of a view is scanned (tables.py).
 """
 
-import os
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
 from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions
@@ -24,15 +25,13 @@ from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
 from engine.files.access import FileAccess
 from engine.metrics import Metrics
+from engine.query.limits import QueryLimits, Turns
 from engine.query.placeholders import placeholder_types
 from engine.query.tables import Failed, TableDataset
 from engine.requests import QueryResult
 from engine.view import ReadView, Views
 
 _READ_ONLY = SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
-
-
-_PARTITIONS = os.cpu_count() or 1
 
 
 class QueryRefused(InvalidRequest):
@@ -42,21 +41,24 @@ class QueryRefused(InvalidRequest):
 
 
 class Executor:
-    def __init__(self, series: SeriesRegistry, views: Views, access: FileAccess, metrics: Metrics, memory_bytes: int) -> None:
+    def __init__(self, series: SeriesRegistry, views: Views, access: FileAccess, metrics: Metrics, limits: QueryLimits) -> None:
         self._series = series
         self._views = views
         self._access = access
         self._metrics = metrics
-        self._memory_bytes = memory_bytes
+        self._limits = limits
+        self._turns = Turns(limits.concurrent)
+        self._runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(limits.memory_bytes)
 
     def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        frame, tables = self._planned(database_name, sql, params)
+        self._turns.take()
         try:
-            stream = frame.execute_stream()
-        except Exception as error:  # as in _planned
-            self._metrics.queried("refused")
-            raise tables.reason(error) from None
-        return QueryResult(frame.schema(), self._batches(stream, tables))
+            frame, tables = self._planned(database_name, sql, params)
+            running = _Running(frame, tables, self._ended)
+            return QueryResult(frame.schema(), running, running.close)
+        except BaseException:
+            self._turns.give_back()
+            raise
 
     def plan(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
@@ -74,24 +76,18 @@ class Executor:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
 
-    def _batches(self, stream: object, tables: "_Tables") -> Iterator[pa.RecordBatch]:
-        outcome = "failed"
-        try:
-            for batch in stream:  # type: ignore[attr-defined]
-                yield batch.to_pyarrow()
-            outcome = "done"
-        except GeneratorExit:
-            outcome = "left"
-            raise
-        except Exception as error:
-            raise tables.reason(error) from None
-        finally:
-            self._metrics.queried(outcome)
+    def _ended(self, outcome: str) -> None:
+        self._turns.give_back()
+        self._metrics.queried(outcome)
 
     def _context(self, tables: "_Tables") -> SessionContext:
-        config = SessionConfig().with_default_catalog_and_schema("public", "iox").with_information_schema(True)
-        runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(self._memory_bytes)
-        context = SessionContext(config, runtime)
+        config = (
+            SessionConfig()
+            .with_default_catalog_and_schema("public", "iox")
+            .with_information_schema(True)
+            .with_target_partitions(self._limits.threads)
+        )
+        context = SessionContext(config, self._runtime)
         catalog = PlanCatalog.memory_catalog(context)
         catalog.register_schema("iox", tables)
         context.register_catalog_provider("public", catalog)
@@ -101,7 +97,41 @@ class Executor:
         def rows() -> TableData:
             return self._views.distinct(view, database.id, table.id)
 
-        return TableDataset(table, self._series.index(database, table), rows, self._access, failed, _PARTITIONS)
+        return TableDataset(table, self._series.index(database, table), rows, self._access, failed, self._limits)
+
+
+class _Running:
+    """A statement at work: begins when its first batch is wanted, ends once, read to the end or not."""
+
+    def __init__(self, frame: DataFrame, tables: "_Tables", ended: Callable[[str], None]) -> None:
+        self._frame = frame
+        self._tables = tables
+        self._ended = ended
+        self._open = threading.Lock()
+        self._batches: Iterator[Any] | None = None
+
+    def __iter__(self) -> "_Running":
+        return self
+
+    def __next__(self) -> pa.RecordBatch:
+        try:
+            if self._batches is None:
+                self._batches = iter(self._frame.execute_stream())
+            return next(self._batches).to_pyarrow()
+        except StopIteration:
+            self._end("done")
+            raise
+        except Exception as error:  # the bindings raise plain Exception for everything that goes wrong
+            self._end("failed")
+            raise self._tables.reason(error) from None
+
+    def close(self) -> None:
+        self._end("left")
+        self._batches = None
+
+    def _end(self, outcome: str) -> None:
+        if self._open.acquire(blocking=False):
+            self._ended(outcome)
 
 
 class _Tables(SchemaProvider):  # type: ignore[misc]
@@ -129,15 +159,6 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
     def reason(self, error: Exception) -> ServiceError:
         """What ended the statement: a table that could not be read, or else the statement itself."""
         return self._failures[0] if self._failures else QueryRefused(planner_message(error))
-
-
-def _context(tables: _Tables) -> SessionContext:
-    config = SessionConfig().with_default_catalog_and_schema("public", "iox").with_information_schema(True)
-    context = SessionContext(config)
-    catalog = PlanCatalog.memory_catalog(context)
-    catalog.register_schema("iox", tables)
-    context.register_catalog_provider("public", catalog)
-    return context
 
 
 def planner_message(error: Exception) -> str:

@@ -3,7 +3,7 @@
 Y1  A parameter compared or combined with something typed has that type; one that nothing says anything about is left out,
     and so is one in a corner of a plan that the bindings do not show (windows, sub-queries of a condition).
 
-Held by tests/unit/engine/test_placeholders.py (Y1).
+Held by tests/unit/engine/query/test_placeholders.py (Y1).
 Elsewhere: binding them (executor), which names there are (whoever reads the statement's text).
 """
 
@@ -24,7 +24,7 @@ def placeholder_types(plan: Any) -> dict[str, pa.DataType]:
         for placeholder in _placeholders(expression):
             field = placeholder.field()
             kind = implied if field is None else field.type
-            if kind is not None:
+            if kind is not None and not pa.types.is_null(kind):
                 found.setdefault(placeholder.id().removeprefix("$"), kind)
     return found
 

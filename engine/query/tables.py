@@ -24,6 +24,7 @@ from engine._native import SeriesIndex
 from engine.buffer.rows import HeldFile, TableData
 from engine.files.access import FileAccess
 from engine.hydrate import hydrated, table_schema
+from engine.query.limits import QueryLimits
 from engine.query.predicate import Predicate, read_filter
 from engine.query.select import SeriesSet, selected, series_matching
 
@@ -42,7 +43,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         rows: Callable[[], TableData],
         access: FileAccess,
         failed: Failed,
-        partitions: int,
+        limits: QueryLimits,
     ) -> None:
         """`rows` is called when the plan wants them: no key twice."""
         self._table = table
@@ -50,7 +51,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         self._rows = rows
         self._access = access
         self._failed = failed
-        self._partitions = partitions
+        self._limits = limits
         self._schema = table_schema(table)
 
     @property
@@ -65,14 +66,17 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         predicate = read_filter(filter, self._table.tags)
         try:
             data = self._rows()
-            self._access.refuse_damaged(held.file for held in _to_read(data, predicate))
+            stored = [held for held in data.files if held.rows is None and held.times.overlaps(predicate.times)]
+            self._limits.check_files(len(stored))
+            self._access.refuse_damaged(held.file for held in stored)
         except ServiceError as error:
             self._failed(error)
             raise
+        # only now: making the rows may have numbered series that lie in files alone
         series = series_matching(self._index, self._table.tags, predicate)
-        parts = [*self._in_memory(data, predicate, series), *self._in_files(data, predicate)]
+        parts = [*self._in_memory(data, predicate, series), *((held.file.rows, self._file_part(held)) for held in stored)]
         parts.sort(key=lambda part: -part[0])
-        groups: list[list[Part]] = [[] for _ in range(max(1, min(self._partitions, len(parts))))]
+        groups: list[list[Part]] = [[] for _ in range(max(1, min(self._limits.threads, len(parts))))]
         sizes = [0] * len(groups)
         for rows, part in parts:
             smallest = sizes.index(min(sizes))
@@ -109,9 +113,6 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
         return batches
 
-    def _in_files(self, data: TableData, predicate: Predicate) -> list[tuple[int, Part]]:
-        return [(held.file.rows, self._file_part(held)) for held in _to_read(data, predicate)]
-
     def _file_part(self, held: HeldFile) -> Part:
         def batches(columns: list[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
             try:
@@ -121,10 +122,6 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
                 raise
 
         return batches
-
-
-def _to_read(data: TableData, predicate: Predicate) -> list[HeldFile]:
-    return [held for held in data.files if held.rows is None and held.times.overlaps(predicate.times)]
 
 
 class _Fragment:

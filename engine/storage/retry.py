@@ -9,15 +9,17 @@ Y4  The wait before try n is between half of and the whole `first × 2^(n-1)`, a
     `tries`, nor waited for beyond `deadline`.
 Y5  close() ends every wait; from then on each call is tried once.
 Y6  The log holds one line when a store begins to fail and one when it works again, however many calls that concerns.
+Y7  `hurried` is the same store with less patience, for calls that somebody waits for.
 
-Held by tests/unit/engine/test_storage_retry.py (Y1-Y6) and tests/integration/test_stores.py (Y2).
+Held by tests/unit/engine/test_storage_retry.py (Y1-Y7) and tests/integration/test_stores.py (Y2).
 """
 
+import copy
 import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Lock
 from typing import TypeVar
@@ -61,8 +63,12 @@ class RetryingStore:
         self._policy = policy
         self._now_s = now_s
         self._closed = Event()
-        self._health = Lock()
-        self._failing_since_s: float | None = None
+        self._health = _Health()
+
+    def hurried(self, deadline_s: float) -> "RetryingStore":
+        hurried = copy.copy(self)
+        hurried._policy = replace(self._policy, deadline_s=min(deadline_s, self._policy.deadline_s))
+        return hurried
 
     @property
     def durable_appends(self) -> Path | None:
@@ -138,15 +144,28 @@ class RetryingStore:
                 return result
 
     def _note_failure(self, error: StoreError) -> None:
-        with self._health:
-            if self._failing_since_s is None:
-                self._failing_since_s = self._now_s()
+        with self._health.lock:
+            if self._health.failing_since_s is None:
+                self._health.failing_since_s = self._now_s()
                 log.warning("%s; trying again", error)
 
     def _note_success(self) -> None:
-        if self._failing_since_s is None:
+        if self._health.failing_since_s is None:
             return
-        with self._health:
-            since_s, self._failing_since_s = self._failing_since_s, None
+        with self._health.lock:
+            since_s, self._health.failing_since_s = self._health.failing_since_s, None
         if since_s is not None:
             log.warning("%s works again after %.1f s", self.url, self._now_s() - since_s)
+
+
+@dataclass(slots=True)
+class _Health:
+    """What a store and its hurried siblings know together."""
+
+    lock: Lock = field(default_factory=Lock)
+    failing_since_s: float | None = None
+
+
+def hurried(store: ObjectStore, deadline_s: float) -> ObjectStore:
+    """The same store (Y7); one that does not try again is in no need of it."""
+    return store.hurried(deadline_s) if isinstance(store, RetryingStore) else store

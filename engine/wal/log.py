@@ -11,6 +11,7 @@ Held by tests/unit/engine/test_wal_log.py (G1-G3).
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from engine.wal.codec import CLAIM_BYTES, encode_claim
 
 Pieces = Sequence[pa.Buffer | bytes]
 
+_DELETIONS_AT_ONCE = 8
 _CLAIMS_KEPT = 1000  # of a start each
 
 
@@ -132,8 +134,10 @@ class SegmentLog:
         self._file: SegmentFile | None = None
         self._path = ""
         self._doubtful = False
+        directory = self._root / paths.wal_prefix
         try:
-            (self._root / paths.wal_prefix).mkdir(parents=True, exist_ok=True)
+            directory.mkdir(parents=True, exist_ok=True)
+            sync_directory(str(directory.parent))  # or all groups would be as lost as the name of their directory
         except OSError as error:
             raise explain("open", store.url, paths.wal_prefix.rstrip("/"), error) from error
 
@@ -309,6 +313,7 @@ def _but_newest(objects: Sequence[ObjectInfo], count: int) -> Sequence[ObjectInf
 
 
 def _delete(store: ObjectStore, objects: Sequence[ObjectInfo]) -> int:
-    for info in objects:
-        store.delete(info.path)
+    with ThreadPoolExecutor(_DELETIONS_AT_ONCE, thread_name_prefix="trim") as pool:
+        for _ in pool.map(lambda info: store.delete(info.path), objects):
+            pass
     return len(objects)

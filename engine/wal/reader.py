@@ -1,7 +1,7 @@
 """Replay: every durable group once, in order.
 
 R1  Sequence numbers are dense. A hole, and a damaged group with more behind it, is reported by the object's name before
-    anything behind it is read; whoever is told may raise, or let the reading go on with what is intact.
+    anything behind it is given out; whoever is told may raise, or let the reading go on with what is intact.
 R2  A torn end of the last object of a segment log was never acknowledged: it is cut off, and said so in the log. An object
     of which nothing is left goes, for its name belongs to the group that comes next.
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from catalog.errors import Damaged
 from engine.paths import number_of
+from engine.storage.ahead import read_ahead
 from engine.storage.base import ObjectInfo
 from engine.wal.codec import DamagedGroup, StoredGroup, decode, find_header
 from engine.wal.log import GroupLog
@@ -29,8 +30,8 @@ def read_groups(groups: GroupLog, after_sequence: int, on_damage: OnDamage) -> I
     # An object is wholly behind us when the next one starts no later than where we begin.
     wanted = [info for at, info in enumerate(objects) if at + 1 == len(objects) or starts[at + 1] > after_sequence + 1]
     expected, explained = after_sequence + 1, False
-    for info in wanted:
-        for found in _read_object(groups, info, last=info is objects[-1]):
+    for info, data in read_ahead(groups.read, wanted):
+        for found in _groups_of(groups, info, memoryview(data), last=info is objects[-1]):
             if isinstance(found, Damaged):
                 on_damage(found)
                 explained = True
@@ -41,8 +42,7 @@ def read_groups(groups: GroupLog, after_sequence: int, on_damage: OnDamage) -> I
                 expected, explained = found.sequence + 1, False
 
 
-def _read_object(groups: GroupLog, info: ObjectInfo, *, last: bool) -> Iterator[StoredGroup | Damaged]:
-    data = memoryview(groups.read(info.path))
+def _groups_of(groups: GroupLog, info: ObjectInfo, data: memoryview, *, last: bool) -> Iterator[StoredGroup | Damaged]:
     if not data and not (last and groups.cut(info.path, 0)):
         yield Damaged(f"{info.path} is empty", object=info.path)
     at: int | None = 0

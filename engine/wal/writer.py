@@ -6,9 +6,12 @@ W3  A write is acknowledged after its group is stored (no_sync excepted).
 W4  Stages are shown a group after it is stored and before it is acknowledged, in order, in one thread.
 W5  An append whose outcome is unknown closes the log for new writes until the outcome is known.
 W6  A write that failed was never shown; writes behind it go on.
-W7  Bytes that wait for the log are bounded: beyond that a write is refused as Unavailable and may be tried again.
+W7  Bytes that wait for the log are bounded: beyond that a write is refused as Unavailable and may be tried again. So it is
+    while the store does not take a group for long, since those who wait cost a thread each.
+W8  On a store that bills requests, groups start `flush_interval_s` apart, the first after idleness at once. Only a full group
+    comes sooner.
 
-Held by tests/unit/engine/test_wal_writer.py (W1-W7), tests/crash/test_stops.py (W1, W3).
+Held by tests/unit/engine/test_wal_writer.py (W1-W8), tests/crash/test_stops.py (W1, W3).
 Elsewhere: what a row means (ingest), when to snapshot (persist).
 """
 
@@ -18,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from catalog.errors import ServiceError, Unavailable
-from engine.batch import Group, Stage, TableRows, WriteBatch, concatenated
+from engine.batch import Group, Stage, TableRows, WriteBatch, concatenated, size_of
 from engine.clock import Clock
 from engine.metrics import Metrics
 from engine.ownership import Fenced
@@ -43,6 +46,8 @@ class WalLimits:
     wait_timeout_s: float
     #: objects kept in the log after a snapshot has made them unnecessary; None leaves it to the log
     kept_objects: int | None = None
+    #: how long the store may take for a group before further writes are refused
+    stall_s: float = 10.0
 
 
 class PendingWrite:
@@ -105,6 +110,7 @@ class WalWriter:
         self._waiters = 0
         self._oldest_s = 0.0
         self._last_flush_s = -limits.flush_interval_s
+        self._storing_since_s: float | None = None
         self._boundaries: list[_Boundary] = []
         self._refusal: ServiceError | None = None
         self._stopped: ServiceError | None = None
@@ -154,7 +160,7 @@ class WalWriter:
     @property
     def problem(self) -> str | None:
         """Why no write is accepted, while that is so."""
-        refusal = self._refusal
+        refusal = self._refusal or self._stall()
         return None if refusal is None else refusal.message
 
     def close(self) -> None:
@@ -170,10 +176,21 @@ class WalWriter:
             raise Unavailable("the server is stopping")
         if self._refusal is not None:
             raise self._refusal
+        if stall := self._stall():
+            raise stall
         if self._queue and self._queue_bytes + byte_count > self._limits.waiting_bytes:
             raise Unavailable(f"{self._queue_bytes} bytes wait for the log already; try again")
         if len(self._queue) >= self._limits.waiting_writes:
             raise Unavailable(f"{len(self._queue)} writes wait for the log already; try again")
+
+    def _stall(self) -> ServiceError | None:
+        since_s = self._storing_since_s
+        waited_s = 0.0 if since_s is None else self._clock.monotonic_s() - since_s
+        if waited_s < self._limits.stall_s:
+            return None
+        return Unavailable(
+            f"the log has waited {waited_s:.0f} s for the store to take its last group; try again", retry_after_s=5
+        )
 
     # the log's own thread
 
@@ -181,13 +198,16 @@ class WalWriter:
         try:
             while self._step():
                 pass
+        except _LeftUnknown as error:
+            log.warning("%s", error)
+            self._refuse_for_ever(_stopped(error))
         except BaseException as error:
             log.critical("the write-ahead log stopped: %s", error, exc_info=not isinstance(error, Fenced))
             self._refuse_for_ever(_stopped(error))
             self._on_fatal(error)
 
     def _step(self) -> bool:
-        """One group, or one boundary, or nothing yet; False when there will be no more."""
+        """One group, then the boundaries that somebody waits for; False when there will be no more."""
         with self._changed:
             while (delay_s := self._delay_s()) != 0:
                 self._changed.wait(delay_s)
@@ -211,11 +231,11 @@ class WalWriter:
         if not self._queue:
             return None
         now_s = self._clock.monotonic_s()
-        if self._queue_bytes >= _GROUP_BYTES or self._boundaries:
+        if self._queue_bytes >= _GROUP_BYTES:
             return 0
         if self._groups.spacing_matters:
             return max(0.0, self._last_flush_s + self._limits.flush_interval_s - now_s)
-        return 0 if self._waiters else max(0.0, self._oldest_s + self._limits.flush_interval_s - now_s)
+        return 0 if self._waiters or self._boundaries else max(0.0, self._oldest_s + self._limits.flush_interval_s - now_s)
 
     def _take(self) -> tuple[list[PendingWrite], list["_Boundary"]]:
         count, taken_bytes = 0, 0
@@ -227,17 +247,16 @@ class WalWriter:
         self._queue_bytes -= taken_bytes
         if not self._queue:
             self._waiters = 0
-        boundaries: list[_Boundary] = []
-        if not self._queue:
-            boundaries, self._boundaries = self._boundaries, []
+        boundaries, self._boundaries = self._boundaries, []
         return writes, boundaries
 
     def _flush(self, writes: Sequence[PendingWrite]) -> None:
         """One group for everyone who waited: store, show, acknowledge, in that order."""
-        started_s = self._clock.monotonic_s()
+        started_s = self._storing_since_s = self._clock.monotonic_s()
         group = Group(self._sequence, gathered([write.batch for write in writes]))
         try:
             pieces = encode(group.sequence, self._epoch, group.tables)
+            self._last_flush_s = self._clock.monotonic_s()
             self._store(group.sequence, pieces)
         except StoreError as error:
             log.error("a group of %d writes was not stored: %s", len(writes), error)
@@ -247,8 +266,9 @@ class WalWriter:
         except BaseException as error:
             _fail(writes, _stopped(error))
             raise
+        finally:
+            self._storing_since_s = None
         self._sequence += 1
-        self._last_flush_s = self._clock.monotonic_s()
         try:
             for stage in self._stages:
                 stage.apply(group)
@@ -350,8 +370,8 @@ def gathered(batches: Sequence[WriteBatch]) -> tuple[TableRows, ...]:
             by_table.setdefault((table.database_id, table.table_id), []).append(table)
     result: list[TableRows] = []
     for tables in by_table.values():
-        few = sum(table.rows.num_rows for table in tables) <= _GATHER_ROWS
-        if len(tables) > 1 and few and sum(table.rows.nbytes for table in tables) <= _GATHER_BYTES:
+        few = sum(table.rows.num_rows for table in tables) <= _GATHER_ROWS and all(table.encoded is None for table in tables)
+        if len(tables) > 1 and few and sum(size_of(table.rows) for table in tables) <= _GATHER_BYTES:
             last = tables[-1]
             rows = concatenated([table.rows for table in tables])
             result.append(TableRows(last.database_id, last.table_id, last.index, rows))

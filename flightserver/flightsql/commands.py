@@ -77,6 +77,14 @@ def unpack(data: bytes) -> Message:
     return parse(COMMANDS[name], value)
 
 
+def unpack_as(kind: type[M], data: bytes) -> M:
+    """The message that an Any holds, which must be of this kind."""
+    message = unpack(data)
+    if not isinstance(message, kind):
+        raise InvalidRequest(f"expected {kind.__name__}, got {type(message).__name__}")
+    return message
+
+
 def open_any(data: bytes) -> tuple[str, bytes]:
     envelope = parse(any_pb2.Any, data)
     return envelope.type_url, envelope.value

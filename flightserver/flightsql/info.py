@@ -2,10 +2,10 @@
 
 I1  Names, types, order and nullability of the columns are the standard's: clients compare them, some crash on others.
 I2  Filters: catalogs are compared exactly, patterns are SQL LIKE over the whole name, an empty list of types means all.
-I3  GetSqlInfo answers the ids it was asked for and knows (all for an empty list), each with the kind that clients cast to.
+I3  The primary key of a table is its series key and its time; there are no foreign keys.
 
 Held by tests/unit/flightserver/test_flightsql_info.py (I1-I3).
-Elsewhere: which tables there are (engine.node), who asks (flightserver.handlers.metadata).
+Elsewhere: GetSqlInfo (sql_info), which tables there are (engine.node), who asks (flightserver.handlers.metadata).
 """
 
 import re
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
+from catalog.names import TIME_COLUMN
 from engine.requests import TableListing
 from flightserver.flightsql.results import plain_schema
 
@@ -34,32 +35,74 @@ TABLES = pa.schema(
 TABLES_WITH_SCHEMA = TABLES.append(pa.field("table_schema", pa.binary(), nullable=False))
 TABLE_TYPES_SCHEMA = pa.schema([pa.field("table_type", pa.utf8(), nullable=False)])
 
-Info = str | bool | int
-_STRING, _BOOL, _BIGINT, _INT32 = range(4)
-_INFO_KINDS = [
-    pa.field("string_value", pa.utf8(), nullable=False),
-    pa.field("bool_value", pa.bool_(), nullable=False),
-    pa.field("bigint_value", pa.int64(), nullable=False),
-    pa.field("int32_bitmask", pa.int32(), nullable=False),
-    pa.field("string_list", pa.list_(pa.utf8())),
-    pa.field("int32_to_int32_list_map", pa.map_(pa.int32(), pa.list_(pa.int32()))),
-]
-_INFO_UNION = pa.dense_union(_INFO_KINDS)
-SQL_INFO = pa.schema([pa.field("info_name", pa.uint32(), nullable=False), pa.field("value", _INFO_UNION, nullable=False)])
-
-_STRINGS: Mapping[int, str] = {0: "InfluxDB IOx", 2: "1.3", 504: '"', 513: "\\", 514: "", 529: "schema", 530: "procedure"}
-_BOOLS: Mapping[int, bool] = {
-    **dict.fromkeys((4, 10, 506, 515, 516, 520, 521, 523, 524, 539, 556, 566), True),
-    **dict.fromkeys((3, 5, 9, 11, 500, 501, 502, 518, 519, 527, 532, 536, 537, 563, 565, 572, 573, 574, 575, 576), False),
+PRIMARY_KEYS = pa.schema(
+    [
+        pa.field("catalog_name", pa.utf8()),
+        pa.field("db_schema_name", pa.utf8()),
+        pa.field("table_name", pa.utf8(), nullable=False),
+        pa.field("column_name", pa.utf8(), nullable=False),
+        pa.field("key_name", pa.utf8()),
+        pa.field("key_sequence", pa.int32(), nullable=False),
+    ]
+)
+FOREIGN_KEYS = pa.schema(
+    [
+        pa.field("pk_catalog_name", pa.utf8()),
+        pa.field("pk_db_schema_name", pa.utf8()),
+        pa.field("pk_table_name", pa.utf8(), nullable=False),
+        pa.field("pk_column_name", pa.utf8(), nullable=False),
+        pa.field("fk_catalog_name", pa.utf8()),
+        pa.field("fk_db_schema_name", pa.utf8()),
+        pa.field("fk_table_name", pa.utf8(), nullable=False),
+        pa.field("fk_column_name", pa.utf8(), nullable=False),
+        pa.field("key_sequence", pa.int32(), nullable=False),
+        pa.field("fk_key_name", pa.utf8()),
+        pa.field("pk_key_name", pa.utf8()),
+        pa.field("update_rule", pa.uint8(), nullable=False),
+        pa.field("delete_rule", pa.uint8(), nullable=False),
+    ]
+)
+TYPES = pa.schema(
+    [
+        pa.field("type_name", pa.utf8(), nullable=False),
+        pa.field("data_type", pa.int32(), nullable=False),
+        pa.field("column_size", pa.int32()),
+        pa.field("literal_prefix", pa.utf8()),
+        pa.field("literal_suffix", pa.utf8()),
+        pa.field("create_params", pa.list_(pa.field("item", pa.utf8(), nullable=False))),
+        pa.field("nullable", pa.int32(), nullable=False),
+        pa.field("case_sensitive", pa.bool_(), nullable=False),
+        pa.field("searchable", pa.int32(), nullable=False),
+        pa.field("unsigned_attribute", pa.bool_()),
+        pa.field("fixed_prec_scale", pa.bool_(), nullable=False),
+        pa.field("auto_increment", pa.bool_()),
+        pa.field("local_type_name", pa.utf8()),
+        pa.field("minimum_scale", pa.int32()),
+        pa.field("maximum_scale", pa.int32()),
+        pa.field("sql_data_type", pa.int32(), nullable=False),
+        pa.field("datetime_subcode", pa.int32()),
+        pa.field("num_prec_radix", pa.int32()),
+        pa.field("interval_precision", pa.int32()),
+    ]
+)
+KEY_NAME = "series"
+_PATTERN_PART = re.compile(r"\\([%_\\])|(.)", re.DOTALL)
+_UNLIMITED = 2147483647
+_NUMBER = {"num_prec_radix": 2, "unsigned_attribute": False, "auto_increment": False}
+_QUOTED = {"literal_prefix": "'", "literal_suffix": "'", "column_size": _UNLIMITED}
+_TYPES: Mapping[tuple[str, int], Mapping[str, object]] = {
+    ("BOOLEAN", -7): {"column_size": 1},
+    ("BIGINT", -5): {"column_size": 64, **_NUMBER},
+    ("BIGINT UNSIGNED", -5): {"column_size": 64, **_NUMBER, "unsigned_attribute": True},
+    ("INTEGER", 4): {"column_size": 32, **_NUMBER},
+    ("FLOAT", 6): {"column_size": 24, **_NUMBER},
+    ("DOUBLE", 8): {"column_size": 53, **_NUMBER},
+    ("INTERVAL", 10): {**_QUOTED, "datetime_subcode": 0},
+    ("VARCHAR", 12): {**_QUOTED, "create_params": ["length"], "case_sensitive": True},
+    ("DATE", 91): _QUOTED,
+    ("TIME", 92): _QUOTED,
+    ("TIMESTAMP", 93): _QUOTED,
 }
-_BIGINTS: Mapping[int, int] = {
-    **dict.fromkeys((*range(541, 556), *range(557, 562)), 2147483647),
-    562: 0,
-}
-_INT32S: Mapping[int, int] = {
-    8: 0, 100: 0, 101: 0, 503: 3, 505: 1, 507: 0, 522: 3, 525: 1, 526: 7, 528: 2, 533: 0, 534: 0, 535: 0, 538: 15, 540: 3,
-    **dict.fromkeys((564, *range(567, 572)), 0),
-}  # fmt: skip
 
 
 def catalogs() -> pa.Table:
@@ -103,36 +146,57 @@ def tables(
     return pa.table([*columns, schemas], schema=TABLES_WITH_SCHEMA)
 
 
-def table_types() -> pa.Table:
-    return pa.table([list(TABLE_TYPES)], schema=TABLE_TYPES_SCHEMA)
+def table_types(kinds: Sequence[str] = TABLE_TYPES) -> pa.Table:
+    return pa.table([sorted(kinds)], schema=TABLE_TYPES_SCHEMA)
+
+
+def primary_keys(listings: Iterable[TableListing], name: str, *, catalog: str | None, db_schema: str | None) -> pa.Table:
+    """The series key and the time: what makes a row of a table one row."""
+    rows = [
+        (CATALOG, listing.db_schema, listing.name, column, KEY_NAME, sequence)
+        for listing in (listings if catalog in (None, CATALOG) else ())
+        if listing.name == name and listing.db_schema == DEFAULT_SCHEMA and db_schema in (None, DEFAULT_SCHEMA)
+        for sequence, column in enumerate((*listing.tags, TIME_COLUMN), 1)
+    ]
+    return _table(rows, PRIMARY_KEYS)
+
+
+def no_foreign_keys() -> pa.Table:
+    return FOREIGN_KEYS.empty_table()
+
+
+def types(data_type: int | None) -> pa.Table:
+    """The types that columns and literals have, by the numbers that ODBC and JDBC share."""
+    found = [
+        {
+            "type_name": name,
+            "local_type_name": name,
+            "data_type": number,
+            "sql_data_type": number,
+            "nullable": 1,
+            "searchable": 3,
+            "case_sensitive": False,
+            "fixed_prec_scale": False,
+            **more,
+        }
+        for (name, number), more in _TYPES.items()
+        if data_type in (None, number)
+    ]
+    return pa.Table.from_pylist(found, schema=TYPES)
+
+
+def _table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
 
 
 def like(text: str, pattern: str | None) -> bool:
-    """SQL LIKE over the whole text, case-sensitive; no pattern matches everything."""
+    """SQL LIKE over the whole text, case-sensitive, with `\\` to escape; no pattern matches everything."""
     if pattern is None:
         return True
     parts = {"%": ".*", "_": "."}
-    expression = "".join(parts.get(character) or re.escape(character) for character in pattern)
+    expression = "".join(
+        re.escape(escaped) if escaped else parts.get(character) or re.escape(character)
+        for escaped, character in _PATTERN_PART.findall(pattern)
+    )
     return re.fullmatch(expression, text, re.DOTALL) is not None
-
-
-def sql_info(wanted: Sequence[int], version: str) -> pa.Table:
-    known: dict[int, tuple[int, Info]] = {1: (_STRING, version)}
-    for kind, values in ((_STRING, _STRINGS), (_BOOL, _BOOLS), (_BIGINT, _BIGINTS), (_INT32, _INT32S)):
-        known |= {number: (kind, value) for number, value in values.items()}
-    found = sorted(set(wanted) & set(known)) if wanted else sorted(known)
-    names = pa.array(found, pa.uint32())
-    return pa.Table.from_arrays([names, _union([known[number] for number in found])], schema=SQL_INFO)
-
-
-def _union(values: Sequence[tuple[int, Info]]) -> pa.UnionArray:
-    """A dense union whose children keep their nullability (UnionArray.from_dense makes all of them nullable)."""
-    by_kind: list[list[Info]] = [[] for _ in _INFO_KINDS]
-    offsets = []
-    for kind, value in values:
-        offsets.append(len(by_kind[kind]))
-        by_kind[kind].append(value)
-    children = [pa.array(held, column.type) for held, column in zip(by_kind, _INFO_KINDS, strict=True)]
-    type_ids = pa.array([kind for kind, _ in values], pa.int8())
-    buffers = [None, type_ids.buffers()[1], pa.array(offsets, pa.int32()).buffers()[1]]
-    return pa.Array.from_buffers(_INFO_UNION, len(values), buffers, children=children)

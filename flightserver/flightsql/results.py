@@ -1,18 +1,31 @@
 """Result batches as every client can read them.
 
 S1  No dictionary and no view leaves: tags are Utf8. Large variants become plain ones.
-S2  A batch is smaller than 2 MiB unless it is one row (clients refuse messages beyond 4 MiB).
-S3  Of a field's metadata only keys of ours (iox::…) leave: one client fails on metadata it does not know.
+S2  A message is smaller than 2 MiB, its envelope included, unless it is one row (clients refuse messages beyond 4 MiB).
+S3  Of a field's metadata only keys of ours (iox::…) leave: one client fails on metadata it does not know. The mark of a
+    column type leaves only with a column of that type: a cast keeps metadata, and clients believe it.
 S4  Each batch has exactly the schema that was announced.
 
 Held by tests/unit/flightserver/test_flightsql_results.py (S1-S4).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
 BATCH_BYTES_MAX = 2 * 1024 * 1024
+_ENVELOPE_BYTES = 64
+
+_MARK = b"iox::column::type"
+_MARKED: Mapping[bytes, Callable[[pa.DataType], bool]] = {
+    b"iox::column_type::tag": pa.types.is_string,
+    b"iox::column_type::timestamp": pa.types.is_timestamp,
+    b"iox::column_type::field::float": pa.types.is_float64,
+    b"iox::column_type::field::integer": pa.types.is_int64,
+    b"iox::column_type::field::uinteger": pa.types.is_uint64,
+    b"iox::column_type::field::string": pa.types.is_string,
+    b"iox::column_type::field::boolean": pa.types.is_boolean,
+}
 
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:
@@ -26,33 +39,52 @@ def plain_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Itera
 
 
 def plain_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    columns = [_plain_column(column, wanted.type) for column, wanted in zip(batch.columns, schema, strict=True)]
+    columns = [plain_column(column, wanted.type) for column, wanted in zip(batch.columns, schema, strict=True)]
     if not columns:
         return batch.replace_schema_metadata(schema.metadata)
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _plain_column(column: pa.Array, kind: pa.DataType) -> pa.Array:
+def plain_column(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if column.type == kind:
         return column
     if pa.types.is_dictionary(column.type):
-        return column.dictionary.cast(kind).take(column.indices)
+        return plain_column(column.dictionary, kind).take(column.indices)
     return column.cast(kind)
 
 
+def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
+    if not schema.names:
+        return pa.RecordBatch.from_struct_array(pa.array([], pa.struct([])))
+    return pa.RecordBatch.from_arrays([pa.array([], column.type) for column in schema], schema=schema)
+
+
 def cut(batch: pa.RecordBatch, bytes_max: int = BATCH_BYTES_MAX) -> Iterator[pa.RecordBatch]:
-    """The batch in slices that fit, halving while they do not."""
-    if batch.num_rows <= 1 or batch.nbytes < bytes_max:
+    """The batch in slices that fit: equal ones where its rows are, halved again where they are not."""
+    size_bytes = message_bytes(batch)
+    if batch.num_rows <= 1 or size_bytes < bytes_max:
         yield batch
         return
-    half = batch.num_rows // 2
-    yield from cut(batch.slice(0, half), bytes_max)
-    yield from cut(batch.slice(half), bytes_max)
+    rows = max(1, batch.num_rows // (size_bytes // bytes_max + 1))
+    for start in range(0, batch.num_rows, rows):
+        yield from cut(batch.slice(start, rows), bytes_max)
+
+
+def message_bytes(batch: pa.RecordBatch) -> int:
+    """What the batch takes on the wire. (Quicker to ask for than `nbytes`.)"""
+    return int(pa.ipc.get_record_batch_size(batch)) + _ENVELOPE_BYTES
 
 
 def _plain_field(column: pa.Field) -> pa.Field:
+    kind = plain_type(column.type)
     kept = {key: value for key, value in (column.metadata or {}).items() if key.startswith(b"iox::")}
-    return pa.field(column.name, plain_type(column.type), column.nullable, kept or None)
+    if _MARK in kept and not _MARKED.get(kept[_MARK], _no_type)(kind):
+        del kept[_MARK]
+    return pa.field(column.name, kind, column.nullable, kept or None)
+
+
+def _no_type(_: pa.DataType) -> bool:
+    return False
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
@@ -62,8 +94,12 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
         return pa.string()
     if pa.types.is_binary_view(kind) or pa.types.is_large_binary(kind):
         return pa.binary()
-    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain_field(kind.value_field), kind.list_size)
+    if pa.types.is_large_list(kind) or pa.types.is_list(kind) or pa.types.is_list_view(kind):
         return pa.list_(_plain_field(kind.value_field))
     if pa.types.is_struct(kind):
         return pa.struct([_plain_field(kind.field(index)) for index in range(kind.num_fields)])
+    if pa.types.is_map(kind):
+        return pa.map_(_plain_field(kind.key_field), _plain_field(kind.item_field), kind.keys_sorted)
     return kind

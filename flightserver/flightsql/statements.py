@@ -3,7 +3,7 @@
 Only the outside of a statement is read here; the query inside an INSERT stays text and is planned by the engine like any
 other. Names without quotes are lower-cased, as the planner does.
 
-V1  Words, quotes, question marks and dollar signs inside strings, quoted names and comments are nobody's keywords or parameters.
+V1  What stands in strings, quoted names and comments is nobody's keyword or parameter.
 V2  An INSERT names its table (in public.iox), the columns if it likes, and a query; other changes are refused by their kind.
 V3  Parameters are listed by name, each once, in the order in which values are given by position: numbers ($2, or the
     second `?`) by value, names ($host) as they first occur.

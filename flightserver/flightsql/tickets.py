@@ -2,7 +2,7 @@
 
 T1  A JSON ticket names one database (under one of its aliases), a statement and a language; parameters are scalars.
 T2  A ticket that is none of these, or breaks a rule of its kind, is refused with one text.
-T3  The ticket of a FlightInfo carries command and database: redeeming it needs no header and no state.
+T3  The ticket of a FlightInfo carries command, database and the query's id: redeeming it needs no header and no state.
 
 Held by tests/unit/flightserver/test_flightsql_tickets.py (T1-T3).
 """
@@ -36,19 +36,30 @@ class StatementTicket:
 
 @dataclass(frozen=True, slots=True)
 class CommandTicket:
-    """A Flight SQL command to run. `database` is empty for commands that need none."""
+    """A Flight SQL command to run. `database` is empty for commands that need none, `query_id` for foreign tickets."""
 
     database: str
     command: Message
+    query_id: bytes = b""
 
 
 def _invalid() -> InvalidRequest:
     return InvalidRequest("Invalid ticket. Error: Invalid ticket")
 
 
-def encode_command(database: str, command: bytes) -> bytes:
-    """A FlightInfo's ticket. `command` is the descriptor's: the Any as the client sent it."""
-    return commands.pack_read_info(sql.ReadInfo(database=database, query_type=_COMMAND, flightsql_command=command))
+def encode_command(database: str, command: bytes, query_id: bytes = b"") -> bytes:
+    """A FlightInfo's ticket. `command` is the Any that says what to do."""
+    info = sql.ReadInfo(database=database, query_type=_COMMAND, flightsql_command=command, query_id=query_id)
+    return commands.pack_read_info(info)
+
+
+def query_id_of(ticket: bytes) -> bytes:
+    """The id in a ticket of ours; empty in all others."""
+    try:
+        found = decode(ticket)
+    except InvalidRequest:
+        return b""
+    return found.query_id if isinstance(found, CommandTicket) else b""
 
 
 def decode(ticket: bytes) -> StatementTicket | CommandTicket:
@@ -89,7 +100,7 @@ def _from_read_info(info: sql.ReadInfo) -> StatementTicket | CommandTicket:
     if info.query_type == _COMMAND:
         if info.sql_query or not info.flightsql_command:
             raise _invalid()
-        return CommandTicket(info.database, commands.unpack(info.flightsql_command))
+        return CommandTicket(info.database, commands.unpack(info.flightsql_command), info.query_id)
     if info.query_type not in _LANGUAGES or info.flightsql_command or not info.database:
         raise _invalid()
     params = {param.name: _param(param) for param in info.params}

@@ -13,10 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from catalog.errors import InvalidRequest, UnsupportedFeature
+from catalog.errors import InvalidRequest
 from engine.requests import NodeLike
 from flightserver import wire
 from flightserver.handlers.call import Call
+from flightserver.handlers.refused import unknown_action
 from flightserver.version import version
 
 Handler = Callable[[Call, pa.Buffer], Iterable[bytes]]
@@ -39,7 +40,7 @@ class Actions:
     def run(self, call: Call, name: str, body: pa.Buffer) -> Iterable[bytes]:
         action = self._by_name.get(name)
         if action is None:
-            raise UnsupportedFeature(f"unknown action: {name}")
+            raise unknown_action(name)
         return action.run(call, body)
 
 

@@ -1,6 +1,7 @@
 """Who calls and what they said beside the message: gRPC's headers, kept for the handlers.
 
-K1  The database of a Flight SQL call is the value of the one database header sent, or the one value of several that agree.
+K1  The database of a Flight SQL call is the value of the one database header sent, or the one value of several that agree;
+    without any it is the one that the caller's session has chosen.
 
 Held by tests/unit/flightserver/test_call.py (K1).
 Elsewhere: what a token may do (flightserver.auth).
@@ -18,19 +19,29 @@ from flightserver.auth import bearer_of
 DATABASE_HEADERS = ("database", "bucket", "bucket-name", "iox-namespace-name")
 _KEY = "headers"
 
+Headers = Mapping[str, Sequence[str]]
+
 
 def _never() -> bool:
     return False
+
+
+def _unheard(name: str, value: str) -> None:
+    """A reply's header, where there is no reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     is_cancelled: Callable[[], bool] = _never
+    reply_header: Callable[[str, str], None] = _unheard
+    session_database: str | None = None
 
     @classmethod
-    def of(cls, context: fl.ServerCallContext) -> "Call":
-        return cls(context.get_middleware(_KEY).headers, context.is_cancelled)
+    def of(cls, context: fl.ServerCallContext, database_of: Callable[[Headers], str | None] = lambda _: None) -> "Call":
+        """`context` is gone with its call: nothing may keep what is made of it for longer."""
+        headers: Headers = context.get_middleware(_KEY).headers
+        return cls(headers, context.is_cancelled, context.add_header, database_of(headers))
 
     def header(self, name: str) -> str | None:
         values = self.headers.get(name)
@@ -41,6 +52,9 @@ class Call:
         return wire.ERROR_DETAILS_HEADER in self.headers
 
     def find_database(self) -> str | None:
+        return self.header_database() or self.session_database
+
+    def header_database(self) -> str | None:
         sent = {name: value for name in DATABASE_HEADERS if (value := self.header(name))}
         if len(set(sent.values())) > 1:
             names = ", ".join(f'"{name}"' for name in sent)

@@ -15,7 +15,7 @@ Elsewhere: which column becomes what (engine.ingest.arrow), line protocol (handl
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -61,7 +61,7 @@ class Ingests:
         """By path or JSON command: an answer for each batch."""
         session = self._open(destination_of(call, descriptor), reader)
         try:
-            _store(session, self._batches(reader), _AnswerEach(writer))
+            store(session, self.batches(reader), _AnswerEach(writer))
         finally:
             session.close()
 
@@ -70,21 +70,20 @@ class Ingests:
         call: Call,
         command: sql.CommandStatementIngest,
         reader: fl.MetadataRecordBatchReader,
-        writer: fl.FlightMetadataWriter,
-    ) -> None:
-        """Flight SQL's bulk ingest: one answer for all."""
+    ) -> int:
+        """Flight SQL's bulk ingest: the count of all rows."""
         session = self._open(destination_of_command(call, command), reader)
         try:
-            rows = _store(session, self._batches(reader), _Answers())
+            return store(session, self.batches(reader))
         finally:
             session.close()
-        writer.write(sql.DoPutUpdateResult(record_count=rows).SerializeToString())
 
     def _open(self, destination: Destination, reader: fl.MetadataRecordBatchReader) -> IngestSession:
-        return self._node.ingest(destination.database, destination.table, _schema(reader), destination.options)
+        return self._node.ingest(destination.database, destination.table, schema_of(reader), destination.options)
 
-    def _batches(self, reader: fl.MetadataRecordBatchReader) -> Iterator[pa.RecordBatch]:
-        while (chunk := _next_chunk(reader)) is not None:
+    def batches(self, reader: fl.MetadataRecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """What the client sends, as it comes."""
+        while (chunk := next_chunk(reader)) is not None:
             if self._is_stopping():
                 raise Unavailable("the server is stopping")
             if chunk.data is None:
@@ -97,7 +96,7 @@ class Ingests:
 def destination_of(call: Call, descriptor: fl.FlightDescriptor) -> Destination:
     if descriptor.descriptor_type == fl.DescriptorType.PATH:
         database, table = table_path(descriptor)
-        return Destination(database, table, IngestOptions(tags=_tags(None, call)))
+        return Destination(database, table, IngestOptions(tags=tags_of(call)))
     return _destination_of_json(call, wire.decode_object(descriptor.command))
 
 
@@ -148,6 +147,11 @@ def _ingest_database(call: Call, command: sql.CommandStatementIngest) -> str:
     return str(catalog)
 
 
+def tags_of(call: Call) -> tuple[str, ...] | None:
+    """The columns that are tags of a table yet to be made, if the call says so."""
+    return _tags(None, call)
+
+
 def _tags(given: object, call: Call) -> tuple[str, ...] | None:
     """`["a", "b"]` or `a,b`; an empty list means no tags, nothing at all leaves it to the columns."""
     if given is None:
@@ -160,10 +164,10 @@ def _tags(given: object, call: Call) -> tuple[str, ...] | None:
     return tuple(stripped for name in names if (stripped := name.strip()))
 
 
-def _store(session: IngestSession, batches: Iterator[pa.RecordBatch], answers: "_Answers") -> int:
+def store(session: IngestSession, batches: Iterable[pa.RecordBatch], answers: "Answers | None" = None) -> int:
     """Write batch after batch, and return their rows when all are durable."""
     rows = 0
-    following = _Following(answers)
+    following = _Following(answers or Answers())
     try:
         for batch in batches:
             following.make_room(_size_bytes(batch))
@@ -175,7 +179,7 @@ def _store(session: IngestSession, batches: Iterator[pa.RecordBatch], answers: "
     return rows
 
 
-class _Answers:
+class Answers:
     """Tells nothing: the end of the call is the answer."""
 
     def durable(self, rows: int) -> None:
@@ -185,7 +189,7 @@ class _Answers:
         pass
 
 
-class _AnswerEach(_Answers):
+class _AnswerEach(Answers):
     def __init__(self, writer: fl.FlightMetadataWriter) -> None:
         self._writer = writer
         self._batch = 0
@@ -208,7 +212,7 @@ class _Following:
     A thread of its own is needed because both sides may wait: the reader for a batch, the client for the answer to its last.
     """
 
-    def __init__(self, answers: _Answers) -> None:
+    def __init__(self, answers: Answers) -> None:
         self._answers = answers
         self._failure: ServiceError | None = None
         self._in_flight = self._in_flight_bytes = 0
@@ -273,14 +277,14 @@ def _size_bytes(batch: pa.RecordBatch) -> int:
     return int(batch.get_total_buffer_size())
 
 
-def _schema(reader: fl.MetadataRecordBatchReader) -> pa.Schema:
+def schema_of(reader: fl.MetadataRecordBatchReader) -> pa.Schema:
     try:
         return reader.schema
     except (OSError, pa.ArrowException) as error:
         raise InvalidRequest(f"the stream has no usable schema: {error}") from None
 
 
-def _next_chunk(reader: fl.MetadataRecordBatchReader) -> fl.FlightStreamChunk | None:
+def next_chunk(reader: fl.MetadataRecordBatchReader) -> fl.FlightStreamChunk | None:
     try:
         return reader.read_chunk()
     except StopIteration:

@@ -1,21 +1,37 @@
-"""Which DoPut is which."""
+"""Which DoPut is which.
 
+T1  Flight SQL's commands are answered with one message, or with an error after the client has sent what it had to send:
+    one driver reports its own broken stream instead of our error if it is cut off. Beyond DRAINED_BYTES_MAX it is cut off.
+
+Held by tests/integration/flight/test_updates.py (T1).
+"""
+
+from contextlib import suppress
+
+import pyarrow as pa
 import pyarrow.flight as fl
 from google.protobuf.message import Message
 
-from catalog.errors import UnsupportedFeature
+from catalog.errors import ServiceError
 from flightserver import wire
 from flightserver.flightsql import commands
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.handlers.call import Call
-from flightserver.handlers.ingest import Ingests
+from flightserver.handlers.ingest import Ingests, next_chunk
+from flightserver.handlers.prepared import Prepared
+from flightserver.handlers.queries import unsupported
+from flightserver.handlers.updates import Updates
 from flightserver.handlers.writes import Writes
+
+DRAINED_BYTES_MAX = 16 << 20
 
 
 class Puts:
-    def __init__(self, writes: Writes, ingests: Ingests) -> None:
+    def __init__(self, writes: Writes, ingests: Ingests, updates: Updates, prepared: Prepared) -> None:
         self._writes = writes
         self._ingests = ingests
+        self._updates = updates
+        self._prepared = prepared
 
     def serve(
         self,
@@ -30,17 +46,33 @@ class Puts:
         elif descriptor.descriptor_type == fl.DescriptorType.PATH or command.lstrip()[:1] == b"{":
             self._ingests.put(call, descriptor, reader, writer)
         else:
-            self._sql(call, commands.unpack(command), reader, writer)
+            writer.write(self._answer(call, commands.unpack(command), reader))
 
-    def _sql(
-        self,
-        call: Call,
-        command: Message,
-        reader: fl.MetadataRecordBatchReader,
-        writer: fl.FlightMetadataWriter,
-    ) -> None:
-        if isinstance(command, sql.CommandStatementIngest):
-            return self._ingests.ingest(call, command, reader, writer)
-        if isinstance(command, sql.CommandPreparedStatementQuery):
-            raise UnsupportedFeature("parameters of prepared statements are not supported by this version")
-        raise UnsupportedFeature(f"{type(command).__name__} is not supported by DoPut")
+    def _answer(self, call: Call, command: Message, reader: fl.MetadataRecordBatchReader) -> bytes:
+        """The one message that answers a command of Flight SQL."""
+        if isinstance(command, sql.CommandStatementUpdate):  # clients send no schema with it: nothing may be read
+            return _count(self._updates.statement(call, command))
+        try:
+            match command:
+                case sql.CommandPreparedStatementQuery():
+                    return self._prepared.bind(command, reader)
+                case sql.CommandStatementIngest():
+                    return _count(self._ingests.ingest(call, command, reader))
+                case sql.CommandPreparedStatementUpdate():
+                    return _count(self._prepared.update(call, command, reader))
+            raise unsupported(command)
+        except Exception:
+            _drain(reader)
+            raise
+
+
+def _count(rows: int) -> bytes:
+    return sql.DoPutUpdateResult(record_count=rows).SerializeToString()
+
+
+def _drain(reader: fl.MetadataRecordBatchReader) -> None:
+    """Let the client finish (T1)."""
+    drained_bytes = 0
+    with suppress(OSError, pa.ArrowException, ServiceError):
+        while drained_bytes < DRAINED_BYTES_MAX and (chunk := next_chunk(reader)) is not None:
+            drained_bytes += chunk.data.get_total_buffer_size() if chunk.data is not None else 0

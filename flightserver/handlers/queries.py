@@ -2,13 +2,16 @@
 
 Q1  The schema of a FlightInfo, of GetSchema and of the stream are equal.
 Q2  A FlightInfo has one endpoint, without location, whose ticket can be redeemed by anyone who may read, without headers.
-Q3  A result that is left early is closed; one that fails late fails with the error of its cause.
+    Its app_metadata is the id by which the query can be cancelled.
+Q3  Describing a statement plans it and runs nothing.
+Q4  What this server does not speak (InfluxQL, Substrait, transactions) is refused by name, at every door.
 
-Held by tests/integration/flight/test_statements.py (Q1-Q3).
-Elsewhere: what tickets look like (flightsql.tickets), what leaves in batches (flightsql.results).
+Held by tests/integration/flight/test_statements.py (Q1-Q4).
+Elsewhere: what tickets look like (flightsql.tickets), what leaves in batches (flightsql.results), how it leaves (streams).
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.flight as fl
@@ -16,50 +19,58 @@ from google.protobuf.message import Message
 
 from catalog.errors import UnsupportedFeature
 from engine.requests import NodeLike, QueryResult
-from flightserver.errors import flight_errors
 from flightserver.flightsql import commands, tickets
+from flightserver.flightsql.inserts import COUNT
 from flightserver.flightsql.proto import flightsql_pb2 as sql
-from flightserver.flightsql.results import plain_batches, plain_schema
+from flightserver.flightsql.results import plain_schema
+from flightserver.flightsql.statements import is_insert, parse_insert
+from flightserver.handlers.bound import Bound
 from flightserver.handlers.call import Call, table_path
 from flightserver.handlers.metadata import Metadata
-from flightserver.handlers.prepared import statement_of
+from flightserver.handlers.prepared import Prepared
+from flightserver.handlers.running import Running
+from flightserver.handlers.runs import chained
+from flightserver.handlers.streams import Streams
+from flightserver.handlers.updates import Updates
 
 LANGUAGE_HEADER = "x-influxdata-query-language"
 
 
 class Queries:
-    def __init__(self, node: NodeLike) -> None:
+    def __init__(self, node: NodeLike, updates: Updates, prepared: Prepared, running: Running, streams: Streams) -> None:
         self._node = node
         self._metadata = Metadata(node)
+        self._updates = updates
+        self._prepared = prepared
+        self._running = running
+        self._streams = streams
 
     def info(self, call: Call, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
         database, command = self._described(call, descriptor)
-        ticket = tickets.encode_command(database, commands.pack(command))
-        return _info(self._schema(database, command), descriptor, ticket)
+        schema = self._schema(call, database, command)
+        return _info(schema, descriptor, database, self._redeemable(command), self._running.issue())
 
     def schema(self, call: Call, descriptor: fl.FlightDescriptor) -> fl.SchemaResult:
-        return fl.SchemaResult(self._schema(*self._described(call, descriptor)))
-
-    def schema_of(self, database: str, statement: str) -> pa.Schema:
-        return self._schema(database, sql.CommandStatementQuery(query=statement))
+        return fl.SchemaResult(self._schema(call, *self._described(call, descriptor)))
 
     def stream(self, call: Call, ticket: bytes) -> fl.FlightDataStream:
         wanted = tickets.decode(ticket)
         if isinstance(wanted, tickets.StatementTicket):
             result = self._statement(wanted.database, wanted.text, wanted.language, wanted.params)
+            query_id = b""
         else:
-            result = self._result(wanted.database or self._database(call, wanted.command), wanted.command)
+            result = self._result(call, wanted.database or self._database(call, wanted.command), wanted.command)
+            query_id = wanted.query_id
         schema = plain_schema(result.schema)
-        return fl.GeneratorStream(schema, _batches(result, schema, call.detailed))
+        return fl.GeneratorStream(schema, self._streams.open(call, result, schema, query_id))
 
     def tables(self) -> Iterator[fl.FlightInfo]:
         """Every table as a path [database, table] that GetFlightInfo, GetSchema and DoPut understand."""
         for database in self._node.list_databases():
             for table in self._node.list_tables(database.name):
                 if table.db_schema == "iox":
-                    command = commands.pack(_select_all(table.name))
                     descriptor = fl.FlightDescriptor.for_path(database.name, table.name)
-                    yield _info(plain_schema(table.schema), descriptor, tickets.encode_command(database.name, command))
+                    yield _info(plain_schema(table.schema), descriptor, database.name, _select_all(table.name), b"")
 
     def _described(self, call: Call, descriptor: fl.FlightDescriptor) -> tuple[str, Message]:
         """What a descriptor asks for, and the database it asks of (none where none is needed)."""
@@ -72,34 +83,63 @@ class Queries:
         return self._database(call, command), command
 
     def _database(self, call: Call, command: Message) -> str:
+        if isinstance(command, sql.CommandPreparedStatementQuery):
+            return self._prepared.bound(call, command.prepared_statement_handle).database
         if self._metadata.answers(command) and not self._metadata.needs_database(command):
             return call.find_database() or ""
         return call.database()
 
-    def _schema(self, database: str, command: Message) -> pa.Schema:
+    def _redeemable(self, command: Message) -> Message:
+        """The command as a ticket holds it: with all that it needs."""
+        if isinstance(command, sql.CommandPreparedStatementQuery):
+            handle = self._prepared.whole(command.prepared_statement_handle)
+            return sql.CommandPreparedStatementQuery(prepared_statement_handle=handle)
+        return command
+
+    def _schema(self, call: Call, database: str, command: Message) -> pa.Schema:
         if self._metadata.answers(command):
             return self._metadata.schema(command)
-        result = self._result(database, command)
-        result.close()
-        return plain_schema(result.schema)
+        bound = self._bound(call, database, command)
+        if is_insert(bound.query):
+            parse_insert(bound.query)
+            return COUNT
+        return plain_schema(self._node.plan_sql(bound.database, bound.query, bound.first()))
 
-    def _result(self, database: str, command: Message) -> QueryResult:
+    def _result(self, call: Call, database: str, command: Message) -> QueryResult:
+        if self._metadata.answers(command):
+            table = self._metadata.table(call, database, command)
+            return QueryResult(table.schema, iter(table.to_batches()))
+        bound = self._bound(call, database, command)
+        if is_insert(bound.query):
+            return self._updates.as_query(call, bound)
+        first = self._node.query_sql(bound.database, bound.query, bound.first())
+        if bound.rows is None:
+            return first
+        others = islice(bound.each(), 1, None)
+        return chained(first, (self._node.query_sql(bound.database, bound.query, values) for values in others))
+
+    def _bound(self, call: Call, database: str, command: Message) -> Bound:
         match command:
             case sql.CommandStatementQuery():
-                if command.HasField("transaction_id"):
+                if command.transaction_id:
                     raise UnsupportedFeature("transactions are not supported", hint="use autocommit")
-                return self._node.query_sql(database, command.query)
+                return Bound(database, command.query)
             case sql.CommandPreparedStatementQuery():
-                return self._node.query_sql(database, statement_of(command.prepared_statement_handle))
-            case _ if self._metadata.answers(command):
-                table = self._metadata.table(database, command)
-                return QueryResult(table.schema, iter(table.to_batches()))
-        raise UnsupportedFeature(f"Unsupported FlightSQL message type: {commands.SQL_PREFIX}{type(command).__name__}")
+                bound = self._prepared.bound(call, command.prepared_statement_handle)
+                return Bound(database, bound.query, bound.rows)
+        raise unsupported(command)
 
     def _statement(self, database: str, text: str, language: str, params: Mapping[str, tickets.Scalar]) -> QueryResult:
         if language == "influxql":
             raise _no_influxql()
         return self._node.query_sql(database, text, params)
+
+
+def unsupported(command: Message) -> UnsupportedFeature:
+    """The sentence about a command that nobody answers here."""
+    if isinstance(command, sql.CommandStatementSubstraitPlan):
+        return UnsupportedFeature("Substrait plans are not supported", hint="send the statement as SQL")
+    return UnsupportedFeature(f"Unsupported FlightSQL message type: {commands.SQL_PREFIX}{type(command).__name__}")
 
 
 def _no_influxql() -> UnsupportedFeature:
@@ -111,13 +151,8 @@ def _select_all(table: str) -> sql.CommandStatementQuery:
     return sql.CommandStatementQuery(query=f'SELECT * FROM "{quoted}"')
 
 
-def _info(schema: pa.Schema, descriptor: fl.FlightDescriptor, ticket: bytes) -> fl.FlightInfo:
-    return fl.FlightInfo(schema, descriptor, [fl.FlightEndpoint(ticket, [])], -1, -1)
-
-
-def _batches(result: QueryResult, schema: pa.Schema, detailed: bool) -> Iterator[pa.RecordBatch]:
-    try:
-        with flight_errors(detailed=detailed):
-            yield from plain_batches(result, schema)
-    finally:
-        result.close()
+def _info(
+    schema: pa.Schema, descriptor: fl.FlightDescriptor, database: str, command: Message, query_id: bytes
+) -> fl.FlightInfo:
+    ticket = tickets.encode_command(database, commands.pack(command), query_id)
+    return fl.FlightInfo(schema, descriptor, [fl.FlightEndpoint(ticket, [])], -1, -1, app_metadata=query_id)

@@ -8,18 +8,21 @@ Held by tests/integration/flight/test_engine_client.py (L1, L2).
 Elsewhere: Arrow batches (handlers.ingest), who opens lanes and why (flightserver.client).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.flight as fl
 
 from catalog.errors import InvalidRequest, LinesRejected, ServiceError, TooLarge, Unavailable, encode_error
-from engine.requests import NodeLike, WriteReport, WriteRequest
+from engine.requests import NodeLike, StartedWrite, WriteReport, WriteRequest
 from flightserver import wire
 from flightserver.errors import service_error
 from flightserver.handlers.actions import Action
 from flightserver.handlers.arena import HandoverDirectory
 from flightserver.handlers.call import Call
+
+_NO_ARENA = memoryview(b"")
 
 
 class Writes:
@@ -39,22 +42,32 @@ class Writes:
         name = wire.arena_of_lane(command)
         arena = self._open_arena(name) if name else memoryview(b"")
         for chunk in reader:
-            writer.write(self._answer(memoryview(chunk.app_metadata or b""), arena))
+            message = memoryview(chunk.app_metadata or b"")
+            writes = wire.decode_convoy(message)
+            if writes is None:
+                writer.write(self._answer(message, arena))
+            else:
+                writer.write(wire.encode_answers(self._answer_all(writes)))
 
     def _write_action(self, call: Call, body: pa.Buffer) -> Iterable[bytes]:
         """A refused body comes as a result, not as an error: its list of lines would not fit into gRPC's trailers."""
         try:
-            return [self._write(memoryview(body), memoryview(b""))]
+            return [self._write(memoryview(body))]
         except LinesRejected as refused:
             return [_encode_failure(refused)]
 
     def _answer(self, message: memoryview, arena: memoryview) -> bytes:
-        try:
-            return self._write(message, arena)
-        except Exception as error:  # the lane goes on (L1)
-            return _encode_failure(service_error(error))
+        return _finished(_attempt(partial(self._start, message, arena)))
 
-    def _write(self, message: memoryview, arena: memoryview) -> bytes:
+    def _answer_all(self, messages: Sequence[memoryview]) -> list[bytes]:
+        """Started together, the writes of a convoy share a flush."""
+        started = [_attempt(partial(self._start, message, _NO_ARENA)) for message in messages]
+        return [_finished(write) for write in started]
+
+    def _write(self, message: memoryview) -> bytes:
+        return wire.encode_json(_report(self._start(message, _NO_ARENA).finish()))
+
+    def _start(self, message: memoryview, arena: memoryview) -> StartedWrite:
         if self._is_stopping():
             raise Unavailable("the server is stopping")
         header, lines = wire.decode_write(message)
@@ -66,12 +79,28 @@ class Writes:
             raise TooLarge(f"the body has {lines.nbytes} bytes, the limit is {self._body_bytes_max}")
         precision = wire.PRECISIONS[header.precision]
         request = WriteRequest(header.db, lines, precision, header.accept_partial, header.no_sync, header.door)
-        return wire.encode_json(_report(self._node.write_lp(request)))
+        return self._node.start_lp(request)
 
     def _open_arena(self, name: str) -> memoryview:
         if self._handover is None:
             raise InvalidRequest("this server has no hand-over directory")
         return self._handover.open_arena(name)
+
+
+def _attempt(start: Callable[[], StartedWrite]) -> StartedWrite | ServiceError:
+    try:
+        return start()
+    except Exception as error:  # the lane goes on (L1)
+        return service_error(error)
+
+
+def _finished(write: StartedWrite | ServiceError) -> bytes:
+    if isinstance(write, ServiceError):
+        return _encode_failure(write)
+    try:
+        return wire.encode_json(_report(write.finish()))
+    except Exception as error:  # as in _attempt
+        return _encode_failure(service_error(error))
 
 
 def _report(report: WriteReport) -> wire.WriteReportDict:

@@ -20,6 +20,7 @@ from engine.requests import (
     PendingWrite,
     QueryResult,
     RejectedLine,
+    StartedWrite,
     TableListing,
     WriteReport,
     WriteRequest,
@@ -100,6 +101,9 @@ class MemoryNode:
     retention_ns: dict[str, int | None] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
+    def start_lp(self, request: WriteRequest) -> StartedWrite:
+        return StartedWrite(self.write_lp(request))
+
     def write_lp(self, request: WriteRequest) -> WriteReport:
         self._fail()
         self.before_lines(request)
@@ -125,7 +129,7 @@ class MemoryNode:
                 raise LinesRejected("parsing failed for write_lp endpoint", rejected=lines, stored=False)
             tables = self.databases.setdefault(request.database, {})
             for name, found in parsed.items():
-                self.append(tables, name, pa.Table.from_pylist(found), tags=("host",))
+                self.append(tables, name, _timed(pa.Table.from_pylist(found)), tags=("host",))
             return WriteReport(rows, tuple(rejected))
 
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
@@ -253,6 +257,11 @@ class MemoryNode:
                 batches = table.rows.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.rows.schema)]
                 context.register_record_batches(name, [batches])
         return context
+
+
+def _timed(rows: pa.Table) -> pa.Table:
+    place = rows.schema.get_field_index("time")
+    return rows.set_column(place, pa.field("time", pa.timestamp("ns"), False), rows.column(place).cast(pa.timestamp("ns")))
 
 
 def _plain(column: pa.Array) -> pa.Array:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import socket
 import threading
 import time
@@ -193,3 +194,25 @@ def test_a_connection_does_not_wait_for_ever(wire: Wire, monkeypatch: pytest.Mon
 
     assert client.recv(1) == b""
     wait_until(lambda: len(wire.closed) == 1)
+
+
+def test_a_connection_that_comes_when_no_descriptor_is_free_waits_for_one(wire: Wire) -> None:
+    """Y4: and the thread lives on for the others."""
+    listener, client = wire.listen(), socket.socketpair()
+    client[1].setblocking(False)
+    wire.stack.enter_context(client[0])
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(int(fd) for fd in os.listdir("/proc/self/fd")) + 1, limits[1]))
+    taken: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(listener.fileno()))
+        wire.relay.add(client[1], b"hello")
+        wire.relay.join(0.2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in taken:
+            os.close(descriptor)
+
+    assert wire.accept(listener).recv(5) == b"hello"

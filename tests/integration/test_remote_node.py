@@ -128,6 +128,7 @@ class Load:
         self.server = server
         self.acknowledged: set[int] = set()
         self.attempted: set[int] = set()
+        self.refused = 0
         self._numbers = iter(range(first, first + 1_000_000))
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -155,6 +156,7 @@ class Load:
                     self.acknowledged.add(number)
             else:
                 assert status == 503
+                self.refused += 1
                 self._over.wait(0.05)
 
     def check(self, found: list[int]) -> None:

@@ -41,7 +41,10 @@ class Database {
         if (rows.is_new == (known.index != nullptr)) return false;
         std::vector<std::string> tags = known.tags;
         tags.insert(tags.end(), rows.new_tags.begin(), rows.new_tags.end());
-        if (tags.size() < rows.tags.size() || !std::equal(rows.tags.begin(), rows.tags.end(), tags.begin())) return false;
+        if (tags.size() < rows.tag_count()) return false;
+        for (size_t i = 0; i < rows.tag_count(); ++i) {
+            if (tags[i] != rows.tag(i)) return false;
+        }
         for (const Field& field : rows.new_fields) {
             const auto type = known.types.find(field.name);
             if (type != known.types.end() && type->second != field.type) return false;
@@ -52,7 +55,8 @@ class Database {
         for (const Field& field : rows.new_fields) {
             if (known.types.emplace(field.name, field.type).second) known.fields.push_back(field);
         }
-        if (rows.is_new || !rows.new_tags.empty() || !rows.new_fields.empty()) schema.put_table(rows.name, known.tags, known.fields, known.index);
+        if (rows.is_new || !rows.new_tags.empty() || !rows.new_fields.empty())
+            schema.put_table(rows.name, known.tags, known.fields, known.index);
         rows.settle(*known.index);
         return true;
     }
@@ -87,10 +91,11 @@ inline uint64_t check_errors(const ParseResult& result) {
     uint64_t digest = static_cast<uint64_t>(result.lines);
     for (const LineError& error : result.errors) {
         REQUIRE(error.line_number > last_line);
-        REQUIRE(!error.message.empty() && is_utf8(error.message.data(), error.message.size()));
+        const std::string& message = result.messages[error.message];
+        REQUIRE(!message.empty() && is_utf8(message.data(), message.size()));
         REQUIRE(!error.original.empty() && error.original.size() <= 1024);
         last_line = error.line_number;
-        digest = mix(mix(mix(digest, &error.line_number, 8), error.message), error.original);
+        digest = mix(mix(mix(digest, &error.line_number, 8), message), std::string(error.original));
     }
     return digest;
 }
@@ -131,11 +136,11 @@ inline uint64_t check_rows(const TableRows& rows, const SeriesIndex& index, uint
         REQUIRE(series[row] >= 0 && series[row] < index.size());
         REQUIRE(rows.time_min_ns <= times[row] && times[row] <= rows.time_max_ns);
         digest = mix(digest, &times[row], 8);
-        for (size_t tag = 0; tag < rows.tags.size(); ++tag) {
+        for (size_t tag = 0; tag < rows.tag_count(); ++tag) {
             const int32_t code = index.code(static_cast<int>(tag), series[row]);
             if (code < 0) continue;
             REQUIRE(code < index.code_count(static_cast<int>(tag)));
-            digest = mix(mix(digest, rows.tags[tag]), std::string(index.value(static_cast<int>(tag), code)));
+            digest = mix(mix(digest, rows.tag(tag)), std::string(index.value(static_cast<int>(tag), code)));
         }
         std::sort(cells[static_cast<size_t>(row)].begin(), cells[static_cast<size_t>(row)].end());
         for (const std::string& cell : cells[static_cast<size_t>(row)]) digest = mix(digest, cell);

@@ -1,6 +1,6 @@
 // Parses in several threads while series, spellings, tags and columns are added: race_series SECONDS SEED
 //
-// Built with the thread sanitizer. Readers never wait (S3); each remembers which number a series had and finds it unchanged (S1).
+// Built with the thread sanitizer. Readers never wait (S3, T1-T3); each remembers which number a series had and finds it unchanged (S1).
 #include <chrono>
 #include <random>
 #include <thread>

@@ -15,7 +15,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NATIVE = ROOT / "engine" / "native"
 HERE = Path(__file__).parent
-SOURCES = ["lines.cpp", "lines_bytes.cpp", "lines_grammar.cpp", "lineschema.cpp", "series.cpp", "series_arrow.cpp"]
+SOURCES = [
+    "lines.cpp",
+    "lines_body.cpp",
+    "lines_bytes.cpp",
+    "lines_grammar.cpp",
+    "lines_rows.cpp",
+    "lineschema.cpp",
+    "series.cpp",
+]
 COMPILER = os.environ.get("CXX", "g++")
 ENVIRONMENT = {
     **os.environ,

@@ -301,3 +301,64 @@ def test_a_stopping_server_refuses_writes_on_lanes_that_are_open(
     client.close()
     stopping.join(10)
     assert not stopping.is_alive()
+
+
+def test_writes_that_travel_together_get_their_own_answers(client: EngineClient, node: MemoryNode) -> None:
+    """C6, C4: good bodies, refused lines and refused bodies from many threads at once."""
+    gate = threading.Event()
+    node.before_lines = lambda request: gate.wait(0.05) and None
+    outcomes: dict[int, object] = {}
+
+    def write(number: int) -> None:
+        try:
+            if number % 3 == 0:
+                outcomes[number] = client.write_lp(db="db", body=b"t v=1 %d" % number, precision="nanosecond")["rows"]
+            elif number % 3 == 1:
+                report = client.write_lp(db="db", body=b"t v=1 %d\nbad%d" % (number, number), precision="nanosecond")
+                outcomes[number] = (report["rows"], [line["original_line"] for line in report["rejected"]])
+            else:
+                client.write_lp(db="db", body=b"bad%d" % number, precision="nanosecond", accept_partial=False)
+        except LinesRejected as refused:
+            outcomes[number] = refused.details["rejected"][0]["original_line"]
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(60)]
+    for thread in threads:
+        thread.start()
+    gate.set()
+    for thread in threads:
+        thread.join(30)
+
+    expected: dict[int, object] = {}
+    for number in range(60):
+        expected[number] = (1, (1, [f"bad{number}"]), f"bad{number}")[number % 3]
+    assert outcomes == expected
+
+
+def test_an_engine_that_is_gone_is_told_to_everybody_who_travels(location: str, directory: Path) -> None:
+    """C2, C6."""
+    client = EngineClient(location, handover_dir=directory / "handover")
+    refused: list[Exception] = []
+
+    def write() -> None:
+        try:
+            client.write_lp(db="db", body=b"t v=1 1")
+        except Unavailable as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=write) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert len(refused) == 20
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "message", [b"convoy ", b"convoy {}\n", b'convoy {"lengths":[5]}\nabc', b'convoy {"lengths":[-1,4]}\nabc']
+)
+def test_a_convoy_that_is_not_what_it_says_is_refused(message: bytes) -> None:
+    """C6."""
+    with pytest.raises(InvalidRequest):
+        wire.decode_convoy(memoryview(message))

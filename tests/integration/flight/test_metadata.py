@@ -10,6 +10,7 @@ import pytest
 from engine.requests import WriteRequest
 from flightserver.flightsql import commands, info
 from flightserver.flightsql.proto import flightsql_pb2 as sql
+from flightserver.flightsql.sql_info import SQL_INFO
 from tests.helpers.memory_node import MemoryNode
 
 DATABASE = fl.FlightCallOptions(headers=[(b"database", b"db")])
@@ -60,8 +61,8 @@ def test_table_types_and_server_info(connection: adbc.Connection) -> None:
         (sql.CommandGetTables(), info.TABLES),
         (sql.CommandGetTables(include_schema=True), info.TABLES_WITH_SCHEMA),
         (sql.CommandGetTableTypes(), info.TABLE_TYPES_SCHEMA),
-        (sql.CommandGetSqlInfo(info=[8]), info.SQL_INFO),
-        (sql.CommandGetSqlInfo(), info.SQL_INFO),
+        (sql.CommandGetSqlInfo(info=[8]), SQL_INFO),
+        (sql.CommandGetSqlInfo(), SQL_INFO),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -84,7 +85,7 @@ def test_what_concerns_the_server_needs_no_database(flight: fl.FlightClient) -> 
 
 
 def test_a_command_nobody_answers_is_named(flight: fl.FlightClient) -> None:
-    command = fl.FlightDescriptor.for_command(commands.pack(sql.CommandGetXdbcTypeInfo()))
+    command = fl.FlightDescriptor.for_command(commands.pack(sql.CommandStatementIngest(table="cpu")))
 
-    with pytest.raises(pa.ArrowNotImplementedError, match="CommandGetXdbcTypeInfo"):
+    with pytest.raises(pa.ArrowNotImplementedError, match="CommandStatementIngest"):
         flight.get_flight_info(command, DATABASE)

@@ -82,7 +82,7 @@ def test_influxql_is_refused_by_name_on_every_door(flight: fl.FlightClient) -> N
 def test_a_statement_needs_a_database(flight: fl.FlightClient) -> None:
     with pytest.raises(pa.ArrowInvalid, match="no 'database' header in request"):
         flight.get_flight_info(statement("SELECT 1"))
-    with pytest.raises(pa.ArrowKeyError, match="database not found: other"):
+    with pytest.raises(fl.FlightInternalError, match="database not found: other"):
         flight.get_flight_info(statement("SELECT 1"), fl.FlightCallOptions(headers=[(b"bucket-name", b"other")]))
 
 
@@ -155,11 +155,6 @@ def test_adbc_reports_errors_without_a_traceback(connection: adbc.Connection) ->
         cursor.execute("SELECT * FROM nothing")
 
     assert "Traceback" not in str(caught.value)
-
-
-def test_adbc_parameters_are_refused_with_a_sentence(connection: adbc.Connection) -> None:
-    with connection.cursor() as cursor, pytest.raises(connection.Error, match="parameters of prepared statements"):
-        cursor.execute("SELECT * FROM cpu WHERE usage > $1", [1.0])
 
 
 def test_a_handle_is_good_for_ever_and_a_foreign_one_is_refused(flight: fl.FlightClient) -> None:

@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from catalog import catalog as catalog_module
 from catalog.catalog import CHECKPOINT_INTERVAL, WORTHWHILE_CHECKPOINT, Catalog
 from catalog.changes import create_database, create_table, drop_database, set_retention
 from catalog.codec import Batch, decode_batch, encode_batch
@@ -319,6 +320,29 @@ def test_the_same_ops_of_another_writer_are_not_taken_for_ours() -> None:
         ours.commit(creating("db"))
 
 
+def test_a_commit_does_not_wait_for_ever_for_one_that_the_store_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C8."""
+    monkeypatch.setattr(catalog_module, "PATIENCE_S", 0.05)
+    catalog = opened(MemoryLog())
+    reached, go_on = threading.Event(), threading.Event()
+
+    def slow(_: CatalogState) -> list[Op]:
+        reached.set()
+        assert go_on.wait(10)
+        return []
+
+    under_way = threading.Thread(target=catalog.commit, args=(slow,))
+    under_way.start()
+    assert reached.wait(10)
+    with pytest.raises(Unavailable, match="still waits for the store"):
+        catalog.commit(lambda state: create_database(state, "db"))
+    go_on.set()
+    under_way.join(10)
+
+    catalog.commit(lambda state: create_database(state, "db"))
+    assert catalog.state().find_database("db") is not None
+
+
 # ---- checkpoints ----
 
 
@@ -393,19 +417,20 @@ def test_a_failing_checkpoint_fails_no_commit_and_is_tried_again(caplog: pytest.
 
 def test_at_the_end_a_checkpoint_is_written_when_it_spares_the_next_start_something() -> None:
     """C7."""
-    log = MemoryLog()
+    log = UnsureLog()
     catalog = opened(log)
     catalog.checkpoint_if_behind()
-    assert log.checkpoint is None
+    assert log.checkpoints_written == 0
 
     commit_many(catalog, WORTHWHILE_CHECKPOINT)
     log.checkpoints_fail = True
     catalog.checkpoint_if_behind()
     log.checkpoints_fail = False
     catalog.checkpoint_if_behind()
+    catalog.checkpoint_if_behind()
 
-    assert log.checkpoint is not None
-    assert log.checkpoint[0] == catalog.state().sequence
+    assert log.checkpoints_written == 1
+    assert opened(log).state() == catalog.state()
 
 
 def test_a_checkpoint_may_be_written_on_another_thread_while_commits_go_on() -> None:

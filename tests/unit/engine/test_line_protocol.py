@@ -343,6 +343,7 @@ def test_parsing_changes_nothing_but_settling_does() -> None:
 
 
 def test_rows_are_given_away_only_once_their_series_have_numbers() -> None:
+    """U1."""
     (table,) = Store().parse(b"m,a=1 f=1 1", Options()).tables
 
     with pytest.raises(ValueError, match="settle"):
@@ -355,6 +356,32 @@ def test_rows_are_given_away_only_once_their_series_have_numbers() -> None:
         table.settle(index)
 
 
+def test_a_widened_table_is_the_same_to_those_who_remember_its_series() -> None:
+    """L1, L2: what followed what is remembered by table, across bodies, columns and indices."""
+    store = Store()
+    lines = "".join(f"{table},t={at} f={at} 1\n" for at in range(5) for table in ("a", "b")) + TAIL
+    wider = lines.replace(" 1\n", ",g=1 1\n")
+    for body in (lines, lines, wider, lines, wider):
+        outcome = store.write(body.encode(), Options())
+        assert [row.tags["t"] for row in outcome.tables["b"].rows] == list("01234")
+    store.schema.drop_table("a")
+    index = store.indices["a"] = _native.SeriesIndex(1)
+    store.schema.put_table("a", ["t"], store.fields["a"], index)
+    index.resolve([pa.array(["4", "3"])], 2)
+
+    outcome = store.write(lines.encode(), Options())
+
+    assert [row.tags["t"] for row in outcome.tables["a"].rows] == list("01234")
+    assert len(index) == 5
+
+
+def test_errors_beyond_the_limit_are_counted_only() -> None:
+    parsed = _native.parse(_native.LineSchema(), b"bad\nm f=1\n" * 50, 4, 0, error_limit=3)
+
+    assert [number for number, _, _ in parsed.errors] == [1, 3, 5]
+    assert (parsed.lines, parsed.rows) == (100, 50)
+
+
 def test_rows_of_a_known_table_settle_in_its_index_only() -> None:
     store = Store()
     store.write(b"m,a=1 f=1 1", Options())
@@ -365,6 +392,7 @@ def test_rows_of_a_known_table_settle_in_its_index_only() -> None:
 
 
 def test_a_dropped_table_is_new_again() -> None:
+    """L2."""
     store = Store()
     store.write(b"m,a=1 f=1 1\nn f=1 1", Options())
     store.schema.drop_table("m")
@@ -418,6 +446,7 @@ def test_columns_come_in_table_order_whatever_the_lines_say() -> None:
 
 
 def test_nulls_stand_wherever_a_line_lacks_a_field() -> None:
+    """C2, C3."""
     kinds = ["1.5", "2i", "3u", '"four"', "t"]
     lines = [f"m f{at % 5}={kinds[at % 5]} {at}" for at in range(100)] + ["m only=1 100"]
     store = Store()
@@ -427,7 +456,7 @@ def test_nulls_stand_wherever_a_line_lacks_a_field() -> None:
 
 
 def test_a_body_too_sparse_for_one_batch_comes_in_parts() -> None:
-    """P5."""
+    """P5, B1."""
     count = 8000
     body = "".join(f"m,t={at % 7} f{at}=1 {at}\n" for at in range(count)).encode()
     store = Store()
@@ -478,6 +507,7 @@ def test_any_buffer_will_do_and_wrong_arguments_are_told() -> None:
 
 
 def test_rows_outlive_what_they_came_from() -> None:
+    """U2."""
     store = Store()
     body = bytearray(b'm,t=a f="text" 1\nm,t=b f="more" 2\n')
     (table,) = store.parse(bytes(body), Options()).tables

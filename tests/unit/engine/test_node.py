@@ -177,6 +177,25 @@ def test_writes_that_meet_a_close_are_durable_or_refused(tmp_path: Path) -> None
         assert set(acknowledged) <= set(times(node))
 
 
+def test_a_node_can_be_closed_while_a_snapshot_waits_for_a_log_in_doubt() -> None:
+    """N2: nothing more is stored, and nothing fatal has happened that another process would have to make good."""
+    store, fatal = DoubtfulStore(), list[BaseException]()
+    node = Node.open(Settings(node_id="n", wal_flush_interval_ms=1), store, SystemClock(), fatal.append)
+    write(node, "t v=1 1")
+    store.faults = ["lost"] * 10_000
+    write(node, "t v=2 2", no_sync=True)
+    wait_until(lambda: node._wal.problem is not None)
+    node._schedule._first_unsettled_s = -1e9
+    wait_until(lambda: bool(node._wal._boundaries))
+    closing = threading.Thread(target=node.close, daemon=True)
+
+    closing.start()
+    closing.join(5)
+
+    assert not closing.is_alive()
+    assert fatal == []
+
+
 def test_a_node_can_be_closed_when_its_store_has_gone() -> None:
     """N2: all rows are in the log; only the note that it stopped is missing."""
     store = DoubtfulStore()

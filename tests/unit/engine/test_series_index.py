@@ -107,6 +107,41 @@ def test_more_tags_change_no_number() -> None:
     assert index.codes(1).tolist() == [-1, -1, -1, 0]
 
 
+def test_a_tag_that_few_series_have_is_found_and_costs_little() -> None:
+    """S2: such a tag is kept apart from those that most series have."""
+    count = 20_000
+    index = SeriesIndex(1)
+    names = [f"n{at}" for at in range(count)]
+    resolve(index, pa.array(names[:10_000]))
+    index.add_tags(2)
+    before = index.memory_bytes
+    rare = [str(at % 50) if at % 997 == 0 else None for at in range(10_000, count)]
+    common = [str(at % 7) if at % 3 else None for at in range(10_000, count)]
+    numbers = resolve(index, pa.array(names[10_000:]), pa.array(rare), pa.array(common))
+
+    assert numbers == list(range(10_000, count))
+    for tag, expected in ((1, rare), (2, common)):
+        values = pa.array(index.values(tag)).to_pylist()
+        codes = index.codes(tag).tolist()
+        assert [None if code < 0 else values[code] for code in codes] == [None] * 10_000 + expected
+    assert resolve(index, pa.array(names[10_000:]), pa.array(rare), pa.array(common)) == numbers
+    assert index.memory_bytes - before < 200 * 10_000
+
+
+def test_a_table_of_many_tags_costs_what_its_series_have() -> None:
+    tags, count = 3000, 20_000
+    store = Store()
+    wide = "m," + ",".join(f"t{at}=x" for at in range(tags)) + " f=1 1\n"
+    store.write(wide.encode(), Options())
+    before = store.indices["m"].memory_bytes
+    lines = [f"m,t{at * 7919 % tags}={at} f=1 1\n" for at in range(count)]
+    (table,) = store.parse("".join(lines).encode(), Options()).tables
+    store.admit(table)
+
+    assert len(store.indices["m"]) == count + 1
+    assert (store.indices["m"].memory_bytes - before) / count < 1500
+
+
 def test_lines_and_columns_come_to_the_same_numbers() -> None:
     store = Store()
     store.write(b"m,h=a,r=x f=1 1\nm,h=b f=1 1\nm,r=x f=1 1\n", Options())

@@ -334,8 +334,9 @@ def test_two_files_never_share_a_key_whatever_comes_late() -> None:
             assert len(keys) == len(set(keys))
 
 
-def test_a_live_load_makes_one_file_and_a_load_of_old_data_one_a_day() -> None:
+def test_a_live_load_makes_one_file_and_a_load_of_old_data_one_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
     """P3: whole windows of one day, however many windows it spans."""
+    monkeypatch.setattr(snapshot_module, "DAY_ROWS", 20)
     with running(MemoryStore(), wal_flush_interval_ms=1) as node:
         fill(node, *range(5))
         node._snapshots.take()
@@ -349,6 +350,17 @@ def test_a_live_load_makes_one_file_and_a_load_of_old_data_one_a_day() -> None:
             (day * DAY_NS, day * DAY_NS + 23 * HOUR_NS) for day in range(3)
         ]
         assert [file.path.split("/")[4] for file in old] == ["1970-01-01", "1970-01-02", "1970-01-03"]
+
+
+def test_sparse_rows_of_many_days_make_few_files() -> None:
+    """P3."""
+    with running(MemoryStore(), wal_flush_interval_ms=1) as node:
+        write(node, "\n".join(f"t,host=a v=1 {day * DAY_NS}" for day in range(3000)))
+        node._snapshots.take()
+
+        assert len(live(node)) == 1
+        node._views.evict(0)
+        assert times(node) == [day * DAY_NS for day in range(3000)]
 
 
 def batch_of(*times_ns: int) -> pa.RecordBatch:
@@ -389,7 +401,6 @@ def test_a_window_as_long_as_a_day_and_times_at_the_ends_of_time() -> None:
     with running(MemoryStore(), wal_flush_interval_ms=1, gen1_duration_ns=DAY_NS) as node:
         write(node, f"t v=1 {-edge}\nt v=2 0\nt v=3 {edge - 1}")
         node._snapshots.take()
-        assert len(live(node)) == 3
         node._views.evict(0)
         assert times(node) == [-edge, 0, edge - 1]
 

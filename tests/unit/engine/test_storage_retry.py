@@ -19,7 +19,7 @@ from engine.storage.base import (
     StoreUnfit,
 )
 from engine.storage.memory import MemoryStore
-from engine.storage.retry import RetryingStore, RetryPolicy
+from engine.storage.retry import RetryingStore, RetryPolicy, hurried
 
 AT_ONCE = RetryPolicy(max_retries=3, first_wait_s=0.0)
 
@@ -183,3 +183,24 @@ def test_the_log_tells_of_a_failing_store_once_and_of_its_return(caplog: pytest.
         "could not store memory://a: no connection; trying again",
         "memory:// works again",
     ]
+
+
+def test_a_hurried_store_gives_up_sooner_and_is_the_same_store(caplog: pytest.LogCaptureFixture) -> None:
+    """Y7, Y5, Y6."""
+    clock = iter(range(0, 1000, 10))
+    inner = Scripted(*["down"] * 3)
+    store = RetryingStore(inner, RetryPolicy(99, deadline_s=60, first_wait_s=0.0), now_s=lambda: float(next(clock)))
+    quick = store.hurried(15)
+
+    with caplog.at_level(logging.INFO):
+        with pytest.raises(StoreUnavailable):
+            quick.put_new("a", b"mine")
+        store.put_new("a", b"mine")
+        quick.put_new("b", b"mine")
+
+    assert inner.get("b") == b"mine"
+    assert len(caplog.records) == 2
+    assert hurried(store, 15) is not store
+    assert hurried(inner, 15) is inner
+    quick.close()
+    assert store._closed.is_set()

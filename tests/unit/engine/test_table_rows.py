@@ -190,7 +190,7 @@ def test_a_run_that_went_into_another_while_it_was_stored_hides_its_file() -> No
 
     table.data = table.data.settled([([first], file)], frozenset())
 
-    assert len(table.data.files) == 0
+    assert [held.file.path for held in table.data.files] == []
     assert table.data.runs[0].replaces == {"first"}
     table.check()
     table.settle("second")

@@ -12,7 +12,7 @@ import pytest
 from engine.ownership import Fenced
 from engine.paths import NodePaths
 from engine.storage.base import ObjectMissing, OutcomeUnknown, StoreFull, StorePermission, StoreUnavailable
-from engine.storage.local import LocalStore
+from engine.storage.local import LocalStore, sync_directory
 from engine.storage.memory import MemoryStore
 from engine.wal import log as log_module
 from engine.wal.log import ObjectLog, SegmentLog, SyncedFile, open_log
@@ -45,6 +45,22 @@ def test_groups_are_appended_to_one_file_until_it_is_rolled(tmp_path: Path) -> N
     assert segment(tmp_path, 3).read_bytes() == b"three"
     assert log.open_bytes == len(b"three")
     assert [log.read(info.path) for info in log.objects()] == [b"one-two", b"three"]
+
+
+def test_every_name_on_the_way_to_a_group_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G2: power may fail before anything else is stored in the node's directory."""
+    synced: list[str] = []
+
+    def noted(directory: str) -> None:
+        sync_directory(directory)
+        synced.append(directory)
+
+    monkeypatch.setattr(log_module, "sync_directory", noted)
+    (tmp_path / "n").mkdir()
+
+    SegmentLog(LocalStore(tmp_path), PATHS).append(1, [b"one"])
+
+    assert synced == [str(tmp_path / "n"), str(tmp_path / "n" / "wal")]
 
 
 def test_many_small_pieces_are_written_whole(tmp_path: Path) -> None:

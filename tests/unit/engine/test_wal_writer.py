@@ -16,8 +16,9 @@ from engine.clock import SystemClock
 from engine.metrics import Metrics
 from engine.ownership import Fenced
 from engine.paths import NodePaths
-from engine.storage.base import StoreError, StoreFull, StoreUnavailable
+from engine.storage.base import Data, StoreError, StoreFull, StoreUnavailable
 from engine.storage.local import LocalStore
+from engine.storage.memory import MemoryStore
 from engine.wal.log import GroupLog, ObjectLog, Pieces, SegmentLog, SyncedFile
 from engine.wal.reader import read_groups
 from engine.wal.writer import PendingWrite, WalLimits, WalWriter
@@ -210,8 +211,106 @@ def test_somebody_who_waits_does_not_wait_for_the_interval(gated: GatedLog) -> N
     assert setting.stage.values == [1, 2]
 
 
+class TimedStore(MemoryStore):
+    """Takes its time for each object, and notes when it was asked to store one."""
+
+    def __init__(self, put_s: float) -> None:
+        super().__init__()
+        self.put_s = put_s
+        self.asked_s: list[float] = []
+        self.refuses: list[Exception] = []
+
+    def put_new(self, path: str, data: Data) -> None:
+        self.asked_s.append(time.monotonic())
+        time.sleep(self.put_s)
+        if self.refuses:
+            raise self.refuses.pop()
+        super().put_new(path, data)
+
+    def assert_apart(self, interval_s: float) -> None:
+        """As often as the interval allows; single distances vary with who gets the processor when."""
+        assert len(self.asked_s) <= (self.asked_s[-1] - self.asked_s[0]) / interval_s + 1.2
+
+
+def spaced(interval_s: float) -> WalLimits:
+    return WalLimits(interval_s, LIMITS.waiting_bytes, LIMITS.waiting_writes, 5.0, stall_s=0.2)
+
+
+def test_a_lone_write_takes_as_long_as_one_request() -> None:
+    """W8: and so does the next one after some idleness."""
+    store, took_s = TimedStore(0.05), list[float]()
+    with writing(ObjectLog(store, PATHS), spaced(0.5)) as setting:
+        for value in range(2):
+            began_s = time.monotonic()
+            setting.write(value)
+            took_s.append(time.monotonic() - began_s)
+            time.sleep(0.55)
+
+    assert max(took_s) < 0.4
+    assert len(store.asked_s) == 2
+
+
+def test_many_writers_and_snapshots_cost_one_request_an_interval() -> None:
+    """W8: 86,400 a day with an interval of a second."""
+    store, over = TimedStore(0.01), threading.Event()
+    with writing(ObjectLog(store, PATHS), spaced(0.1)) as setting:
+
+        def keep_writing(first: int) -> None:
+            for value in range(first, first + 1000):
+                if over.is_set():
+                    return
+                setting.write(value)
+
+        writers = [threading.Thread(target=keep_writing, args=(first * 1000,)) for first in range(20)]
+        for thread in writers:
+            thread.start()
+        for _ in range(5):
+            time.sleep(0.1)
+            setting.wal.boundary(lambda _: None)
+        over.set()
+        for thread in writers:
+            thread.join()
+        count = len(setting.stage.values)
+
+    store.assert_apart(0.1)
+    assert count >= 60, "those who came meanwhile shared a group"
+
+
+def test_groups_that_fail_keep_their_distance_too() -> None:
+    """W8."""
+    store = TimedStore(0.0)
+    with writing(ObjectLog(store, PATHS), spaced(0.1)) as setting:
+        store.refuses = [StoreUnavailable("store", "s3://b", "x", "forbidden") for _ in range(3)]
+        for value in range(3):
+            with pytest.raises(StoreUnavailable):
+                setting.write(value)
+        setting.write(3)
+
+    store.assert_apart(0.1)
+    assert setting.stage.values == [3]
+
+
+def test_while_the_store_does_not_answer_further_writes_are_refused_at_once() -> None:
+    """W7."""
+    store = TimedStore(0.6)
+    with writing(ObjectLog(store, PATHS), spaced(0.01)) as setting:
+        first = setting.append(1)
+        time.sleep(0.05)
+        second = setting.append(2)
+        wait_until(lambda: setting.wal.problem is not None)
+        with pytest.raises(Unavailable, match="the log has waited 0 s for the store") as refused:
+            setting.append(3)
+        first.wait()
+        assert setting.wal.problem is None
+        second.wait()
+        setting.write(4)
+
+    assert refused.value.details["retry_after_s"] == 5
+    assert setting.stage.values == [1, 2, 4]
+
+
 def test_groups_of_a_store_that_bills_requests_keep_their_distance() -> None:
-    """W2: the first after idleness goes at once, the next ones wait for the rest of the interval."""
+    """W2, W8: the first after idleness goes at once, the next ones wait for the rest of the interval."""
     times: list[float] = []
     log = ObjectLog(DoubtfulStore(), PATHS)
     with writing(log, WalLimits(0.15, LIMITS.waiting_bytes, LIMITS.waiting_writes, 5.0)) as setting:
@@ -488,4 +587,23 @@ def test_a_queue_larger_than_a_group_becomes_several(gated: GatedLog, monkeypatc
             write.wait()
 
     assert len(gated.appended) > 3
+    assert setting.stage.values == list(range(20))
+
+
+def test_a_boundary_does_not_wait_for_the_queue_to_be_empty(gated: GatedLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W2: under a load that outruns the disk it never is, and snapshots are what makes room."""
+    monkeypatch.setattr("engine.wal.writer._GROUP_BYTES", 100)
+    at: list[int] = []
+    with writing(gated) as setting:
+        gated.open.clear()
+        writes = [setting.append(value) for value in range(20)]
+        snapshot = threading.Thread(target=setting.wal.boundary, args=(at.append,))
+        snapshot.start()
+        wait_until(lambda: bool(setting.wal._boundaries))
+        gated.open.set()
+        snapshot.join()
+        for write in writes:
+            write.wait()
+
+    assert at[0] < len(gated.appended)
     assert setting.stage.values == list(range(20))

@@ -91,7 +91,6 @@ def test_a_flag_beats_the_environment_and_a_new_variable_beats_an_old_one() -> N
         ("INFLUXDB3_WAL_MAX_WRITE_BUFFER_SIZE", "8", "wal_max_buffered_writes", 8),
         ("INFLUXDB3_NUM_WAL_FILES_TO_KEEP", "9", "snapshotted_wal_files_to_keep", 9),
         ("INFLUXDB3_ENTERPRISE_NUM_TABLE_LIMIT", "10", "table_limit", 10),
-        ("INFLUXDB3_QUERY_LOG_SIZE", "11", "query_log_size", 11),
         ("INFLUXDB3_DATAFUSION_NUM_THREADS", "3", "query_threads", 3),
     ],
 )
@@ -343,3 +342,10 @@ def test_the_nearest_dotenv_counts_and_the_environment_beats_it(tmp_path: Path, 
     assert environment["BOTH"] == "near"
     assert environment["SET"] == "process"
     assert "FAR" not in environment
+
+
+def test_with_a_remote_store_more_requests_are_answered_at_the_same_time() -> None:
+    """F3: a write there waits for its group, and a thread waits with it."""
+    assert resolved().http_threads == 32
+    assert resolved(object_store="s3", bucket="b").http_threads == 256
+    assert resolved(object_store="s3", bucket="b", http_threads="7").http_threads == 7

@@ -83,29 +83,3 @@ def test_schemas_that_are_always_there_are_listed_once() -> None:
     assert info.db_schemas(["system", "iox"], None, None).column(1).to_pylist() == ["information_schema", "iox", "system"]
     assert info.db_schemas([], "other", None).num_rows == 0
     assert info.db_schemas([], None, "i_x").column(1).to_pylist() == ["iox"]
-
-
-def test_server_facts_come_by_number_and_by_the_kind_that_drivers_cast_to() -> None:
-    """I3."""
-    found = info.sql_info([504, 8, 3, 1, 562, 10_000_000], "1.2.3")
-
-    assert found.schema == info.SQL_INFO
-    assert found.to_pylist() == [
-        {"info_name": 1, "value": "1.2.3"},
-        {"info_name": 3, "value": False},
-        {"info_name": 8, "value": 0},
-        {"info_name": 504, "value": '"'},
-        {"info_name": 562, "value": 0},
-    ]
-    kinds = dict(zip(found.column(0).to_pylist(), found.column(1).chunk(0).type_codes.to_pylist(), strict=True))
-    assert kinds == {1: 0, 3: 1, 8: 3, 504: 0, 562: 2}
-    found.validate(full=True)
-
-
-def test_an_empty_list_asks_for_everything_that_is_known() -> None:
-    """I3."""
-    everything = info.sql_info([], "1")
-
-    assert everything.num_rows > 70
-    assert everything.column(0).to_pylist() == sorted(set(everything.column(0).to_pylist()))
-    assert info.sql_info([10_000_000], "1").num_rows == 0

@@ -1,0 +1,46 @@
+"""A statement with the rows of values it is to run with."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from catalog.errors import InvalidRequest
+from flightserver.flightsql import parameters
+from flightserver.flightsql.statements import parameters as parameters_of
+
+Values = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    schema: pa.Schema
+    batches: Iterable[pa.RecordBatch]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """`rows` is None where nothing was bound."""
+
+    database: str
+    query: str
+    rows: Rows | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return parameters_of(self.query)
+
+    def each(self) -> Iterator[Values | None]:
+        """The values of one run after the other; None for a run without any."""
+        if self.rows is None:
+            yield None
+            return
+        places = parameters.positions(self.names, self.rows.schema.names)
+        for batch in self.rows.batches:
+            for row in range(batch.num_rows):
+                yield parameters.values(batch, row, places)
+
+    def first(self) -> Values | None:
+        for values in self.each():
+            return values
+        raise InvalidRequest("parameters were bound, but no row of values")

@@ -1,0 +1,150 @@
+"""Sessions: what a client wants to be true of its calls, kept here and named by a cookie.
+
+    catalog    `public`, or a database: then calls without a database header are about that one
+    database   the same, under a plainer name
+    schema     `iox`
+
+B1  A session begins with the first option that is set; its cookie is set then, and nothing is kept for clients that set none.
+B2  An option that does not exist, or can not have this value, is named in the result; the others are set.
+B3  Of a call's own database header and the session's, the header counts; an option that says otherwise than the header of
+    its own call is refused, since it would have no effect.
+B4  The SESSIONS_MAX sessions used last are kept.
+
+Held by tests/integration/flight/test_sessions.py (B1-B4).
+"""
+
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from http.cookies import CookieError, SimpleCookie
+
+import pyarrow as pa
+
+from flightserver.flightsql import commands
+from flightserver.flightsql.info import CATALOG, DEFAULT_SCHEMA
+from flightserver.flightsql.proto import flightsql_pb2 as sql
+from flightserver.handlers.actions import Action
+from flightserver.handlers.call import Call
+
+COOKIE = "arrow_flight_session_id"
+SESSIONS_MAX = 10_000
+
+_INVALID_NAME, _INVALID_VALUE = 1, 2
+_CLOSED = 1
+
+Options = Mapping[str, str]
+
+
+class Sessions:
+    def __init__(self, has_database: Callable[[str], bool]) -> None:
+        self._has_database = has_database
+        self._lock = threading.Lock()
+        self._sessions: OrderedDict[str, Options] = OrderedDict()
+
+    def database_of(self, headers: Mapping[str, Sequence[str]]) -> str | None:
+        """The database that the session of a call has chosen."""
+        if "cookie" not in headers:
+            return None
+        options = self._options(_session_id(headers))
+        return options.get("database") or _database_in(options.get("catalog"))
+
+    def actions(self) -> list[Action]:
+        return [
+            Action("SetSessionOptions", "options of the calls to come: catalog, database, schema", self._set),
+            Action("GetSessionOptions", "the options of the session", self._get),
+            Action("CloseSession", "the session is forgotten", self._close),
+        ]
+
+    def _set(self, call: Call, body: pa.Buffer) -> Iterable[bytes]:
+        request = commands.parse(sql.SetSessionOptionsRequest, body.to_pybytes())
+        session_id = _session_id(call.headers)
+        options = dict(self._options(session_id))
+        result = sql.SetSessionOptionsResult()
+        for name, value in request.session_options.items():
+            fault = self._fault(call, name, value)
+            if fault:
+                result.errors[name].value = fault
+            elif value.WhichOneof("option_value") is None:
+                options.pop(name, None)
+            else:
+                _put(options, name, value.string_value)
+        if len(result.errors) < len(request.session_options):
+            self._keep(call, session_id, options)
+        return [result.SerializeToString()]
+
+    def _get(self, call: Call, body: pa.Buffer) -> Iterable[bytes]:
+        options = {"catalog": CATALOG, "schema": DEFAULT_SCHEMA, **self._options(_session_id(call.headers))}
+        database = call.find_database()
+        if database is not None:
+            options.setdefault("database", database)
+        result = sql.GetSessionOptionsResult()
+        for name, value in options.items():
+            result.session_options[name].string_value = value
+        return [result.SerializeToString()]
+
+    def _close(self, call: Call, body: pa.Buffer) -> Iterable[bytes]:
+        session_id = _session_id(call.headers)
+        with self._lock:
+            known = session_id is not None and self._sessions.pop(session_id, None) is not None
+        if known:
+            call.reply_header("set-cookie", f"{COOKIE}=; Max-Age=0")
+        return [sql.CloseSessionResult(status=_CLOSED).SerializeToString()]
+
+    def _fault(self, call: Call, name: str, value: sql.SessionOptionValue) -> int:
+        """0 for none."""
+        kind = value.WhichOneof("option_value")
+        if name not in ("catalog", "database", "schema"):
+            return _INVALID_NAME
+        if kind is None:
+            return 0
+        if kind != "string_value":
+            return _INVALID_VALUE
+        if name == "schema":
+            return 0 if value.string_value == DEFAULT_SCHEMA else _INVALID_VALUE
+        database = value.string_value if name == "database" else _database_in(value.string_value)
+        if database is None:
+            return 0
+        is_other = call.header_database() not in (None, database)
+        return _INVALID_VALUE if is_other or not self._has_database(database) else 0
+
+    def _options(self, session_id: str | None) -> Options:
+        with self._lock:
+            if session_id is None or session_id not in self._sessions:
+                return {}
+            self._sessions.move_to_end(session_id)
+            return self._sessions[session_id]
+
+    def _keep(self, call: Call, session_id: str | None, options: Options) -> None:
+        with self._lock:
+            if session_id is None or session_id not in self._sessions:
+                session_id = secrets.token_hex(16)
+                call.reply_header("set-cookie", f"{COOKIE}={session_id}; HttpOnly")
+            self._sessions[session_id] = options
+            self._sessions.move_to_end(session_id)
+            if len(self._sessions) > SESSIONS_MAX:
+                self._sessions.popitem(last=False)
+
+
+def _put(options: dict[str, str], name: str, value: str) -> None:
+    """Catalog and database are two names of one choice: the later one counts."""
+    options[name] = value
+    if name == "database":
+        options.pop("catalog", None)
+    elif name == "catalog" and value != CATALOG:
+        options.pop("database", None)
+
+
+def _database_in(catalog: str | None) -> str | None:
+    return None if catalog in (None, "", CATALOG) else catalog
+
+
+def _session_id(headers: Mapping[str, Sequence[str]]) -> str | None:
+    for header in headers.get("cookie", ()):
+        try:
+            cookie = SimpleCookie(header).get(COOKIE)
+        except CookieError:
+            continue
+        if cookie is not None and cookie.value:
+            return cookie.value
+    return None

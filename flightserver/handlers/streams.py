@@ -1,0 +1,211 @@
+"""A result on its way to a client: read ahead a little by one thread, sent by another.
+
+    the engine's batches ─▶ Ahead (a thread of ours) ─▶ at most AHEAD_BYTES wait ─▶ ResultStream (the call's own thread) ─▶ gRPC
+
+Z1  A client that does not read stops the engine: no more than AHEAD_BYTES and one batch are ready for it.
+Z2  When the client is gone, its deadline has passed or the query is cancelled, QueryResult.close is called within
+    WATCH_INTERVAL_S, while the engine works on a batch too. It is called once a stream ends, however it ends.
+Z3  While the engine needs its time, an empty batch goes out after every KEEP_ALIVE_S of silence, so that no proxy gives up.
+Z4  A call's context is asked by the call's own thread, or while that thread waits: it is gone with the call.
+
+Held by tests/integration/flight/test_streams.py (Z1-Z4).
+Elsewhere: what the batches look like (flightsql.results), cancelling by name (handlers.running).
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pyarrow as pa
+
+from engine.requests import QueryResult
+from flightserver.errors import Cancelled, flight_errors
+from flightserver.flightsql.results import empty_batch, message_bytes, plain_batches
+from flightserver.handlers.call import Call
+from flightserver.handlers.running import Running
+from flightserver.handlers.threads import Threads
+
+AHEAD_BYTES = 4 << 20
+KEEP_ALIVE_S = 5.0
+WATCH_INTERVAL_S = 0.02
+_UNWATCHED_S = 0.01
+
+
+class Ahead:
+    """Batches of one result, made by a thread while they are wanted. The thread goes home when enough are ready."""
+
+    def __init__(self, result: QueryResult, schema: pa.Schema, threads: Threads) -> None:
+        self._result = result
+        self._batches = plain_batches(result, schema)
+        self._threads = threads
+        self._changed = threading.Condition()
+        self._ready: deque[pa.RecordBatch] = deque()
+        self._ready_bytes = 0
+        self._ended = self._working = self._closed = False
+        self._failure: Exception | None = None
+
+    def take(self, timeout_s: float) -> pa.RecordBatch | None:
+        """The next batch; None after the last one, and if there is none yet. Raises what went wrong."""
+        with self._changed:
+            self._work_on()
+            self._changed.wait_for(lambda: self._ready or self._ended, timeout_s)
+            if self._ready:
+                batch = self._ready.popleft()
+                self._ready_bytes -= message_bytes(batch)
+                return batch
+            if self._failure is not None:
+                raise self._failure
+            return None
+
+    @property
+    def is_over(self) -> bool:
+        return self._ended and not self._ready
+
+    def cancel(self) -> None:
+        self._end(Cancelled("the query was cancelled"))
+        self.close()
+
+    def close(self) -> None:
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+        self._result.close()
+
+    def _work_on(self) -> None:
+        if not self._working and not self._ended and self._ready_bytes < AHEAD_BYTES:
+            self._working = True
+            self._threads.run(self._work)
+
+    def _work(self) -> None:
+        try:
+            while self._is_wanted():
+                batch = next(self._batches, None)
+                if batch is None:
+                    self._end(None)
+                else:
+                    self._show(batch)
+        except Exception as error:  # the thread's edge: the call's own thread raises it
+            self._end(error)
+
+    def _is_wanted(self) -> bool:
+        with self._changed:
+            self._working = not self._ended and self._ready_bytes < AHEAD_BYTES
+            return self._working
+
+    def _show(self, batch: pa.RecordBatch) -> None:
+        with self._changed:
+            if not self._ended:
+                self._ready.append(batch)
+                self._ready_bytes += message_bytes(batch)
+                self._changed.notify()
+
+    def _end(self, failure: Exception | None) -> None:
+        """The first end counts. What was ready before a failure of the engine is still sent, but nothing after a cancel."""
+        with self._changed:
+            if self._ended:
+                return
+            self._ended, self._failure = True, failure
+            if isinstance(failure, Cancelled):
+                self._ready.clear()
+            self._changed.notify()
+
+
+class Watcher:
+    """One thread that asks, for all calls that wait for their engine, whether their client still does."""
+
+    def __init__(self) -> None:
+        self._watched: dict[object, tuple[Callable[[], bool], Callable[[], None]]] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def watching(self, is_cancelled: Callable[[], bool], cancel: Callable[[], None]) -> Iterator[None]:
+        """`cancel` is called, by another thread, once `is_cancelled` says so inside the block. Afterwards nobody asks (Z4)."""
+        key = object()
+        with self._changed:
+            self._watched[key] = is_cancelled, cancel
+            self._changed.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="watch-calls", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._changed:
+                del self._watched[key]
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._watched)
+                gone = [cancel for is_cancelled, cancel in self._watched.values() if is_cancelled()]
+            for cancel in gone:
+                cancel()
+            time.sleep(WATCH_INTERVAL_S)
+
+
+class Streams:
+    """What all streams of a server share."""
+
+    def __init__(self, watcher: Watcher, running: Running, keep_alive_s: float = KEEP_ALIVE_S) -> None:
+        self._watcher = watcher
+        self._running = running
+        self._keep_alive_s = keep_alive_s
+        self._threads = Threads("read-ahead")
+
+    def open(self, call: Call, result: QueryResult, schema: pa.Schema, query_id: bytes) -> "ResultStream":
+        """`schema` is what leaves, `query_id` the name by which the query may be cancelled; empty if it has none."""
+        ahead = Ahead(result, schema, self._threads)
+        stream = ResultStream(ahead, schema, call, self._watcher, self._keep_alive_s, partial(self._end, query_id, ahead))
+        if query_id:
+            self._running.begin(query_id, ahead.cancel)
+        return stream
+
+    def _end(self, query_id: bytes, ahead: Ahead) -> None:
+        ahead.close()
+        if query_id:
+            self._running.end(query_id, ahead.cancel)
+
+
+class ResultStream(Iterator[pa.RecordBatch]):
+    """What Flight sends: asked for batch after batch by the call's own thread, and dropped when the call ends.
+
+    Not a generator: one that was never asked for its first item would run none of its endings.
+    """
+
+    def __init__(
+        self, ahead: Ahead, schema: pa.Schema, call: Call, watcher: Watcher, keep_alive_s: float, end: Callable[[], None]
+    ) -> None:
+        self._ahead = ahead
+        self._schema = schema
+        self._call = call
+        self._watcher = watcher
+        self._keep_alive_s = keep_alive_s
+        self._end = end
+
+    def __next__(self) -> pa.RecordBatch:
+        try:
+            with flight_errors(detailed=self._call.detailed):
+                batch = self._ahead.take(_UNWATCHED_S)
+                if batch is None and not self._ahead.is_over:
+                    batch = self._watched()
+        except Exception:
+            self._end()
+            raise
+        if batch is None:
+            self._end()
+            raise StopIteration
+        return batch
+
+    def _watched(self) -> pa.RecordBatch | None:
+        """The next batch of an engine that needs its time, or an empty one to be sent meanwhile; None after the last."""
+        with self._watcher.watching(self._call.is_cancelled, self._ahead.cancel):
+            batch = self._ahead.take(self._keep_alive_s - _UNWATCHED_S)
+        return empty_batch(self._schema) if batch is None and not self._ahead.is_over else batch
+
+    def __del__(self) -> None:
+        self._end()

@@ -1,0 +1,122 @@
+"""INSERT, however it arrives: DoPut with a statement or a prepared one, or asked for like a query.
+
+    the query in it ─▶ node.query_sql ─▶ its columns become the table's (flightsql.inserts) ─▶ node.ingest ─▶ count of rows
+
+J1  The count is that of the rows stored; when it arrives, they are durable and visible.
+J2  Rows travel through in batches, however many there are. A batch is stored whole or not at all; what fails later leaves
+    the batches before it.
+J3  Rows of parameters for VALUES of parameters only are columns already: they are stored as such, not one by one.
+J4  Statements that change anything in another way are refused by their kind. One that only reads is run, and counts 0.
+J5  An INSERT whose client is gone reads no more.
+
+Held by tests/integration/flight/test_updates.py (J1-J5).
+Elsewhere: what the statement says (flightsql.statements), schema on write (engine.ingest).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+
+import pyarrow as pa
+
+from catalog.errors import UnsupportedFeature
+from engine.requests import IngestOptions, NodeLike, QueryResult, TableListing
+from flightserver.flightsql.inserts import COUNT, as_inserted, inserted_names
+from flightserver.flightsql.parameters import positions
+from flightserver.flightsql.proto import flightsql_pb2 as sql
+from flightserver.flightsql.statements import Insert, is_read, parse_insert
+from flightserver.handlers.bound import Bound
+from flightserver.handlers.call import Call
+from flightserver.handlers.ingest import store, tags_of
+from flightserver.handlers.runs import Runs
+from flightserver.handlers.streams import Watcher
+
+
+class Updates:
+    def __init__(self, node: NodeLike, watcher: Watcher) -> None:
+        self._node = node
+        self._watcher = watcher
+
+    def statement(self, call: Call, command: sql.CommandStatementUpdate) -> int:
+        if command.transaction_id:
+            raise UnsupportedFeature("transactions are not supported", hint="use autocommit")
+        return self.run(call, Bound(call.database(), command.query))
+
+    def run(self, call: Call, bound: Bound) -> int:
+        """Store the rows, and return how many."""
+        runs = Runs()
+        with self._watcher.watching(call.is_cancelled, runs.close):
+            if is_read(bound.query):
+                return self._read(bound, runs)
+            return self._insert(bound, tags_of(call), runs)
+
+    def as_query(self, call: Call, bound: Bound) -> QueryResult:
+        """The same for clients that ask for every statement like for a query: one row with the count."""
+        parse_insert(bound.query)
+        tags = tags_of(call)
+        runs = Runs()
+
+        def rows() -> Iterator[pa.RecordBatch]:
+            yield pa.record_batch([pa.array([self._insert(bound, tags, runs)], pa.uint64())], schema=COUNT)
+
+        return QueryResult(COUNT, rows(), runs.close)
+
+    def parameter_types(self, database: str, query: str) -> Mapping[str, pa.DataType]:
+        """Those of an INSERT: its table's where they go there unchanged, else what the plan of its query says."""
+        insert = parse_insert(query)
+        table = self._schema_of(database, insert.table)
+        if insert.sole_row is None or table is None:
+            return self._node.parameter_types(database, insert.source)
+        names = inserted_names(insert, insert.sole_row, table)
+        known = {column.name: column.type for column in table}
+        return {mark: known[name] for mark, name in zip(insert.sole_row, names, strict=True) if name in known}
+
+    def _read(self, bound: Bound, runs: Runs) -> int:
+        for values in bound.each():
+            for _ in runs.read(self._node.query_sql(bound.database, bound.query, values)):
+                continue
+        return 0
+
+    def _insert(self, bound: Bound, tags: tuple[str, ...] | None, runs: Runs) -> int:
+        insert = parse_insert(bound.query)
+        table = self._schema_of(bound.database, insert.table)
+        if insert.sole_row is not None and bound.rows is not None:
+            source: Iterable[pa.RecordBatch] = _columns(insert.sole_row, bound)
+        else:
+            source = self._queried(insert, bound, runs)
+        rows = 0
+        for schema, batches in groupby(_fitted(insert, source, table), key=_schema):
+            session = self._node.ingest(bound.database, insert.table, schema, IngestOptions(tags=tags))
+            try:
+                rows += store(session, batches)
+            finally:
+                session.close()
+        return rows
+
+    def _queried(self, insert: Insert, bound: Bound, runs: Runs) -> Iterator[pa.RecordBatch]:
+        for values in bound.each():
+            yield from runs.read(self._node.query_sql(bound.database, insert.source, values))
+
+    def _schema_of(self, database: str, table: str) -> pa.Schema | None:
+        listed = (found for found in self._node.list_tables(database) if _is(found, table))
+        return next((found.schema for found in listed), None)
+
+
+def _is(listing: TableListing, table: str) -> bool:
+    return listing.db_schema == "iox" and listing.name == table
+
+
+def _columns(row: tuple[str, ...], bound: Bound) -> Iterator[pa.RecordBatch]:
+    assert bound.rows is not None
+    places = positions(bound.names, bound.rows.schema.names)
+    for batch in bound.rows.batches:
+        yield batch.select([places[name] for name in row])
+
+
+def _fitted(insert: Insert, source: Iterable[pa.RecordBatch], table: pa.Schema | None) -> Iterator[pa.RecordBatch]:
+    for batch in source:
+        if batch.num_rows:
+            yield as_inserted(batch, inserted_names(insert, batch.schema.names, table), insert.table, table)
+
+
+def _schema(batch: pa.RecordBatch) -> pa.Schema:
+    return batch.schema
