@@ -27,8 +27,8 @@ _DAY_NS = 86_400_000_000_000
 
 @dataclass
 class Cover:
-    """Bins of `stride_ns` from `origin_ns` on, over a range with both ends inclusive. `empty`: there can be no row, or none will
-    be asked for."""
+    """Bins of `stride_ns` from `origin_ns` on, over a range with both ends inclusive. `empty`: no row can be there, or none
+    will be asked for."""
 
     stride_ns: int = 1
     origin_ns: int = 0
