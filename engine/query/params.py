@@ -42,7 +42,11 @@ def placeholders(text: str) -> list[str]:
 
 
 def left_open(text: str) -> Bound:
-    return Bound(_named(Tokens(text), {}) if "?" in text else text, None)
+    """A statement whose parameters wait for values; if it has any."""
+    if "$" not in text and "?" not in text:
+        return Bound(text, {})
+    tokens = Tokens(text)
+    return Bound(_named(tokens, {}), None if _mentioned(tokens.all) else {})
 
 
 def bind(text: str, given: Parameters) -> Bound:
