@@ -33,7 +33,6 @@ from engine.settings import Settings
 from engine.wal.codec import encoded_ahead
 from engine.wal.writer import WalWriter
 
-
 #: so many refused lines of a body are told one by one; the others are only left out
 LINES_TOLD = 10_000
 

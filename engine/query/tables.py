@@ -66,7 +66,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         predicate = read_filter(filter, self._table.tags)
         try:
             data = self._rows()
-            wanted = _to_read(data, predicate)
+            wanted = [held for held in data.files if held.rows is None and held.times.overlaps(predicate.times)]
             self._limits.check_files(len(wanted))
             self._access.refuse_damaged(held.file for held in wanted)
         except ServiceError as error:
