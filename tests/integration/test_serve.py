@@ -282,6 +282,7 @@ def test_it_listens_on_ipv6_too(tmp_path: Path) -> None:
 
 def test_flight_has_an_address_of_its_own_when_asked(tmp_path: Path) -> None:
     with running(tmp_path, "--flight-bind", "127.0.0.1:0") as server:
+        wait_until(lambda: "flight=" in server.text)
         port = server.text.split("flight=")[1].split()[0]
 
         with flight.connect(f"grpc://127.0.0.1:{port}") as client:
