@@ -261,7 +261,7 @@ class Node:
 
     def health(self) -> dict[str, object]:
         closed = [problem for problem in (self._wal.problem,) if problem is not None]
-        passing = [problem for problem in (self._schedule.problem,) if problem is not None]
+        passing = [problem for problem in (self._wal.failure, self._schedule.problem) if problem is not None]
         problems = [*closed, *passing, *self._problems]
         return {"status": "fail" if closed else "degraded" if problems else "pass", "problems": problems}
 

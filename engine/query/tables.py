@@ -66,15 +66,15 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         predicate = read_filter(filter, self._table.tags)
         try:
             data = self._rows()
-            stored = [held for held in data.files if held.rows is None and held.times.overlaps(predicate.times)]
-            self._limits.check_files(len(stored))
-            self._access.refuse_damaged(held.file for held in stored)
+            wanted = [held for held in data.files if held.rows is None and held.times.overlaps(predicate.times)]
+            self._limits.check_files(len(wanted))
+            self._access.refuse_damaged(held.file for held in wanted)
         except ServiceError as error:
             self._failed(error)
             raise
         # only now: making the rows may have numbered series that lie in files alone
         series = series_matching(self._index, self._table.tags, predicate)
-        parts = [*self._in_memory(data, predicate, series), *((held.file.rows, self._file_part(held)) for held in stored)]
+        parts = [*self._in_memory(data, predicate, series), *((held.file.rows, self._file_part(held)) for held in wanted)]
         parts.sort(key=lambda part: -part[0])
         groups: list[list[Part]] = [[] for _ in range(max(1, min(self._limits.threads, len(parts))))]
         sizes = [0] * len(groups)

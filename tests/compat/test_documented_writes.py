@@ -25,7 +25,7 @@ BAD_LINE = {"error_message": "No fields were provided", "line_number": 2, "origi
 def curl(reached: Reached, path: str, *options: str) -> tuple[int, str]:
     trust = ["--cacert", str(reached.ca_file)] if reached.ca_file else []
     command = ["curl", "-sS", "-w", "\n%{http_code}", *trust, *options, reached.url + path]
-    body, _, status = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.rpartition("\n")
+    body, _, status = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.rpartition("\n")
     return int(status), body
 
 

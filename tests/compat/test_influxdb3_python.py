@@ -117,7 +117,7 @@ def test_writes_that_do_not_wait_arrive(reached: Reached) -> None:
     with client(reached, database, write_use_v2_api=False, write_no_sync=True) as influx:
         influx.write(point(1))
 
-    within(10, lambda: reached.rows(database, "select n from cpu") == [{"n": 1}])
+    within(60, lambda: reached.rows(database, "select n from cpu") == [{"n": 1}])
 
 
 def test_a_data_frame_is_written(reached: Reached) -> None:

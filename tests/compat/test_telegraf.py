@@ -35,9 +35,9 @@ def post(http: HTTPConnection, path: str, body: bytes, **headers: str) -> HTTPRe
 def http(reached: Reached) -> Iterator[HTTPConnection]:
     context = reached.tls
     with closing(
-        HTTPSConnection(reached.host, reached.port, timeout=20, context=context)
+        HTTPSConnection(reached.host, reached.port, timeout=60, context=context)
         if context
-        else HTTPConnection(reached.host, reached.port, timeout=20)
+        else HTTPConnection(reached.host, reached.port, timeout=60)
     ) as http:
         yield http
 

@@ -39,7 +39,7 @@ class Reached:
 
     def rows(self, database: str, sql: str) -> list[dict[str, Any]]:
         query = urlencode({"db": database, "q": sql, "format": "json"})
-        with urlopen(f"{self.url}/api/v3/query_sql?{query}", timeout=20, context=self.tls) as answer:
+        with urlopen(f"{self.url}/api/v3/query_sql?{query}", timeout=60, context=self.tls) as answer:
             return list(json.loads(answer.read()))
 
 

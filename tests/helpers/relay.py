@@ -129,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
             if word in ("half", "stall"):
                 self.answer(status, headers, body, sent=len(body) // 2)
             if word in ("hang", "stall"):
-                self.server.relay.released.wait(20)
+                self.server.relay.released.wait(60)
             self.end()
 
     def ask(self, data: bytes) -> tuple[int, dict[str, str], bytes]:

@@ -191,7 +191,7 @@ def start(name: str, port: int, command: list[str], directories: Iterable[str] =
     with open(directory / "log", "wb") as output:
         process = subprocess.Popen(command, cwd=directory, env=environment, stdout=output, stderr=output)
     atexit.register(stop, process)
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline_s:
         with socket.socket() as tried:
             if tried.connect_ex(("127.0.0.1", port)) == 0:
@@ -203,7 +203,7 @@ def start(name: str, port: int, command: list[str], directories: Iterable[str] =
 def stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(5)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -224,7 +224,7 @@ def skip_loudly(reason: str) -> None:
 def ask(method: str, url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
     length = {"Content-Length": str(len(data or b""))}
     request = urllib.request.Request(url, data, {**length, **(headers or {})}, method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         body: bytes = answer.read()
         return body
 

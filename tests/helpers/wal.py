@@ -54,7 +54,7 @@ class FaultyFile(SyncedFile):
     def append(self, pieces: Pieces) -> None:
         type(self).appends += 1
         if self.gate is not None:
-            assert self.gate.wait(10)
+            assert self.gate.wait(60)
         if self.torn_after is None:
             super().append(pieces)
             return

@@ -87,7 +87,7 @@ def test_while_the_store_is_away_writes_wait_or_are_refused_and_afterwards_all_g
     while len(acknowledged) < before + 3 and time.monotonic() < deadline_s:
         time.sleep(0.05)
     over.set()
-    writer.join(30)
+    writer.join(60)
     node.close()
     reopened = open_node(open_store(options))
     rows = {int(row["v"]) for row in read(reopened, ROWS)}

@@ -31,14 +31,14 @@ class Wire:
         listener = self.stack.enter_context(socket.socket(socket.AF_UNIX))
         listener.bind(str(self.path))
         listener.listen(1024)
-        listener.settimeout(5)
+        listener.settimeout(60)
         return listener
 
     def client(self, first: bytes = b"") -> socket.socket:
         ours, theirs = socket.socketpair()
         self.stack.enter_context(ours)
         theirs.setblocking(False)
-        ours.settimeout(5)
+        ours.settimeout(60)
         self.relay.add(theirs, first)
         return ours
 
@@ -48,7 +48,7 @@ class Wire:
 
     def accept(self, listener: socket.socket) -> socket.socket:
         engine, _ = listener.accept()
-        engine.settimeout(5)
+        engine.settimeout(60)
         return self.stack.enter_context(engine)
 
 
@@ -103,7 +103,7 @@ def test_bytes_arrive_unchanged_in_both_directions_at_once(wire: Wire, listener:
         thread.start()
 
     assert read_all(client) == down
-    reader.join(10)
+    reader.join(60)
     assert received == [b"FIRST" + up]
 
 
@@ -170,7 +170,7 @@ def test_idle_connections_wake_nobody_and_need_no_thread(wire: Wire, listener: s
     time.sleep(0.3)
 
     assert time.process_time() - before_s < 0.1
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
     for client, engine in pairs:
         client.sendall(b"hello")
         assert engine.recv(5) == b"hello"

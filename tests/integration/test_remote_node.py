@@ -101,7 +101,7 @@ def test_rows_come_back_after_a_restart_and_lie_in_the_bucket_as_plain_parquet(k
 def test_a_bucket_that_overwrites_is_refused_unless_somebody_insists(tmp_path: Path) -> None:
     options = stores.store_options("rclone", tmp_path)
     refused = serve(tmp_path / "a", options)
-    assert refused.wait(20) == 1
+    assert refused.wait(60) == 1
     assert "it overwrites objects that it was told to create only when there are none" in refused.text
     assert "--allow-unconditional-writes" in refused.text
 
@@ -139,7 +139,7 @@ class Load:
     def stop(self) -> None:
         self._over.set()
         for thread in self._threads:
-            thread.join(40)
+            thread.join(60)
 
     def _write(self) -> None:
         while not self._over.is_set():
@@ -182,7 +182,7 @@ def test_a_second_server_takes_the_node_over_and_the_first_one_ends_with_a_sente
     wait_until(lambda: len(load.acknowledged) > 50)
     with running(tmp_path / "b", *stores.flags(options), *SETTLING, command=PRODUCT) as second:
         other = Load(second, first=1_000_000)
-        assert first.wait(20) == 1
+        assert first.wait(60) == 1
         load.stop()
         wait_until(lambda: len(other.acknowledged) > 50)
         other.stop()
@@ -200,9 +200,9 @@ def test_every_acknowledged_row_survives_kills_under_load(bucket: tuple[StoreOpt
         load = Load(server)
         for _ in range(2):
             enough = len(load.acknowledged) + 50
-            wait_until(lambda enough=enough: len(load.acknowledged) > enough, within_s=20)  # type: ignore[misc]
+            wait_until(lambda enough=enough: len(load.acknowledged) > enough)  # type: ignore[misc]
             os.kill(server.engine_pid(), signal.SIGKILL)  # the supervisor starts another one
-        wait_until(lambda: len(load.acknowledged) > enough + 50, within_s=20)
+        wait_until(lambda: len(load.acknowledged) > enough + 50)
         kill(server)
         load.stop()
     load.check(numbers_after_restart(store))

@@ -237,7 +237,7 @@ def test_a_store_that_is_away_for_a_while_works_again_by_itself(
     waiting = [writer.is_alive() for writer in writers]
     relay.up()
     for writer in writers:
-        writer.join(20)
+        writer.join(60)
 
     assert all(waiting)
     assert failed == []

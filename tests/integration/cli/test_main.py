@@ -25,7 +25,7 @@ def influxdb3(*arguments: str, directory: Path | None = None, **variables: str) 
         env={**environment, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **variables},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
 
@@ -129,7 +129,7 @@ def test_nothing_is_imported_from_the_directory_it_is_started_in(tmp_path: Path)
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
 

@@ -17,7 +17,7 @@ def handshake(url: str, messages: list[bytes], authorization: str | None = None)
     """The replies and the headers of a raw Handshake."""
     metadata = [("authorization", authorization)] if authorization else []
     with grpc.insecure_channel(url.removeprefix("grpc://")) as channel:
-        call = channel.stream_stream(HANDSHAKE)(iter(messages), metadata=metadata, timeout=5)
+        call = channel.stream_stream(HANDSHAKE)(iter(messages), metadata=metadata, timeout=60)
         replies = list(call)
         return replies, {key: str(value) for key, value in call.initial_metadata()}
 

@@ -30,7 +30,7 @@ class Writer(threading.Thread):
         self.done = threading.Event()
 
     def run(self) -> None:
-        with closing(http.client.HTTPConnection(self.server.host, self.server.port, timeout=30)) as connection:
+        with closing(http.client.HTTPConnection(self.server.host, self.server.port, timeout=60)) as connection:
             while not self.done.is_set():
                 line = f"cpu,host={self.host} n={self.stored}i {self.stored + 1}000000000000"
                 connection.request("POST", DOORS[self.stored % 3], line, {"Content-Type": "text/plain"})
@@ -47,7 +47,7 @@ class Writer(threading.Thread):
 
 def await_progress(writers: list[Writer]) -> None:
     goals = [writer.stored + 5 for writer in writers]
-    wait_until(lambda: all(writer.stored >= goal for writer, goal in zip(writers, goals, strict=True)), within_s=30)
+    wait_until(lambda: all(writer.stored >= goal for writer, goal in zip(writers, goals, strict=True)))
 
 
 def test_writes_are_stored_or_worth_another_try_while_the_engine_dies(tmp_path: Path) -> None:

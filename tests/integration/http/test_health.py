@@ -143,7 +143,7 @@ def test_an_engine_that_hangs_is_unhealthy_and_holds_nobody(tmp_path: Path) -> N
         assert http.get("/health").status_code == 503
         assert "flightline_engine_up 0" in http.get("/metrics").text
         assert http.get("/ping", headers={"Accept": "*/*"}).status_code == 200
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 30, "the client for everything else would wait longer"
     finally:
         engine.resume()
         engine.kill()

@@ -49,7 +49,7 @@ def memory_bytes(server: Server) -> int:
 
 
 def connect(server: Server) -> socket.socket:
-    return socket.create_connection((server.host, server.port), timeout=20)
+    return socket.create_connection((server.host, server.port), timeout=60)
 
 
 def answers(sock: socket.socket) -> Iterator[tuple[int, bytes]]:
@@ -85,7 +85,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def query(server: Server, sql: str) -> list[dict[str, object]]:
-    with closing(HTTPConnection(server.host, server.port, timeout=20)) as http:
+    with closing(HTTPConnection(server.host, server.port, timeout=60)) as http:
         http.request("POST", "/api/v3/query_sql", json.dumps({"db": "db", "q": sql}))
         answer = http.getresponse()
         assert answer.status == 200
@@ -173,7 +173,7 @@ def test_a_body_that_announces_too_much_is_refused_before_it_comes(server: Serve
 
 def test_a_client_that_sends_all_of_too_much_gets_to_see_why(server: Server) -> None:
     """B4."""
-    with closing(HTTPConnection(server.host, server.port, timeout=20)) as http:
+    with closing(HTTPConnection(server.host, server.port, timeout=60)) as http:
         http.request("POST", "/api/v2/write?bucket=db", b"#" * (3 * LIMIT))
         answer = http.getresponse()
 
@@ -285,7 +285,7 @@ def test_ten_thousand_tables_in_one_body_are_written(server: Server) -> None:
     status, text = exchange(server, WRITE.replace(b"db=db", b"db=many") + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
     assert (status, text) == (204, b"")
-    with closing(HTTPConnection(server.host, server.port, timeout=20)) as http:
+    with closing(HTTPConnection(server.host, server.port, timeout=60)) as http:
         http.request("POST", "/api/v3/query_sql", json.dumps({"db": "many", "q": "select usage from t9999"}))
         assert json.loads(http.getresponse().read()) == [{"usage": 9999.0}]
 

@@ -328,16 +328,16 @@ def test_a_commit_does_not_wait_for_ever_for_one_that_the_store_keeps(monkeypatc
 
     def slow(_: CatalogState) -> list[Op]:
         reached.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return []
 
     under_way = threading.Thread(target=catalog.commit, args=(slow,))
     under_way.start()
-    assert reached.wait(10)
+    assert reached.wait(60)
     with pytest.raises(Unavailable, match="still waits for the store"):
         catalog.commit(lambda state: create_database(state, "db"))
     go_on.set()
-    under_way.join(10)
+    under_way.join(60)
 
     catalog.commit(lambda state: create_database(state, "db"))
     assert catalog.state().find_database("db") is not None
@@ -573,7 +573,7 @@ def test_reading_the_state_does_not_wait_for_a_commit() -> None:
     def build(state: CatalogState) -> list[Op]:
         reader = threading.Thread(target=lambda: read.append(catalog.state()))
         reader.start()
-        reader.join(timeout=10)
+        reader.join(60)
         return create_database(state, "db")
 
     catalog.commit(build)

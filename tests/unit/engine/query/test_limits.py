@@ -29,7 +29,7 @@ def test_statements_beyond_the_limit_wait_and_are_served_in_order() -> None:
     assert order == []
     turns.give_back()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     assert order == [0, 1, 2, 3, 4]
 
