@@ -610,7 +610,9 @@ def test_a_boundary_does_not_wait_for_the_queue_to_be_empty(gated: GatedLog, mon
     at: list[int] = []
     with writing(gated) as setting:
         gated.open.clear()
-        writes = [setting.append(value) for value in range(20)]
+        writes = [setting.append(0)]
+        wait_until(lambda: not setting.wal._queue)  # on its way to the disk
+        writes += [setting.append(value) for value in range(1, 20)]
         snapshot = threading.Thread(target=setting.wal.boundary, args=(at.append,))
         snapshot.start()
         wait_until(lambda: bool(setting.wal._boundaries))
