@@ -3,9 +3,9 @@
 import json
 import sys
 
-import flightsql
-import flightsql.sqlalchemy  # registers the dialect
-import sqlalchemy as sa
+import flightsql  # type: ignore[import-not-found,unused-ignore]  # installed by the test, for this program only
+import flightsql.sqlalchemy  # type: ignore[import-not-found,unused-ignore]  # registers the dialect
+import sqlalchemy as sa  # type: ignore[import-not-found,unused-ignore]
 from flightsql import FlightSQLClient
 
 host, port, database = sys.argv[1:]
