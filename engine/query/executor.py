@@ -1,43 +1,36 @@
 """READ PATH: read this first. One statement over one ReadView.
 
-    take one ReadView ─▶ tables by name, as the plan asks for them ─▶ DataFusion ─▶ batches
+    take one ReadView ─▶ tables by name, as the plan asks for them ─▶ statement.prepare ─▶ DataFusion ─▶ batches
 
 Q1  A statement sees one state of catalog and rows from start to end.
 Q2  A statement only reads: whatever would change something is refused by kind.
 
 Held by tests/integration/engine/test_query.py (Q1, Q2).
-Elsewhere: how a table of a view is scanned (tables.py).
+Elsewhere: what SQL means (statement.py), how a table of a view is scanned (tables.py).
 """
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import pyarrow as pa
-from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext, SQLOptions
+from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext
 from datafusion.catalog import Catalog as PlanCatalog
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
 
-from catalog.errors import InvalidRequest, ServiceError
+from catalog.errors import ServiceError
 from catalog.schema import Database, Table
 from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
 from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.limits import QueryLimits, Turns
+from engine.query.messages import QueryRefused, planner_message
 from engine.query.placeholders import placeholder_types
+from engine.query.statement import CATALOG, Prepared, prepare
 from engine.query.tables import Failed, TableDataset
 from engine.requests import QueryResult
 from engine.view import ReadView, Views
-
-_READ_ONLY = SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
-
-
-class QueryRefused(InvalidRequest):
-    """The statement is wrong, or asks for what a query may not do."""
-
-    code = "query_refused"
 
 
 class Executor:
@@ -53,26 +46,27 @@ class Executor:
     def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
         self._turns.take()
         try:
-            frame, tables = self._planned(database_name, sql, params)
-            running = _Running(frame, tables, self._ended)
-            return QueryResult(frame.schema(), running, running.close)
+            prepared, tables = self._planned(database_name, sql, params or {})
+            running = _Running(prepared, tables, self._ended)
+            return QueryResult(prepared.schema, running, running.close)
         except BaseException:
             self._turns.give_back()
             raise
 
     def plan(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
-        return self._planned(database_name, sql, params)[0].schema()
+        return self._planned(database_name, sql, params)[0].schema
 
     def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
-        return placeholder_types(self._planned(database_name, sql, None)[0].logical_plan())
+        prepared, _ = self._planned(database_name, sql, None)
+        return {name: kind for plan in prepared.written for name, kind in placeholder_types(plan).items()}
 
-    def _planned(self, database_name: str, sql: str, params: Mapping[str, object] | None) -> tuple[DataFrame, "_Tables"]:
+    def _planned(self, database_name: str, sql: str, params: Mapping[str, object] | None) -> tuple[Prepared, "_Tables"]:
         view = self._views.now()
         tables = _Tables(self, view, view.state.database(database_name))
         try:
-            return self._context(tables).sql(sql, _READ_ONLY, param_values=dict(params) if params else None), tables
-        except Exception as error:  # the bindings raise plain Exception for every mistake of a statement
+            return prepare(self._context(tables), sql, params), tables
+        except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
 
@@ -83,14 +77,15 @@ class Executor:
     def _context(self, tables: "_Tables") -> SessionContext:
         config = (
             SessionConfig()
-            .with_default_catalog_and_schema("public", "iox")
+            .with_default_catalog_and_schema(CATALOG, "iox")
             .with_information_schema(True)
+            .set("datafusion.sql_parser.map_string_types_to_utf8view", "false")
             .with_target_partitions(self._limits.threads)
         )
         context = SessionContext(config, self._runtime)
         catalog = PlanCatalog.memory_catalog(context)
         catalog.register_schema("iox", tables)
-        context.register_catalog_provider("public", catalog)
+        context.register_catalog_provider(CATALOG, catalog)
         return context
 
     def dataset(self, view: ReadView, database: Database, table: Table, failed: Failed) -> TableDataset:
@@ -103,12 +98,12 @@ class Executor:
 class _Running:
     """A statement at work: begins when its first batch is wanted, ends once, read to the end or not."""
 
-    def __init__(self, frame: DataFrame, tables: "_Tables", ended: Callable[[str], None]) -> None:
-        self._frame = frame
+    def __init__(self, prepared: Prepared, tables: "_Tables", ended: Callable[[str], None]) -> None:
+        self._prepared = prepared
         self._tables = tables
         self._ended = ended
         self._open = threading.Lock()
-        self._batches: Iterator[Any] | None = None
+        self._batches: Iterator[pa.RecordBatch] | None = None
 
     def __iter__(self) -> "_Running":
         return self
@@ -116,8 +111,8 @@ class _Running:
     def __next__(self) -> pa.RecordBatch:
         try:
             if self._batches is None:
-                self._batches = iter(self._frame.execute_stream())
-            return next(self._batches).to_pyarrow()
+                self._batches = self._prepared.batches(_run)
+            return next(self._batches)
         except StopIteration:
             self._end("done")
             raise
@@ -158,9 +153,11 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
 
     def reason(self, error: Exception) -> ServiceError:
         """What ended the statement: a table that could not be read, or else the statement itself."""
-        return self._failures[0] if self._failures else QueryRefused(planner_message(error))
+        if self._failures:
+            return self._failures[0]
+        return error if isinstance(error, ServiceError) else QueryRefused(planner_message(error))
 
 
-def planner_message(error: Exception) -> str:
-    """DataFusion's sentence without the words that its bindings put around it."""
-    return str(error).removeprefix("DataFusion error: ").strip() or type(error).__name__
+def _run(frame: DataFrame) -> Iterator[pa.RecordBatch]:
+    for batch in frame.execute_stream():
+        yield batch.to_pyarrow()

@@ -1,0 +1,230 @@
+"""From the text of a statement to plans that can run. Read this first for what SQL means here.
+
+    guard ─▶ parameters ─▶ functions that others say ─▶ gap filling: a statement in parts ─▶ DataFusion plans
+
+S1  A statement that calls none of our functions and has no parameters reaches DataFusion as it came.
+S2  `prepare` reads no rows: the schema is known, and what is wrong has been said, before anything runs.
+S3  All parts of a statement see the same moment: `now()` is one instant.
+S4  Columns have the names, types and marks that InfluxDB 3 gives them; a mark says that the values are a column's own.
+
+Held by tests/unit/engine/query/test_statement.py (S1-S4).
+Elsewhere: limits and read-only (guard.py), values (params.py), what is wrong, in one line (messages.py), our functions
+(functions/).
+"""
+
+import re
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+from datafusion import DataFrame, SessionContext
+from datafusion.catalog import Schema
+from datafusion.catalog import Table as PlanTable
+from datafusion.plan import LogicalPlan
+
+from engine.query import guard, params
+from engine.query.functions import gapfill, local, names
+from engine.query.functions.gapfill import GapFill, GapFilling, Split
+from engine.query.functions.late import LateTable
+from engine.query.functions.local import LocalFunctions
+from engine.query.functions.pause import Pause, sleep_function
+from engine.query.functions.tokens import Tokens
+from engine.query.functions.wallclock import shift_function
+from engine.query.lineage import without_strange_marks
+from engine.query.messages import QueryRefused, planner_message
+
+CATALOG = "public"
+
+_OURS = re.compile(rf"\b(?:{'|'.join((*local.NAMES, *gapfill.NAMES))})\b", re.IGNORECASE)
+_GAPS = re.compile(rf"\b(?:{'|'.join(gapfill.NAMES)})\b", re.IGNORECASE)
+_NOW = ("now", "current_timestamp")
+_PLANS = frozenset({"Explain", "Analyze", "DescribeTable"})
+
+Run = Callable[[DataFrame], Iterator[pa.RecordBatch]]
+"""How one plan is run to its batches. Whoever executes says so, with limits and a way to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Plans in the order in which they run: each step makes a table that later plans read, `frame` makes the result.
+
+    `text` and `values` are what `frame` was planned from, for who would rather plan it again elsewhere.
+    """
+
+    schema: pa.Schema
+    frame: DataFrame
+    text: str
+    values: params.Values
+    steps: tuple[GapFill, ...] = ()
+    pause: Pause | None = None
+    explains: bool = False
+    #: the plans of all parts as they were written, before anything was made of them
+    written: tuple[LogicalPlan, ...] = ()
+
+    def batches(self, run: Run, wait: Callable[[float], None] = time.sleep) -> Generator[pa.RecordBatch, None, None]:
+        """Batches of exactly `schema`. Nothing runs before the first is asked for."""
+        for step in self.steps:
+            step.fill(self._paused(run(step.frame), wait))
+        for batch in self._paused(run(self.frame), wait):
+            yield pa.RecordBatch.from_arrays(_fitting(batch, self.schema), schema=self.schema)
+        if self.explains:
+            yield from (_explained(step, self.schema) for step in self.steps)
+
+    def _paused(self, batches: Iterable[pa.RecordBatch], wait: Callable[[float], None]) -> Iterator[pa.RecordBatch]:
+        """With the pauses that `sleep` asked for, in the thread that reads: none of DataFusion's is held up."""
+        if self.pause is None:
+            yield from batches
+            return
+        for batch in batches:
+            wait(self.pause.take())
+            yield batch
+        wait(self.pause.take())
+
+
+def prepare(
+    context: SessionContext, text: str, parameters: params.Parameters | None = None, *, now_ns: int | None = None
+) -> Prepared:
+    """Plan a statement over the tables of a context, whose default catalog is `public`. Raises QueryRefused.
+
+    Without parameters (None) those of the statement stay open: then its schema can be known, and it can not run.
+    """
+    guard.check(text)
+    bound = params.bind(text, parameters) if parameters is not None else params.left_open(text)
+    planner = _Planner(context, bound.values)
+    if not _OURS.search(bound.text):
+        return planner.prepared(Split(bound.text), frozenset())
+    functions = LocalFunctions(Tokens(bound.text), bound.text_of, planner.interval_of)
+    rewritten = functions.rewritten()
+    planner.register_functions(functions.used)
+    if not _GAPS.search(rewritten):
+        return planner.prepared(Split(rewritten), functions.used)
+    moment = now_ns if now_ns is not None else time.time_ns()
+    filling = GapFilling(planner.plan, planner.optimized, planner.register_table, context.udafs())
+    split = filling.split(_at_moment(Tokens(rewritten), moment))
+    return planner.prepared(split, functions.used | {*gapfill.BINS, "now"})
+
+
+class _Planner:
+    def __init__(self, context: SessionContext, values: params.Values | None) -> None:
+        self._context = context
+        self._values = values or {}
+        self._open = values is None
+        self._pause: Pause | None = None
+
+    def plan(self, text: str) -> DataFrame:
+        try:
+            return self._context.sql(text, guard.READ_ONLY, param_values=self._values or None)
+        except Exception as error:  # the bindings raise plain Exception for every mistake of a statement
+            raise self._refused(error) from None
+
+    def prepared(self, split: Split, used: Iterable[str]) -> Prepared:
+        frame = self._rest(split)
+        kind = _variant(frame)
+        optimized = frame if kind in _PLANS else self.optimized(frame)
+        schema = _schema(frame, optimized, _names(frame, split.displays, used))
+        steps = tuple(split.steps)
+        written = (frame.logical_plan(), *(step.written for step in split.steps))
+        return Prepared(
+            schema, optimized, split.text, self._values, steps, self._pause, kind in ("Explain", "Analyze"), written
+        )
+
+    def register_functions(self, used: Iterable[str]) -> None:
+        called = frozenset(used)
+        self._context.register_udf(shift_function())
+        if "sleep" in called:
+            self._pause = Pause()
+            self._context.register_udf(sleep_function(self._pause))
+
+    def register_table(self, name: str, table: LateTable) -> None:
+        catalog = self._context.catalog(CATALOG)
+        if gapfill.SCHEMA not in catalog.schema_names():
+            catalog.register_schema(gapfill.SCHEMA, Schema.memory_schema(self._context))
+        catalog.schema(gapfill.SCHEMA).register_table(name, PlanTable(table))
+
+    def interval_of(self, text: str) -> tuple[int, int, int] | None:
+        if any(word in text.lower() for word in ("select", "from")):
+            return None
+        try:
+            value = self.plan(f"SELECT CAST({text} AS INTERVAL) AS i").to_arrow_table().column(0)[0].as_py()
+        except Exception:  # no such interval: the caller says what is wrong
+            return None
+        return None if value is None else (value.months, value.days, value.nanoseconds)
+
+    def _rest(self, split: Split) -> DataFrame:
+        try:
+            return self.plan(split.text)
+        except QueryRefused:
+            for step in split.steps:
+                self.plan(step.shadow)
+            raise
+
+    def optimized(self, frame: DataFrame) -> DataFrame:
+        try:
+            return self._context.create_dataframe_from_logical_plan(frame.optimized_logical_plan())
+        except Exception as error:
+            if self._open:  # what has no type yet can not be made fit; what was written still has its schema
+                return frame
+            raise self._refused(error) from None
+
+    def _refused(self, error: Exception) -> QueryRefused:
+        return QueryRefused(planner_message(error, self._tables, self._functions))
+
+    def _tables(self, schema: str) -> Iterable[str]:
+        found = self._context.catalog(CATALOG).schema(schema or "iox")
+        if found is None:
+            return []
+        names: Iterable[str] = found.table_names() if callable(found.table_names) else found.table_names
+        return names
+
+    def _functions(self) -> Iterable[str]:
+        context = self._context
+        return [*context.udfs(), *context.udafs(), *context.udwfs(), *local.NAMES, *gapfill.NAMES]
+
+
+def _names(frame: DataFrame, displays: Mapping[str, str], used: Iterable[str]) -> list[str]:
+    found: list[str] = frame.schema().names
+    if displays:
+        found = [gapfill.display(name, displays) for name in found]
+    return names.restored(found, used) if used else found
+
+
+def _schema(frame: DataFrame, optimized: DataFrame, names: list[str]) -> pa.Schema:
+    """Types as they are when all are known, marks as they were written (S4)."""
+    schema: pa.Schema = frame.schema()
+    marked = without_strange_marks(schema, frame.logical_plan())
+    fields = zip(names, optimized.schema(), marked, strict=True)
+    return pa.schema([typed.with_name(name).with_metadata(field.metadata) for name, typed, field in fields])
+
+
+def _fitting(batch: pa.RecordBatch, schema: pa.Schema) -> list[pa.Array]:
+    return [
+        column if column.type == field.type else column.cast(field.type)
+        for column, field in zip(batch.columns, schema, strict=True)
+    ]
+
+
+def _variant(frame: DataFrame) -> str:
+    return type(frame.logical_plan().to_variant()).__name__
+
+
+def _at_moment(tokens: Tokens, now_ns: int) -> str:
+    """S3, where one statement becomes several."""
+    pieces: list[str] = []
+    position = 0
+    for index, token in enumerate(tokens.all):
+        if token.kind != "word" or token.name not in _NOW or tokens.says(index - 1, "."):
+            continue
+        called = tokens.says(index + 1, "(", ")")
+        if not called and token.name == "now":
+            continue
+        end = tokens[index + 2].end if called else token.end
+        pieces += [tokens.text[position : token.start], names.moment(now_ns)]
+        position = end
+    return "".join(pieces) + tokens.text[position:]
+
+
+def _explained(step: GapFill, schema: pa.Schema) -> pa.RecordBatch:
+    kinds = [f"logical_plan of {step.name}", f"physical_plan of {step.name}"]
+    plans = [step.frame.logical_plan().display_indent(), step.frame.execution_plan().display_indent()]
+    return pa.record_batch([pa.array(kinds, pa.utf8()), pa.array(plans, pa.utf8())], schema=schema)
