@@ -30,7 +30,7 @@ SELECTED = 5_000
 SCANS = 1_000
 
 #: shorter than this, only common table expressions and nested sub-queries can be too much
-_SHORT = 2_000
+_SHORT = 1_000
 _WITH = re.compile(r"\bwith\b", re.IGNORECASE)
 _SELECT = re.compile(r"\bselect\b", re.IGNORECASE)
 _CLAUSES = frozenset(
@@ -54,10 +54,30 @@ _CLAUSES = frozenset(
 _BREAKS = _CLAUSES | {"on", "when", "then", "else"}
 
 
+_FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
+#: statements whose mistakes the planner finds before their kind
+_WRITING = {
+    "copy": "DML not supported: COPY",
+    "insert": "DML not supported: Insert Into",
+    "update": "DML not supported: Update",
+    "delete": "DML not supported: Delete",
+    "create": "DDL not supported: Create",
+    "alter": "DDL not supported: Alter",
+    "drop": "DDL not supported: Drop",
+}
+
+
 class StatementTooLarge(QueryRefused):
     """More than the planner can be given without harm to others."""
 
     code = "statement_too_large"
+
+
+def of_kind(text: str) -> str | None:
+    """What is to be said of a statement that writes, whatever else is wrong with it (G2)."""
+    first = _FIRST_WORD.match(text)
+    said = _WRITING.get(first[1].lower()) if first else None
+    return said and f"Error during planning: {said}"
 
 
 def check(text: str) -> None:

@@ -23,12 +23,14 @@ def without_strange_marks(schema: pa.Schema, plan: LogicalPlan) -> pa.Schema:
     top = plan
     while _kind(top) in _PASSING:
         top = top.inputs()[0]
-    expressions = _outputs(top)
-    if expressions is None or len(expressions) != len(schema):
+    if _kind(top) != "Projection":
         return schema
-    inner = top.inputs()[0]
+    expressions, below = top.to_variant().projections(), top.inputs()[0]
+    if len(expressions) != len(schema):
+        return schema
+    whole = _is_one_table(below)
     fields = [
-        field if not field.metadata or _is_own(expression, inner) else field.remove_metadata()
+        field if not field.metadata or _is_own(expression, below, whole) else field.remove_metadata()
         for field, expression in zip(schema, expressions, strict=True)
     ]
     return pa.schema(fields, schema.metadata)
@@ -38,17 +40,20 @@ def _kind(plan: LogicalPlan) -> str:
     return type(plan.to_variant()).__name__
 
 
-def _outputs(plan: LogicalPlan) -> list[Any] | None:
-    """The expressions behind the columns of a projection; None for a node that hands its input's columns on."""
-    node = plan.to_variant()
-    return list(node.projections()) if type(node).__name__ == "Projection" else None
+def _is_one_table(plan: LogicalPlan) -> bool:
+    """Whether all columns are a table's: the usual case, which needs no search for each."""
+    while (kind := _kind(plan)) in _PASSING or kind == "SubqueryAlias":
+        plan = plan.inputs()[0]
+    return kind == "TableScan"
 
 
-def _is_own(expression: Any, plan: LogicalPlan) -> bool:
+def _is_own(expression: Any, plan: LogicalPlan, whole: bool = False) -> bool:
     while expression.variant_name() == "Alias":
         expression = expression.to_variant().expr()
     if expression.variant_name() != "Column":
         return False
+    if whole:
+        return True
     column = expression.to_variant()
     found = own_column(column.relation(), column.name(), plan)
     return found is None or found
@@ -72,7 +77,11 @@ def own_column(relation: str | None, name: str, plan: LogicalPlan) -> bool | Non
             return own_column(None, name, plan.inputs()[0]) if relation in (None, node.alias()) else None
         case "TableScan":
             known = any(field == name or field.endswith(f".{name}") for field in node.schema().field_names())
-            return True if known and (relation is None or relation.rpartition(".")[2] == node.table_name()) else None
+            return (
+                True
+                if known and (relation is None or relation.rpartition(".")[2] == node.table_name().rpartition(".")[2])
+                else None
+            )
         case "Union":
             answers = [own_column(None, name, arm) for arm in plan.inputs()]
             return all(answer is True for answer in answers)

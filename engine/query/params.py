@@ -59,7 +59,7 @@ def bind(text: str, given: Parameters) -> Bound:
     else:
         names = _in_order(_mentioned(tokens.all))
         if len(given) != len(names):
-            raise planning(f"the statement has {_count(len(names), 'parameter')}, {_count(len(given), 'value')} were given")
+            raise planning(f"the statement has {_count(len(names), 'parameter')} and was given {_count(len(given), 'value')}")
         values = dict(zip(names, given, strict=True))
     bound = _named(tokens, values)
     used = _mentioned(Tokens(bound).all) if values or bound is not text else _mentioned(tokens.all)

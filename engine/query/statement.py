@@ -39,6 +39,7 @@ CATALOG = "public"
 _OURS = re.compile(rf"\b(?:{'|'.join((*local.NAMES, *gapfill.NAMES))})\b", re.IGNORECASE)
 _GAPS = re.compile(rf"\b(?:{'|'.join(gapfill.NAMES)})\b", re.IGNORECASE)
 _NOW = ("now", "current_timestamp")
+_INFORMATION = ("tables", "views", "columns", "df_settings", "schemata", "routines", "parameters")
 _PLANS = frozenset({"Explain", "Analyze", "DescribeTable"})
 
 Run = Callable[[DataFrame], Iterator[pa.RecordBatch]]
@@ -85,7 +86,8 @@ class Prepared:
 def prepare(
     context: SessionContext, text: str, parameters: params.Parameters | None = None, *, now_ns: int | None = None
 ) -> Prepared:
-    """Plan a statement over the tables of a context, whose default catalog is `public`. Raises QueryRefused.
+    """Plan a statement over the tables of a context, whose default catalog is `public`; one at a time in each context.
+    Raises QueryRefused.
 
     Without parameters (None) those of the statement stay open: then its schema can be known, and it can not run.
     """
@@ -116,15 +118,18 @@ class _Planner:
         try:
             return self._context.sql(text, guard.READ_ONLY, param_values=self._values or None)
         except Exception as error:  # the bindings raise plain Exception for every mistake of a statement
-            raise self._refused(error) from None
+            refused = self._refused(error)
+            kind = None if "not supported" in refused.message else guard.of_kind(text)
+            raise QueryRefused(kind) if kind else refused from None
 
     def prepared(self, split: Split, used: Iterable[str]) -> Prepared:
         frame = self._rest(split)
-        kind = _variant(frame)
+        plan = frame.logical_plan()
+        kind = type(plan.to_variant()).__name__
         optimized = frame if kind in _PLANS else self.optimized(frame)
-        schema = _schema(frame, optimized, _names(frame, split.displays, used))
+        schema = _schema(frame.schema(), plan, optimized.schema(), _names(frame, split.displays, used))
         steps = tuple(split.steps)
-        written = (frame.logical_plan(), *(step.written for step in split.steps))
+        written = (plan, *(step.written for step in split.steps))
         return Prepared(
             schema, optimized, split.text, self._values, steps, self._pause, kind in ("Explain", "Analyze"), written
         )
@@ -140,7 +145,10 @@ class _Planner:
         catalog = self._context.catalog(CATALOG)
         if gapfill.SCHEMA not in catalog.schema_names():
             catalog.register_schema(gapfill.SCHEMA, Schema.memory_schema(self._context))
-        catalog.schema(gapfill.SCHEMA).register_table(name, PlanTable(table))
+        schema = catalog.schema(gapfill.SCHEMA)
+        if schema.table_exist(name):  # of an earlier statement, whose plan has what it needs
+            schema.deregister_table(name)
+        schema.register_table(name, PlanTable(table))
 
     def interval_of(self, text: str) -> tuple[int, int, int] | None:
         if any(word in text.lower() for word in ("select", "from")):
@@ -171,8 +179,11 @@ class _Planner:
         return QueryRefused(planner_message(error, self._tables, self._functions))
 
     def _tables(self, schema: str) -> Iterable[str]:
-        found = self._context.catalog(CATALOG).schema(schema or "iox")
-        if found is None:
+        if schema == "information_schema":
+            return _INFORMATION
+        try:
+            found = self._context.catalog(CATALOG).schema(schema or "iox")
+        except KeyError:
             return []
         names: Iterable[str] = found.table_names() if callable(found.table_names) else found.table_names
         return names
@@ -189,12 +200,10 @@ def _names(frame: DataFrame, displays: Mapping[str, str], used: Iterable[str]) -
     return names.restored(found, used) if used else found
 
 
-def _schema(frame: DataFrame, optimized: DataFrame, names: list[str]) -> pa.Schema:
+def _schema(written: pa.Schema, plan: LogicalPlan, typed: pa.Schema, names: list[str]) -> pa.Schema:
     """Types as they are when all are known, marks as they were written (S4)."""
-    schema: pa.Schema = frame.schema()
-    marked = without_strange_marks(schema, frame.logical_plan())
-    fields = zip(names, optimized.schema(), marked, strict=True)
-    return pa.schema([typed.with_name(name).with_metadata(field.metadata) for name, typed, field in fields])
+    fields = zip(names, typed, without_strange_marks(written, plan), strict=True)
+    return pa.schema([field.with_name(name).with_metadata(marked.metadata) for name, field, marked in fields])
 
 
 def _fitting(batch: pa.RecordBatch, schema: pa.Schema) -> list[pa.Array]:
@@ -202,10 +211,6 @@ def _fitting(batch: pa.RecordBatch, schema: pa.Schema) -> list[pa.Array]:
         column if column.type == field.type else column.cast(field.type)
         for column, field in zip(batch.columns, schema, strict=True)
     ]
-
-
-def _variant(frame: DataFrame) -> str:
-    return type(frame.logical_plan().to_variant()).__name__
 
 
 def _at_moment(tokens: Tokens, now_ns: int) -> str:

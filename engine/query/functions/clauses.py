@@ -14,10 +14,10 @@ from engine.query.functions.tokens import Tokens
 Span = tuple[int, int]
 """Tokens [start, stop)."""
 
-_CLAUSES = ("select", "from", "where", "group", "having", "window", "qualify", "order", "limit", "offset", "fetch")
-_SET_OPERATIONS = ("union", "intersect", "except", "minus")
 #: of a whole query, after its last arm
-_TAIL = ("order", "limit", "offset", "fetch")
+_TAIL = frozenset({"order", "limit", "offset", "fetch"})
+_CLAUSES = frozenset({"select", "from", "where", "group", "having", "window", "qualify"}) | _TAIL
+_SET_OPERATIONS = frozenset({"union", "intersect", "except", "minus"})
 #: words that end an expression, and so are no alias; and words after which an expression goes on
 _ENDING = frozenset({"end", "null", "true", "false", "unknown", "precision", "zone", "asc", "desc", "first", "last"})
 _GOING_ON = frozenset(
@@ -103,14 +103,14 @@ def arm_around(tokens: Tokens, query: Span, index: int) -> Span:
     """The SELECT of a query, or the one of several under a set operation, that a token is part of. What follows a query
     (ORDER BY, LIMIT) belongs to a SELECT that stands alone."""
     _, start = definitions(tokens, query)
-    cuts = [at for at in _outside(tokens, (start, query[1])) if any(tokens.says(at, word) for word in _SET_OPERATIONS)]
+    cuts = [at for at in _outside(tokens, (start, query[1])) if _is_clause(tokens, at, _SET_OPERATIONS)]
     edges = [start, *cuts, query[1]]
     for begin, end in pairwise(edges):
         if begin <= index < end:
             while not tokens.says(begin, "select") and begin < end:
                 begin += 1
             if cuts:
-                tail = (at for at in _outside(tokens, (begin, end)) if any(_is_clause(tokens, at, word) for word in _TAIL))
+                tail = (at for at in _outside(tokens, (begin, end)) if _is_clause(tokens, at, _TAIL))
                 end = next(tail, end)
             return begin, end
     return start, query[1]
@@ -118,7 +118,7 @@ def arm_around(tokens: Tokens, query: Span, index: int) -> Span:
 
 def select(tokens: Tokens, span: Span) -> Select:
     start, stop = span
-    heads = [(at, word) for at in _outside(tokens, span) for word in _CLAUSES if _is_clause(tokens, at, word)]
+    heads = [(at, tokens[at].name) for at in _outside(tokens, span) if _is_clause(tokens, at, _CLAUSES)]
     edges = [at for at, _ in heads[1:]] + [stop]
     first = start + 1
     items = first
@@ -155,12 +155,13 @@ def _outside(tokens: Tokens, span: Span) -> Iterator[int]:
         index = tokens.over(index)
 
 
-def _is_clause(tokens: Tokens, index: int, word: str) -> bool:
-    if not tokens.says(index, word) or tokens.says(index - 1, "."):
+def _is_clause(tokens: Tokens, index: int, words: frozenset[str]) -> bool:
+    token = tokens[index]
+    if token.kind != "word" or token.name not in words or tokens.says(index - 1, "."):
         return False
-    if word in ("group", "order"):
+    if token.name in ("group", "order"):
         return tokens.says(index + 1, "by")
-    if word == "from":
+    if token.name == "from":
         return not (tokens.says(index - 1, "distinct") and (tokens.says(index - 2, "is") or tokens.says(index - 2, "not")))
     return True
 

@@ -76,10 +76,11 @@ class Tokens:
         """Whether these words or signs stand at `index`, one after another. Quoted names say nothing."""
         if index < 0 or index + len(words) > len(self.all):
             return False
-        return all(
-            token.name == word and token.kind in ("word", "sign")
-            for token, word in zip(self.all[index : index + len(words)], words, strict=True)
-        )
+        for at, word in enumerate(words, start=index):
+            token = self.all[at]
+            if token.name != word or token.kind not in ("word", "sign"):
+                return False
+        return True
 
     def is_name(self, index: int) -> bool:
         return 0 <= index < len(self.all) and self.all[index].kind in ("word", "quoted")
