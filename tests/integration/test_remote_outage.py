@@ -20,6 +20,9 @@ from tests.integration.test_remote_node import SETTLING, Load, numbers, numbers_
 OUTAGE_S = 1.6
 
 
+pytestmark = pytest.mark.long  # patience is short here: a busy machine would use it up
+
+
 @pytest.fixture
 def relay() -> Iterator[Relay]:
     opened = Relay(stores.moto().url)
