@@ -119,7 +119,7 @@ def test_the_function_keeps_the_zone_and_takes_an_origin_by_the_wall_clock() -> 
     by_day = read(prepare(context, "SELECT date_bin_wallclock('1 day', tz(time, 'Europe/Berlin')) AS t FROM cpu", {}))
     shifted = column(
         context,
-        "SELECT date_bin_wallclock(INTERVAL '1 day', tz(time, 'Europe/Berlin'), '1970-01-01T06:00') AS t FROM cpu ORDER BY t",
+        "SELECT date_bin_wallclock(INTERVAL '1 day', tz(time, 'Europe/Berlin'), '2000-01-01T06:00:00') FROM cpu ORDER BY 1",
     )
     plain = column(context, "SELECT date_bin_wallclock('1 day', time) AS t FROM cpu GROUP BY t")
 
