@@ -31,13 +31,14 @@ from engine.catalog_log import StoredCatalogLog
 from engine.clock import Clock
 from engine.files.access import FileAccess
 from engine.files.index import FileIndex
+from engine.files.inspection import refuse_lost_manifest
 from engine.files.manifest import DataFile
 from engine.hydrate import table_schema
 from engine.ingest.admission import Admission
 from engine.ingest.pipeline import Ingest
 from engine.metrics import Metrics
 from engine.ownership import Ownership
-from engine.paths import CatalogPaths, NodePaths
+from engine.paths import CatalogPaths, NodePaths, number_of
 from engine.persist.removals import Removals
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import Snapshots
@@ -105,6 +106,8 @@ class Node:
         self._catalog = Catalog.open(catalog_log, clock=clock, later=self._in_background)
         self._files = FileIndex.open(store, paths)
         groups = open_log(store, paths)
+        if not any(number_of(info.path) == self._files.wal_sequence + 1 for info in groups.objects()):
+            refuse_lost_manifest(store, paths, self._files)
         self._ownership = Ownership(self._catalog, self.node_id, self.instance_id, clock, shared=store.durable_appends is None)
         self._register()
         if self._ownership.shared:
@@ -261,7 +264,7 @@ class Node:
 
     def health(self) -> dict[str, object]:
         closed = [problem for problem in (self._wal.problem,) if problem is not None]
-        passing = [problem for problem in (self._schedule.problem,) if problem is not None]
+        passing = [problem for problem in (self._wal.failure, self._schedule.problem) if problem is not None]
         problems = [*closed, *passing, *self._problems]
         return {"status": "fail" if closed else "degraded" if problems else "pass", "problems": problems}
 

@@ -17,7 +17,10 @@ Held by tests/unit/engine/test_ownership.py (O1-O4) and tests/integration/test_r
 Elsewhere: the two claims (engine.files.index, engine.wal.log), who ends the process (engine.node, flightserver.boot).
 """
 
+from contextlib import suppress
+
 from catalog.catalog import Catalog
+from catalog.errors import Unavailable
 from engine.clock import Clock
 
 CHECK_EVERY_S = 60.0
@@ -45,8 +48,10 @@ class Ownership:
         node = self._catalog.refresh().node(self.node_id)
         if node.instance_id != self.instance_id:
             raise Fenced(f"another server has started as node {self.node_id} and owns its data now")
-        self._checked_s = self._clock.monotonic_s()
 
     def check_now_and_then(self) -> None:
+        """`check`, when the last one is a while ago. A store that does not answer is asked again next time."""
         if self._clock.monotonic_s() - self._checked_s >= CHECK_EVERY_S:
-            self.check()
+            self._checked_s = self._clock.monotonic_s()
+            with suppress(Unavailable):
+                self.check()

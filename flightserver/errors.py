@@ -2,7 +2,7 @@
 
 F1  A caller is told one line of at most 1000 bytes (more is lost in gRPC's trailers), and never a traceback.
 F2  The gRPC code follows the kind of the error: INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, UNAUTHENTICATED,
-    PERMISSION_DENIED, UNAVAILABLE, CANCELLED, else INTERNAL. (GetSchema knows the first three only, the others are UNKNOWN
+    PERMISSION_DENIED, UNAVAILABLE, else INTERNAL. (GetSchema knows the first three only, the others are UNKNOWN
     there.) An unknown database is INTERNAL, with the words that InfluxDB's clients know.
 F3  Our own clients (wire.ERROR_DETAILS_HEADER) get the error whole: decode_error(extra_info) equals what was raised,
     but for details that would not fit into a trailer.
@@ -24,7 +24,7 @@ from typing import Any
 
 import pyarrow.flight as fl
 
-from catalog.errors import DatabaseNotFound, ServiceError, UnsupportedFeature, encode_error
+from catalog.errors import DatabaseNotFound, ServiceError, Unavailable, UnsupportedFeature, encode_error
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +58,10 @@ class _UnknownError(_WithoutTracebackError):
     pass
 
 
-class Cancelled(ServiceError):
-    """Somebody ended the query before its end."""
+class Cancelled(Unavailable):
+    """Somebody ended the query. Not gRPC's CANCELLED, of which pyarrow makes a KeyboardInterrupt in the main thread."""
 
     code = "cancelled"
-    kind = "cancelled"
 
 
 _format_exception = traceback.format_exception
@@ -88,7 +87,6 @@ _FLIGHT: dict[str, type[fl.FlightError]] = {
     "unauthenticated": fl.FlightUnauthenticatedError,
     "forbidden": fl.FlightUnauthorizedError,
     "unavailable": fl.FlightUnavailableError,
-    "cancelled": fl.FlightCancelledError,
 }
 
 

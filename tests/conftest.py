@@ -3,12 +3,17 @@
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.helpers.asking import Reached
 from tests.helpers.servers import Server, running
 
 PRODUCT = ("-m", "flightserver.cli.main", "serve")
 SHOWN_CHARACTERS = 20_000
+
+# how long an example takes says more about the machine than about us
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,9 @@ from engine.settings import Settings
 from engine.wal.codec import encoded_ahead
 from engine.wal.writer import WalWriter
 
+#: so many refused lines of a body are told one by one; the others are only left out
+LINES_TOLD = 10_000
+
 
 class Ingest:
     def __init__(
@@ -112,6 +115,7 @@ class Ingest:
             stop_at_first_error=not request.accept_partial,
             tables_left=-1 if limit is None else max(0, limit - state.live_table_count),
             table_count=0 if limit is None else state.live_table_count,
+            error_limit=LINES_TOLD,
         )
         return series, drops, parsed
 

@@ -14,7 +14,7 @@ Elsewhere: limits and read-only (guard.py), values (params.py), what is wrong, i
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -63,7 +63,7 @@ class Prepared:
     #: the plans of all parts as they were written, before anything was made of them
     written: tuple[LogicalPlan, ...] = ()
 
-    def batches(self, run: Run, wait: Callable[[float], None] = time.sleep) -> Iterator[pa.RecordBatch]:
+    def batches(self, run: Run, wait: Callable[[float], None] = time.sleep) -> Generator[pa.RecordBatch, None, None]:
         """Batches of exactly `schema`. Nothing runs before the first is asked for."""
         for step in self.steps:
             step.fill(self._paused(run(step.frame), wait))

@@ -64,15 +64,16 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
     def get_fragments(self, filter: ds.Expression | None = None) -> list["_Fragment"]:
         """One fragment for each partition; DataFusion gives each a thread."""
         predicate = read_filter(filter, self._table.tags)
-        series = series_matching(self._index, self._table.tags, predicate)
         try:
             data = self._rows()
-            wanted = _to_read(data, predicate)
+            wanted = [held for held in data.files if held.rows is None and held.times.overlaps(predicate.times)]
             self._limits.check_files(len(wanted))
             self._access.refuse_damaged(held.file for held in wanted)
         except ServiceError as error:
             self._failed(error)
             raise
+        # only now: making the rows may have numbered series that lie in files alone
+        series = series_matching(self._index, self._table.tags, predicate)
         parts = [*self._in_memory(data, predicate, series), *((held.file.rows, self._file_part(held)) for held in wanted)]
         parts.sort(key=lambda part: -part[0])
         groups: list[list[Part]] = [[] for _ in range(max(1, min(self._limits.threads, len(parts))))]
@@ -121,10 +122,6 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
                 raise
 
         return batches
-
-
-def _to_read(data: TableData, predicate: Predicate) -> list[HeldFile]:
-    return [held for held in data.files if held.rows is None and held.times.overlaps(predicate.times)]
 
 
 class _Fragment:

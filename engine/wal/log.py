@@ -5,8 +5,10 @@ G1  An object is created once under the sequence number of its first group; a se
 G2  `append` returns when the group is durable. It raises OutcomeUnknown when nobody can tell, and any other StoreError
     when the group is certainly not stored and the log is as it was before.
 G3  After OutcomeUnknown nothing is appended until `resolve` has told the outcome.
+G4  Trimming leaves what a start needs, the newest objects beyond that as far as they are wanted, and the claims of the last
+    thousand starts: the number of objects is bounded.
 
-Held by tests/unit/engine/test_wal_log.py (G1-G3).
+Held by tests/unit/engine/test_wal_log.py (G1-G4).
 """
 
 import os

@@ -114,6 +114,7 @@ class WalWriter:
         self._boundaries: list[_Boundary] = []
         self._refusal: ServiceError | None = None
         self._stopped: ServiceError | None = None
+        self._failure: StoreError | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="wal", daemon=True)
         self._thread.start()
@@ -162,6 +163,12 @@ class WalWriter:
         """Why no write is accepted, while that is so."""
         refusal = self._refusal or self._stall()
         return None if refusal is None else refusal.message
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last group was not stored, until one is."""
+        failure = self._failure
+        return None if failure is None else failure.message
 
     def close(self) -> None:
         """Flush what waits, then stop."""
@@ -261,6 +268,7 @@ class WalWriter:
         except StoreError as error:
             log.error("a group of %d writes was not stored: %s", len(writes), error)
             self._epoch += 1  # what this group defined is not on disk
+            self._failure = error
             _fail(writes, error)
             return
         except BaseException as error:
@@ -269,6 +277,7 @@ class WalWriter:
         finally:
             self._storing_since_s = None
         self._sequence += 1
+        self._failure = None
         try:
             for stage in self._stages:
                 stage.apply(group)

@@ -3,8 +3,7 @@
 R1  Columns that are named exactly as the parameters (with or without `$`) are bound by name, all others by position: in the
     order of statements.parameters, or by number where there are as many columns as the highest number says.
 R2  Too few and too many values are refused with both counts and the names of the parameters.
-R3  A value arrives as it was sent: dense unions and dictionaries are opened, plain scalars are Python's, everything else
-    (timestamps, decimals, …) stays an Arrow scalar with its type.
+R3  A value arrives as an Arrow scalar of the type in which it was sent; dense unions and dictionaries are opened.
 R4  What is bound travels in a handle, so it is limited to BOUND_BYTES_MAX.
 
 Held by tests/unit/flightserver/test_flightsql_parameters.py (R1-R4).
@@ -40,25 +39,17 @@ def _counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def values(batch: pa.RecordBatch, row: int, places: Mapping[str, int]) -> dict[str, object]:
+def values(batch: pa.RecordBatch, row: int, places: Mapping[str, int]) -> dict[str, pa.Scalar]:
     return {name: _value(batch.column(place)[row]) for name, place in places.items()}
 
 
-def _value(scalar: pa.Scalar) -> object:
+def _value(scalar: pa.Scalar) -> pa.Scalar:
     kind = scalar.type
-    if pa.types.is_union(kind) or pa.types.is_dictionary(kind):
-        inner = scalar.value
-        return _value(inner) if isinstance(inner, pa.Scalar) else inner
-    if not scalar.is_valid:
-        return None
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or _is_text(kind):
-        value: object = scalar.as_py()
-        return value
+    if pa.types.is_dictionary(kind):
+        return pa.scalar(scalar.as_py(), kind.value_type)
+    if pa.types.is_union(kind):
+        return pa.scalar(scalar.as_py(), kind.field(scalar.type_code).type)
     return scalar
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def encode(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> bytes:

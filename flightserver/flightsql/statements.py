@@ -5,8 +5,8 @@ other. Names without quotes are lower-cased, as the planner does.
 
 V1  What stands in strings, quoted names and comments is nobody's keyword or parameter.
 V2  An INSERT names its table (in public.iox), the columns if it likes, and a query; other changes are refused by their kind.
-V3  Parameters are listed by name, each once, in the order in which values are given by position: numbers ($2, or the
-    second `?`) by value, names ($host) as they first occur.
+V3  Question marks are numbered as they come. Parameters are listed by name, each once, in the order in which values are given
+    by position: numbers ($2, or the second `?`) by value, names ($host) as they first occur.
 
 Held by tests/unit/flightserver/test_flightsql_statements.py (V1-V3).
 Elsewhere: binding parameters (engine.query), running an INSERT (flightserver.handlers.updates).
@@ -109,19 +109,28 @@ def is_insert(sql: str) -> bool:
 
 def parameters(sql: str) -> tuple[str, ...]:
     """The names of a statement's parameters, without `$`; question marks are numbered as they come (V3)."""
-    names = dict.fromkeys(_marks(sql))
+    names = dict.fromkeys(name for name, _, _ in _marks(sql))
     numbers = sorted((name for name in names if name.isdecimal()), key=int)
     return (*numbers, *(name for name in names if not name.isdecimal()))
 
 
-def _marks(sql: str) -> Iterator[str]:
-    """Every parameter as it comes. Only what can hide or be one is looked at: statements may be long."""
+def numbered(sql: str) -> str:
+    """The statement with its question marks as the planner wants them: `$1`, `$2`, …"""
+    parts, at = [], 0
+    for name, start, end in _marks(sql):
+        parts += [sql[at:start], "$", name]
+        at = end
+    return "".join([*parts, sql[at:]])
+
+
+def _marks(sql: str) -> Iterator[tuple[str, int, int]]:
+    """Every parameter as it comes, with its place. Only what can hide or be one is looked at: statements may be long."""
     asked = at = 0
     while (found := _NOTABLE.search(sql, at)) is not None:
         at = _end(found)
         if _kind(found) == "mark":
             asked += found.group() == "?"
-            yield str(asked) if found.group() == "?" else found.group()[1:]
+            yield str(asked) if found.group() == "?" else found.group()[1:], found.start(), at
 
 
 def parse_insert(sql: str) -> Insert:
@@ -158,7 +167,7 @@ def _sole_row(sql: str, start: int) -> tuple[str, ...] | None:
         if next(parts, _NONE).kind != "mark":
             return None
         between = next(parts, _NONE).text
-    return None if between != ")" or next(parts, None) else tuple(_marks(sql))
+    return None if between != ")" or next(parts, None) else tuple(name for name, _, _ in _marks(sql))
 
 
 class _Head:

@@ -4,8 +4,8 @@ O1  A handle is good for ever, closed or not. What DoPut binds travels in the ha
 O2  Clients that go on with the handle they had find their parameters too: those bound last are remembered under the
     statement's own id until it is closed (those bound last, up to BINDINGS_MAX and BINDINGS_BYTES_MAX).
 O3  The schema of parameters names them as the statement does ($1, $host), with the types the plan gives, else utf8.
-O4  A statement without values for its parameters has the schema that the planner gives it with open ones; if it gives none,
-    the one with nulls.
+O4  A statement without values for its parameters has the schema that the planner gives it with open ones; with values it is
+    planned anew.
 
 Held by tests/integration/flight/test_prepared.py (O1-O4).
 Elsewhere: matching values and parameters (flightsql.parameters), running statements (handlers.queries, handlers.updates).
@@ -24,7 +24,7 @@ from engine.requests import NodeLike
 from flightserver.flightsql import commands, parameters
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.flightsql.results import plain_schema, plain_type
-from flightserver.flightsql.statements import is_insert, parse_insert
+from flightserver.flightsql.statements import is_insert, numbered, parse_insert
 from flightserver.flightsql.statements import parameters as parameters_of
 from flightserver.handlers.actions import Action
 from flightserver.handlers.bound import Bound, Rows
@@ -86,11 +86,11 @@ class Prepared:
         request = commands.unpack_as(sql.ActionCreatePreparedStatementRequest, body.to_pybytes())
         if request.transaction_id:
             raise UnsupportedFeature("transactions are not supported", hint="use autocommit")
-        database, query = call.database(), request.query
+        database, query = call.database(), numbered(request.query)
         names = parameters_of(query)
         is_update = is_insert(query)
         handle = sql.PreparedStatementHandle(query=query, database=database, id=secrets.token_bytes(16))
-        schema = pa.schema([]) if is_update else self._result_schema(database, query, names)
+        schema = pa.schema([]) if is_update else plain_schema(self._node.plan_sql(database, query))
         types = self._parameter_types(database, query) if names else {}
         wanted = pa.schema([(f"${name}", plain_type(types.get(name, pa.utf8()))) for name in names])
         result = sql.ActionCreatePreparedStatementResult(
@@ -107,17 +107,6 @@ class Prepared:
         request = commands.unpack_as(sql.ActionClosePreparedStatementRequest, body.to_pybytes())
         self._bindings.forget(_opened(request.prepared_statement_handle).id)
         return []
-
-    def _result_schema(self, database: str, query: str, names: tuple[str, ...]) -> pa.Schema:
-        try:
-            return plain_schema(self._node.plan_sql(database, query))
-        except InvalidRequest as error:
-            if not names:
-                raise
-            try:
-                return plain_schema(self._node.plan_sql(database, query, dict.fromkeys(names)))
-            except InvalidRequest:
-                raise error from None
 
     def _parameter_types(self, database: str, query: str) -> Mapping[str, pa.DataType]:
         try:

@@ -1,7 +1,7 @@
 """Which DoPut is which.
 
-T1  Flight SQL's commands are answered with one message, or with an error after the client has sent what it had to send:
-    one driver reports its own broken stream instead of our error if it is cut off. Beyond DRAINED_BYTES_MAX it is cut off.
+T1  Flight SQL's commands are answered, with one message or an error, after the client has sent what it had to send: cut off
+    in the middle, drivers miss the answer or report their own broken stream instead. Beyond DRAINED_BYTES_MAX it is cut off.
 
 Held by tests/integration/flight/test_updates.py (T1).
 """
@@ -61,9 +61,8 @@ class Puts:
                 case sql.CommandPreparedStatementUpdate():
                     return _count(self._prepared.update(call, command, reader))
             raise unsupported(command)
-        except Exception:
+        finally:
             _drain(reader)
-            raise
 
 
 def _count(rows: int) -> bytes:

@@ -59,7 +59,7 @@ class Client(threading.Thread):
                 time.sleep(0.01)
                 continue
             self.waiting.clear()
-            connection = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+            connection = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
             self.failing = not self._write(connection)
             if self.failing:
                 connection.close()
@@ -183,8 +183,8 @@ class Victim:
             for process in family if part == "everything" else family[-1:]:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
-            self.server.process.wait(10)
-            psutil.wait_procs(family, timeout=10)
+            self.server.process.wait(60)
+            psutil.wait_procs(family, timeout=60)
             self.start()
 
     def end(self) -> None:
@@ -193,7 +193,7 @@ class Victim:
         for process in family:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        self.server.process.wait(10)
+        self.server.process.wait(60)
 
 
 @contextmanager
@@ -209,7 +209,7 @@ def under_load(directory: Path, seed: int, *options: str) -> Iterator[tuple[Vict
         for client in clients:
             client.stop.set()
         for client in clients:
-            client.join(30)
+            client.join(60)
         victim.end()
 
 
@@ -217,7 +217,7 @@ def make_table(server: Server) -> None:
     """Its tags are fixed by its first line otherwise, which may have no zone."""
     wanted = {"db": "db", "table": "t", "tags": ["host", "zone"], "fields": []}
     headers = {"Content-Type": "application/json"}
-    with urlopen(Request(f"{server.url}/api/v3/configure/table", json.dumps(wanted).encode(), headers), timeout=20):
+    with urlopen(Request(f"{server.url}/api/v3/configure/table", json.dumps(wanted).encode(), headers), timeout=60):
         pass
 
 
@@ -260,7 +260,7 @@ def kill_and_check(directory: Path, seed: int, parts: list[str], *options: str) 
         for client in clients:
             client.stop.set()
         for client in clients:
-            client.join(30)
+            client.join(60)
         assert {answer for client in clients for answer in client.answers} <= {0, 503}
         assert victim.server.stop() == 0, victim.server.text
         victim.start()

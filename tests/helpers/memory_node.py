@@ -94,6 +94,7 @@ class MemoryNode:
     before_lines: Callable[[WriteRequest], None] = lambda request: None
     before_batch: Callable[[threading.Event], None] = lambda closed: None
     batches_read: int = 0
+    opened_results: int = 0
     closed_sessions: int = 0
     closed_results: int = 0
     requests: list[WriteRequest] = field(default_factory=list)
@@ -149,6 +150,8 @@ class MemoryNode:
         self._fail()
         frame = self._planned(database, sql, params)
         closed = threading.Event()
+        with self.lock:
+            self.opened_results += 1
 
         def close() -> None:
             with self.lock:
@@ -257,6 +260,11 @@ class MemoryNode:
                 batches = table.rows.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.rows.schema)]
                 context.register_record_batches(name, [batches])
         return context
+
+
+def wait_until_closed(closed: threading.Event) -> None:
+    """For `before_batch`: an engine that works until its result is closed."""
+    assert closed.wait(60)
 
 
 def _timed(rows: pa.Table) -> pa.Table:

@@ -22,11 +22,11 @@ PATIENCE_S = 60.0  # how long anything may take before a test fails: the machine
 SMALL = ("-m", "tests.helpers.small_serve")
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+def wait_until(condition: Callable[[], bool], *, within_s: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {PATIENCE_S} s: {condition}")
+            raise TimeoutError(f"not within {within_s} s: {condition}")
         time.sleep(0.01)
 
 

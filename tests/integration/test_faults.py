@@ -132,7 +132,7 @@ def test_a_full_disk_under_a_server_is_a_503_with_a_sentence(small_disk: Path) -
 
 
 def post(server: Server, lines: str) -> tuple[int, str]:
-    with closing(HTTPConnection(server.host, server.port, timeout=20)) as connection:
+    with closing(HTTPConnection(server.host, server.port, timeout=60)) as connection:
         connection.request("POST", "/api/v3/write_lp?db=db&precision=nanosecond", lines.encode())
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
@@ -406,7 +406,7 @@ def test_a_damaged_file_is_told_by_health_and_by_queries_that_need_it(written: P
 
 
 def ask(server: Server, statement: str) -> tuple[int, str]:
-    with closing(HTTPConnection(server.host, server.port, timeout=20)) as connection:
+    with closing(HTTPConnection(server.host, server.port, timeout=60)) as connection:
         connection.request("GET", f"/api/v3/query_sql?{urlencode({'db': 'db', 'q': statement, 'format': 'json'})}")
         answer = connection.getresponse()
         return answer.status, answer.read().decode()

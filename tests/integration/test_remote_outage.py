@@ -20,6 +20,9 @@ from tests.integration.test_remote_node import SETTLING, Load, numbers, numbers_
 OUTAGE_S = 1.6
 
 
+pytestmark = pytest.mark.long  # patience is short here: a busy machine would use it up
+
+
 @pytest.fixture
 def relay() -> Iterator[Relay]:
     opened = Relay(stores.moto().url)
@@ -50,7 +53,7 @@ def end(relay: Relay, trouble: str) -> None:
 
 def ask(server: Server, method: str, path: str, body: str = "") -> tuple[int, str | None]:
     """The status, and how long to wait before trying again."""
-    with closing(http.client.HTTPConnection(server.host, server.port, timeout=20)) as connection:
+    with closing(http.client.HTTPConnection(server.host, server.port, timeout=60)) as connection:
         connection.request(method, path, body)
         answer = connection.getresponse()
         answer.read()
@@ -65,16 +68,16 @@ def test_a_store_that_is_away_for_a_while_costs_patience_and_nothing_else(relay:
         load = Load(server)
         for trouble in ("refuse", "hang", "early", "lose"):
             before = len(load.acknowledged)
-            wait_until(lambda before=before: len(load.acknowledged) > before + 20, within_s=20)  # type: ignore[misc]
+            wait_until(lambda before=before: len(load.acknowledged) > before + 20)  # type: ignore[misc]
             begin(relay, trouble)
             time.sleep(OUTAGE_S)
             assert numbers(server), "what is there can be read all the while"
             end(relay, trouble)
             acknowledged = len(load.acknowledged)
-            wait_until(lambda acknowledged=acknowledged: len(load.acknowledged) > acknowledged + 20, within_s=20)  # type: ignore[misc]
+            wait_until(lambda acknowledged=acknowledged: len(load.acknowledged) > acknowledged + 20)  # type: ignore[misc]
         wait_until(lambda: ask(server, "GET", "/health") == (200, None))
         files = len(store.list("node/dbs/"))
-        wait_until(lambda: len(store.list("node/dbs/")) > files, within_s=20)
+        wait_until(lambda: len(store.list("node/dbs/")) > files)
         load.stop()
 
         assert load.refused > 0
@@ -113,7 +116,7 @@ def test_a_server_ends_in_time_while_its_store_is_away(relay: Relay, tmp_path: P
         time.sleep(1)
         began_s = time.monotonic()
         server.stop()
-        assert time.monotonic() - began_s < 10
+        assert time.monotonic() - began_s < 30
         load.stop()
     load.check(numbers_after_restart(store))
     store.close()

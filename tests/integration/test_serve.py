@@ -41,6 +41,7 @@ def test_a_started_server_says_where_it_is_in_one_line_and_answers_both_protocol
         assert server.get("/pid").isdigit()
         assert flight_answers(server)
 
+        wait_until(lambda: "url=" in server.text)
         [line] = server.text.splitlines()
         assert f"url=http://127.0.0.1:{server.port}" in line
         assert f"store=file://{tmp_path}" in line
@@ -277,11 +278,12 @@ def test_it_listens_on_ipv6_too(tmp_path: Path) -> None:
 
         assert answers(server)
         assert flight_answers(server)
-        assert f"url=http://[::1]:{server.port}" in server.text
+        wait_until(lambda: f"url=http://[::1]:{server.port}" in server.text)
 
 
 def test_flight_has_an_address_of_its_own_when_asked(tmp_path: Path) -> None:
     with running(tmp_path, "--flight-bind", "127.0.0.1:0") as server:
+        wait_until(lambda: "flight=" in server.text)
         port = server.text.split("flight=")[1].split()[0]
 
         with flight.connect(f"grpc://127.0.0.1:{port}") as client:

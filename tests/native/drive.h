@@ -41,7 +41,7 @@ class Database {
         if (rows.is_new == (known.index != nullptr)) return false;
         std::vector<std::string> tags = known.tags;
         tags.insert(tags.end(), rows.new_tags.begin(), rows.new_tags.end());
-        if (tags.size() < rows.tag_count()) return false;
+        if (tags.size() < rows.tag_count() || (!rows.new_tags.empty() && tags.size() != rows.tag_count())) return false;
         for (size_t i = 0; i < rows.tag_count(); ++i) {
             if (tags[i] != rows.tag(i)) return false;
         }

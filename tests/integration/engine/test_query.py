@@ -271,6 +271,19 @@ def test_rows_in_all_places_at_once_are_one_table(node: Node) -> None:
     assert read(node, "SELECT count(*) AS n FROM t WHERE w IS NULL AND v > 1") == [{"n": 3}]
 
 
+def test_series_that_lie_in_a_file_alone_are_found_when_late_rows_are_merged_with_it() -> None:
+    """T2, T3: after a start nobody has numbered them yet."""
+    store = MemoryStore()
+    with running(store, wal_flush_interval_ms=1) as node:
+        write(node, "t,host=b v=1 1\nt,host=b v=2 2")
+        node.snapshot_now()
+
+    with running(store, wal_flush_interval_ms=1) as node:
+        write(node, "t,host=a v=10 1")
+        assert read(node, "SELECT v FROM t WHERE host = 'b' ORDER BY time") == [{"v": 1.0}, {"v": 2.0}]
+        assert read(node, "SELECT host FROM t WHERE host <> 'a'") == [{"host": "b"}, {"host": "b"}]
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_a_table_with_names_that_look_like_others(node: Node, place: Callable[[Node], None]) -> None:
     """T2: columns called series, a column that is part of another's name, names with spaces and capitals."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from catalog.errors import DatabaseNotFound, InvalidRequest, LinesRejected, TooLarge, Unavailable, UnsupportedFeature
+from engine.requests import WriteRequest
 from flightserver import client as client_module
 from flightserver import wire
 from flightserver.client import ARENA_FROM_BYTES, EngineClient
@@ -306,7 +307,11 @@ def test_a_stopping_server_refuses_writes_on_lanes_that_are_open(
 def test_writes_that_travel_together_get_their_own_answers(client: EngineClient, node: MemoryNode) -> None:
     """C6, C4: good bodies, refused lines and refused bodies from many threads at once."""
     gate = threading.Event()
-    node.before_lines = lambda request: gate.wait(0.05) and None
+
+    def hold(_: WriteRequest) -> None:
+        gate.wait(0.05)
+
+    node.before_lines = hold
     outcomes: dict[int, object] = {}
 
     def write(number: int) -> None:
@@ -326,7 +331,7 @@ def test_writes_that_travel_together_get_their_own_answers(client: EngineClient,
         thread.start()
     gate.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     expected: dict[int, object] = {}
     for number in range(60):
@@ -349,7 +354,7 @@ def test_an_engine_that_is_gone_is_told_to_everybody_who_travels(location: str, 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     assert len(refused) == 20
     client.close()

@@ -63,21 +63,33 @@ def test_table_types_and_server_info(connection: adbc.Connection) -> None:
         (sql.CommandGetTableTypes(), info.TABLE_TYPES_SCHEMA),
         (sql.CommandGetSqlInfo(info=[8]), SQL_INFO),
         (sql.CommandGetSqlInfo(), SQL_INFO),
+        (sql.CommandGetXdbcTypeInfo(), info.TYPES),
+        (sql.CommandGetPrimaryKeys(table="cpu"), info.PRIMARY_KEYS),
+        (sql.CommandGetExportedKeys(table="cpu"), info.FOREIGN_KEYS),
+        (sql.CommandGetImportedKeys(table="cpu"), info.FOREIGN_KEYS),
+        (sql.CommandGetCrossReference(pk_table="cpu", fk_table="mem"), info.FOREIGN_KEYS),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_info_and_stream_have_the_standards_schema(flight: fl.FlightClient, command: Any, expected: pa.Schema) -> None:
+    """E1."""
     found = flight.get_flight_info(fl.FlightDescriptor.for_command(commands.pack(command)), DATABASE)
 
     table = flight.do_get(found.endpoints[0].ticket).read_all()
 
     assert found.schema == expected
     assert table.schema == expected
-    assert table.num_rows >= 1
+    assert (table.num_rows == 0) == (expected is info.FOREIGN_KEYS)
+    assert flight.get_schema(fl.FlightDescriptor.for_command(commands.pack(command)), DATABASE).schema == expected
 
 
 def test_what_concerns_the_server_needs_no_database(flight: fl.FlightClient) -> None:
-    for command in (sql.CommandGetSqlInfo(info=[8]), sql.CommandGetCatalogs(), sql.CommandGetTableTypes()):
+    for command in (
+        sql.CommandGetSqlInfo(info=[8]),
+        sql.CommandGetCatalogs(),
+        sql.CommandGetTableTypes(),
+        sql.CommandGetXdbcTypeInfo(data_type=12),
+    ):
         found = flight.get_flight_info(fl.FlightDescriptor.for_command(commands.pack(command)))
         assert flight.do_get(found.endpoints[0].ticket).read_all().num_rows >= 1
     with pytest.raises(pa.ArrowInvalid, match="no 'database' header"):
@@ -89,3 +101,84 @@ def test_a_command_nobody_answers_is_named(flight: fl.FlightClient) -> None:
 
     with pytest.raises(pa.ArrowNotImplementedError, match="CommandStatementIngest"):
         flight.get_flight_info(command, DATABASE)
+
+
+def tables(
+    flight: fl.FlightClient, command: Any, options: fl.FlightCallOptions = DATABASE, redeem: fl.FlightCallOptions | None = None
+) -> list[dict[str, Any]]:
+    found = flight.get_flight_info(fl.FlightDescriptor.for_command(commands.pack(command)), options)
+    rows: list[dict[str, Any]] = (
+        flight.do_get(found.endpoints[0].ticket, redeem or fl.FlightCallOptions()).read_all().to_pylist()
+    )
+    return rows
+
+
+def test_tables_are_those_of_this_moment_and_what_stands_beside_them(flight: fl.FlightClient, node: MemoryNode) -> None:
+    """E1."""
+    everything = sql.CommandGetTables()
+    before = {(row["db_schema_name"], row["table_name"], row["table_type"]) for row in tables(flight, everything)}
+
+    node.write_lp(WriteRequest("db", b"disk,host=a used=1 1\n", 4))
+
+    after = {(row["db_schema_name"], row["table_name"], row["table_type"]) for row in tables(flight, everything)}
+    assert after - before == {("iox", "disk", "BASE TABLE")}
+    assert {("iox", "cpu", "BASE TABLE"), ("information_schema", "tables", "VIEW")} <= before
+
+
+def test_a_table_schema_is_that_of_its_rows_on_the_wire(flight: fl.FlightClient) -> None:
+    """E2."""
+    wanted = sql.CommandGetTables(table_name_filter_pattern="cpu", include_schema=True)
+    (row,) = tables(flight, wanted)
+    select = sql.CommandStatementQuery(query="SELECT * FROM cpu")
+
+    rows = flight.get_flight_info(fl.FlightDescriptor.for_command(commands.pack(select)), DATABASE)
+
+    assert pa.ipc.read_schema(pa.py_buffer(row["table_schema"])) == rows.schema
+    assert rows.schema.field("host").type == pa.utf8()
+
+
+def test_views_have_schemas_too(flight: fl.FlightClient) -> None:
+    """E2."""
+    wanted = sql.CommandGetTables(db_schema_filter_pattern="information_schema", include_schema=True)
+
+    schemas = {row["table_name"]: pa.ipc.read_schema(pa.py_buffer(row["table_schema"])) for row in tables(flight, wanted)}
+
+    assert {"table_schema", "table_name", "table_type"} <= set(schemas["tables"].names)
+
+
+@pytest.mark.parametrize(("header", "expected"), [(b"TABLE", "TABLE"), (b"table", "TABLE"), (b"Base Table", "BASE TABLE")])
+def test_a_base_table_is_called_what_the_header_says(flight: fl.FlightClient, header: bytes, expected: str) -> None:
+    """E3."""
+    redeem = fl.FlightCallOptions(headers=[(b"x-influxdata-base-table-type", header)])
+
+    cpu = tables(flight, sql.CommandGetTables(table_name_filter_pattern="cpu"), redeem=redeem)
+    named = tables(flight, sql.CommandGetTables(table_types=[expected], db_schema_filter_pattern="iox"), redeem=redeem)
+    types = tables(flight, sql.CommandGetTableTypes(), redeem=redeem)
+
+    assert [row["table_type"] for row in cpu] == [expected]
+    assert len(named) == 3
+    assert [row["table_type"] for row in types] == sorted([expected, "VIEW"])
+
+
+def test_an_unknown_word_for_a_base_table_is_refused(flight: fl.FlightClient) -> None:
+    """E3."""
+    redeem = fl.FlightCallOptions(headers=[(b"x-influxdata-base-table-type", b"x")])
+
+    with pytest.raises(pa.ArrowInvalid, match="Invalid base table type: 'x'"):
+        tables(flight, sql.CommandGetTables(), redeem=redeem)
+
+
+@pytest.mark.parametrize("command", [sql.CommandGetTables(), sql.CommandGetDbSchemas(), sql.CommandGetPrimaryKeys(table="cpu")])
+def test_an_unknown_database_is_not_found(flight: fl.FlightClient, command: Any) -> None:
+    """E4."""
+    with pytest.raises(pa.ArrowKeyError, match="Database 'other' not found"):
+        tables(flight, command, fl.FlightCallOptions(headers=[(b"database", b"other")]))
+
+
+def test_primary_keys_come_in_the_order_of_the_series_key(flight: fl.FlightClient, node: MemoryNode) -> None:
+    """E1."""
+    node.create_table("db", "ordered", ["zone", "host"], {"v": "float64"})
+
+    found = tables(flight, sql.CommandGetPrimaryKeys(table="ordered", db_schema="iox"))
+
+    assert [row["column_name"] for row in found] == ["zone", "host", "time"]

@@ -17,12 +17,11 @@ import pytest
 
 from engine.clock import SystemClock
 from engine.node import Node
-from engine.settings import Settings
 from engine.storage.memory import MemoryStore
 from flightserver.client import EngineClient
 from flightserver.server import EngineServer
+from tests.integration.flight.conftest import SETTINGS
 
-SETTINGS = Settings(node_id="node", wal_flush_interval_ms=10)
 TIMES = [dt.datetime(2024, 1, 1, 0, 0, second, tzinfo=dt.UTC) for second in range(3)]
 ARROW = pa.table(
     {
@@ -31,26 +30,6 @@ ARROW = pa.table(
         "time": pa.array(TIMES, pa.timestamp("ms", "UTC")),
     }
 )
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def real_node(store: MemoryStore) -> Iterator[Node]:
-    node = Node.open(SETTINGS, store, SystemClock())
-    yield node
-    node.close()
-
-
-@pytest.fixture
-def real_server(real_node: Node, tmp_path: Path) -> Iterator[EngineServer]:
-    (tmp_path / "handover").mkdir()
-    server = EngineServer(real_node, "grpc://127.0.0.1:0", handover_dir=tmp_path / "handover")
-    yield server
-    server.shutdown()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Statements through tickets and Flight SQL commands, as pyarrow, ADBC, pandas, polars and influxdb3-python send them."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import adbc_driver_manager.dbapi as adbc
@@ -11,10 +12,12 @@ import pyarrow.flight as fl
 import pytest
 from influxdb_client_3 import InfluxDBClient3
 
+from engine.node import Node
 from engine.requests import WriteRequest
 from flightserver.flightsql import commands
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.flightsql.results import BATCH_BYTES_MAX
+from flightserver.server import EngineServer
 from tests.helpers.flight_process import within
 from tests.helpers.memory_node import MemoryNode
 
@@ -71,12 +74,17 @@ def test_json_tickets_bind_parameters_of_every_kind(flight: fl.FlightClient) -> 
 
 
 def test_influxql_is_refused_by_name_on_every_door(flight: fl.FlightClient) -> None:
+    """Q4."""
     influxql = fl.FlightCallOptions(headers=[(b"database", b"db"), (b"x-influxdata-query-language", b"InfluxQL")])
 
     with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not supported"):
         flight.do_get(ticket("SHOW MEASUREMENTS", query_type="influxql")).read_all()
+    read_info = sql.ReadInfo(database="db", sql_query="SHOW MEASUREMENTS", query_type=2)
     with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not supported"):
-        flight.get_flight_info(statement("SHOW MEASUREMENTS"), influxql)
+        flight.do_get(fl.Ticket(read_info.SerializeToString())).read_all()
+    for ask in (flight.get_flight_info, flight.get_schema):
+        with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not supported"):
+            ask(statement("SHOW MEASUREMENTS"), influxql)
 
 
 def test_a_statement_needs_a_database(flight: fl.FlightClient) -> None:
@@ -112,7 +120,18 @@ def test_tables_are_listed_as_paths_that_can_be_read(flight: fl.FlightClient) ->
 def test_actions_are_listed(flight: fl.FlightClient) -> None:
     names = {action.type for action in flight.list_actions()}
 
-    assert {"CreatePreparedStatement", "ClosePreparedStatement", "flightline.write_lp", "flightline.health"} <= names
+    assert {
+        "CreatePreparedStatement",
+        "ClosePreparedStatement",
+        "CancelFlightInfo",
+        "CancelQuery",
+        "SetSessionOptions",
+        "GetSessionOptions",
+        "CloseSession",
+        "flightline.write_lp",
+        "flightline.health",
+    } <= names
+    assert "BeginTransaction" not in names
 
 
 def test_batches_stay_below_two_mebibytes(flight: fl.FlightClient) -> None:
@@ -125,7 +144,6 @@ def test_batches_stay_below_two_mebibytes(flight: fl.FlightClient) -> None:
 
 
 def test_a_client_that_leaves_ends_the_query(flight: fl.FlightClient, node: MemoryNode) -> None:
-    """Q3."""
     stream = flight.do_get(ticket("SELECT value FROM generate_series(0, 100000000)"))
     stream.read_chunk()
 
@@ -157,23 +175,75 @@ def test_adbc_reports_errors_without_a_traceback(connection: adbc.Connection) ->
     assert "Traceback" not in str(caught.value)
 
 
-def test_a_handle_is_good_for_ever_and_a_foreign_one_is_refused(flight: fl.FlightClient) -> None:
-    request = commands.pack(sql.ActionCreatePreparedStatementRequest(query="SELECT 1 AS one"))
-    (created,) = flight.do_action(fl.Action("CreatePreparedStatement", request), DATABASE)
-    result = commands.unpack(created.body.to_pybytes())
-    assert isinstance(result, sql.ActionCreatePreparedStatementResult)
-    closing = sql.ActionClosePreparedStatementRequest(prepared_statement_handle=result.prepared_statement_handle)
+def test_describing_a_statement_runs_nothing(flight: fl.FlightClient, node: MemoryNode) -> None:
+    """Q3."""
+    query = statement("SELECT * FROM cpu")
 
-    assert list(flight.do_action(fl.Action("ClosePreparedStatement", commands.pack(closing)), DATABASE)) == []
+    flight.get_flight_info(query, DATABASE)
+    flight.get_schema(query, DATABASE)
+    request = commands.pack(sql.ActionCreatePreparedStatementRequest(query="SELECT * FROM cpu"))
+    list(flight.do_action(fl.Action("CreatePreparedStatement", request), DATABASE))
 
-    query = sql.CommandPreparedStatementQuery(prepared_statement_handle=result.prepared_statement_handle)
-    info = flight.get_flight_info(fl.FlightDescriptor.for_command(commands.pack(query)), DATABASE)
-    assert flight.do_get(info.endpoints[0].ticket).read_all().to_pylist() == [{"one": 1}]
-    assert pa.ipc.read_schema(pa.py_buffer(result.dataset_schema)) == info.schema
-    assert result.HasField("is_update")
-    foreign = commands.pack(sql.CommandPreparedStatementQuery(prepared_statement_handle=b"\xff\xff"))
-    with pytest.raises(pa.ArrowInvalid):
-        flight.get_flight_info(fl.FlightDescriptor.for_command(foreign), DATABASE)
+    assert node.opened_results == 0
+
+
+def test_a_query_is_named_in_its_info(flight: fl.FlightClient) -> None:
+    """Q2."""
+    one, two = (flight.get_flight_info(statement("SELECT 1"), DATABASE) for _ in range(2))
+
+    assert len({one.app_metadata, two.app_metadata, b""}) == 3
+
+
+def test_substrait_plans_are_refused_by_name_at_every_door(flight: fl.FlightClient) -> None:
+    """Q4."""
+    plan = commands.pack(sql.CommandStatementSubstraitPlan(plan=sql.SubstraitPlan(plan=b"x", version="0.1")))
+    descriptor = fl.FlightDescriptor.for_command(plan)
+    prepare = commands.pack(sql.ActionCreatePreparedSubstraitPlanRequest(plan=sql.SubstraitPlan(plan=b"x")))
+    doors: list[Callable[[], object]] = [
+        lambda: flight.get_flight_info(descriptor, DATABASE),
+        lambda: flight.get_schema(descriptor, DATABASE),
+        lambda: flight.do_get(fl.Ticket(plan), DATABASE).read_all(),
+        lambda: flight.do_put(descriptor, pa.schema([]), DATABASE)[0].close(),
+        lambda: list(flight.do_action(fl.Action("CreatePreparedSubstraitPlan", prepare), DATABASE)),
+    ]
+
+    for door in doors:
+        with pytest.raises(pa.ArrowNotImplementedError, match="Substrait plans are not supported"):
+            door()
+
+
+@pytest.mark.parametrize("name", ["BeginTransaction", "EndTransaction", "BeginSavepoint", "EndSavepoint"])
+def test_transactions_are_refused_by_name(flight: fl.FlightClient, name: str) -> None:
+    """Q4."""
+    with pytest.raises(pa.ArrowNotImplementedError, match=r"transactions are not supported: .*\(use autocommit\)"):
+        list(flight.do_action(fl.Action(name, b""), DATABASE))
+
+
+def test_a_statement_within_a_transaction_is_refused(flight: fl.FlightClient) -> None:
+    """Q4."""
+    within_one = commands.pack(sql.CommandStatementQuery(query="SELECT 1", transaction_id=b"t"))
+    without = commands.pack(sql.CommandStatementQuery(query="SELECT 1", transaction_id=b""))
+
+    with pytest.raises(pa.ArrowNotImplementedError, match="transactions are not supported"):
+        flight.get_flight_info(fl.FlightDescriptor.for_command(within_one), DATABASE)
+    assert flight.get_flight_info(fl.FlightDescriptor.for_command(without), DATABASE).schema.names
+
+
+def test_a_computed_column_is_not_marked_as_what_it_was_made_of(real_node: Node, real_server: EngineServer) -> None:
+    """Q1: a cast keeps the mark of its column, and clients would believe it."""
+    real_node.write_lp(WriteRequest("db", b"cpu,host=a usage=1 1\n", 4))
+    query = "SELECT host, CAST(usage AS INT) AS n, usage, time FROM cpu"
+
+    with fl.FlightClient(f"grpc://127.0.0.1:{real_server.port}") as client:
+        table = client.do_get(ticket(query)).read_all()
+
+    marks = {field.name: (field.metadata or {}).get(b"iox::column::type") for field in table.schema}
+    assert marks == {
+        "host": b"iox::column_type::tag",
+        "n": None,
+        "usage": b"iox::column_type::field::float",
+        "time": b"iox::column_type::timestamp",
+    }
 
 
 def test_pandas_and_polars_read_through_adbc(connection: adbc.Connection) -> None:

@@ -1,7 +1,10 @@
 """Is everything there that the manifests list, and nothing else?"""
 
+import pytest
+
+from catalog.errors import Damaged
 from engine.files.index import FileIndex
-from engine.files.inspection import Findings, inspect
+from engine.files.inspection import Findings, inspect, refuse_lost_manifest
 from engine.files.manifest import DataFile, Manifest
 from engine.paths import NodePaths
 from engine.storage.base import Listing
@@ -63,6 +66,34 @@ def test_what_no_manifest_lists_is_a_leftover() -> None:
     store.put("other/dbs/1/0/d.parquet", b"rows")
 
     assert inspect(store, PATHS, index).leftovers == (path("b"), path("c"))
+
+
+def snapshot_file(number: int) -> str:
+    return PATHS.parquet(1, 0, 0, number, 0, "ab")
+
+
+def test_files_that_only_a_lost_manifest_can_have_listed_are_no_leftovers() -> None:
+    """X4."""
+    store = MemoryStore()
+    index = indexed(store, "a")
+    for number in (2, 3):
+        store.put_new(snapshot_file(number), b"rows")
+
+    with pytest.raises(Damaged, match=f"{PATHS.manifest(2)} is missing.* and 2 files of later snapshots") as refused:
+        refuse_lost_manifest(store, PATHS, index)
+
+    assert refused.value.hint is not None
+
+
+def test_files_of_older_snapshots_are_leftovers_whatever_the_log_holds() -> None:
+    """X4: of one that failed and was tried again, or replaced since."""
+    store = MemoryStore()
+    index = indexed(store, "a")
+    store.put_new(snapshot_file(1), b"rows")
+
+    refuse_lost_manifest(store, PATHS, index)
+
+    assert inspect(store, PATHS, index).leftovers == (snapshot_file(1),)
 
 
 def test_what_is_added_while_the_store_is_listed_is_neither() -> None:

@@ -338,6 +338,44 @@ def test_a_missing_manifest_stops_the_start_by_name() -> None:
         open_node(store)
 
 
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_the_newest_manifest_is_missed_too_and_its_files_are_kept(kind: str, tmp_path: Path) -> None:
+    """N3: though nothing tells of it but the files themselves; a snapshot that was cut short looks otherwise."""
+    store: ObjectStore = MemoryStore() if kind == "memory" else LocalStore(tmp_path)
+    with running(store, wal_flush_interval_ms=1, snapshotted_wal_files_to_keep=0) as node:
+        for time in range(2):
+            write(node, f"t v=1 {time}")
+            node.snapshot_now()
+        files = node._files.files
+        manifest = PATHS.manifest(node._files.number)
+    content = store.get(manifest)
+    store.delete(manifest)
+
+    for _ in range(2):
+        with pytest.raises(Damaged, match=f"{manifest} is missing"):
+            open_node(store)
+
+    store.put_new(manifest, content)
+    with running(store) as node:
+        assert node._files.files == files
+        assert times(node) == [0, 1]
+
+
+def test_a_lost_manifest_whose_rows_are_still_in_the_log_costs_nothing() -> None:
+    """N3."""
+    store = MemoryStore()
+    with running(store, wal_flush_interval_ms=1) as node:
+        write(node, "t v=1 1")
+        node.snapshot_now()
+        manifest = PATHS.manifest(node._files.number)
+    store.delete(manifest)
+
+    with running(store, wal_flush_interval_ms=1) as node:
+        assert times(node) == [1]
+        node.snapshot_now()
+        assert times(node) == [1]
+
+
 def test_a_missing_catalog_commit_stops_the_start_by_name() -> None:
     """N3."""
     store = MemoryStore()

@@ -14,7 +14,7 @@ from engine.persist import schedule
 from engine.storage.base import ObjectStore
 from engine.storage.local import LocalStore
 from engine.storage.memory import MemoryStore
-from tests.helpers.engine import ManualClock, open_node, read, times, write
+from tests.helpers.engine import ManualClock, bury, open_node, read, times, write
 from tests.helpers.servers import wait_until
 from tests.helpers.stopping_store import Stopped, StoppingStore
 
@@ -200,8 +200,12 @@ def test_a_process_that_dies_anywhere_is_continued_by_the_next(stop_at: int, lan
     """R1, R2."""
     disk, clock = MemoryStore(), ManualClock()
     settings: dict[str, Any] = {"wal_flush_interval_ms": 1, "delete_grace_period_ms": DAY_MS}
+    dying: Node | None = None
     with suppress(Stopped, ServiceError):
-        story(open_node(StoppingStore(disk, stop_at, landed), clock, **settings), clock)
+        dying = open_node(StoppingStore(disk, stop_at, landed), clock, **settings)
+        story(dying, clock)
+    if dying is not None:
+        bury(dying)
 
     clock.time_ns += 48 * HOUR_NS
     node = open_node(disk, clock, **settings)

@@ -34,14 +34,11 @@ class Reads:
 def test_objects_come_in_order_and_take_their_time_together() -> None:
     """A1, A2."""
     read = Reads(0.02)
-    began_s = time.monotonic()
-
     found = list(read_ahead(read, OBJECTS))
 
     assert found == [(info, info.path.encode()) for info in OBJECTS]
     assert read.count == len(OBJECTS)
     assert 1 < read.most_busy <= ahead.AHEAD
-    assert time.monotonic() - began_s < 1.5
 
 
 def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,16 +6,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from engine.ownership import Fenced
 from engine.paths import NodePaths
-from engine.storage.base import ObjectMissing, OutcomeUnknown, StoreFull, StorePermission, StoreUnavailable
+from engine.storage.base import ObjectInfo, ObjectMissing, OutcomeUnknown, StoreFull, StorePermission, StoreUnavailable
 from engine.storage.local import LocalStore, sync_directory
 from engine.storage.memory import MemoryStore
 from engine.wal import log as log_module
-from engine.wal.log import ObjectLog, SegmentLog, SyncedFile, open_log
+from engine.wal.log import ObjectLog, SegmentLog, SyncedFile, claim, open_log
 from tests.helpers.wal import DoubtfulStore, faulty_file
 
 PATHS = NodePaths("n")
@@ -235,6 +236,18 @@ def test_trimming_deletes_what_lies_wholly_behind_and_never_what_is_appended_to(
     assert names(log) == []
 
 
+def test_segments_are_kept_as_far_as_they_are_wanted(tmp_path: Path) -> None:
+    """G4."""
+    log = SegmentLog(LocalStore(tmp_path), PATHS)
+    for sequence in range(1, 7):
+        log.append(sequence, [b"%d" % sequence])
+        log.roll()
+
+    assert log.trim(5, keep=2) == 3
+    assert names(log) == [4, 5, 6]
+    assert log.kept_objects == 0
+
+
 # one object a group
 
 
@@ -348,3 +361,42 @@ def test_what_is_read_is_named_when_it_is_missing() -> None:
     """G2."""
     with pytest.raises(ObjectMissing, match=PATHS.wal(3)):
         ObjectLog(MemoryStore(), PATHS).read(PATHS.wal(3))
+
+
+def test_objects_are_kept_as_far_as_they_are_wanted_and_claims_beyond_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """G4, G1."""
+    log = ObjectLog(MemoryStore(), PATHS)
+    monkeypatch.setattr(log_module, "_CLAIMS_KEPT", 2)
+    claimed = []
+    for _ in range(4):
+        claimed.append(claim(log, 0, str(uuid4())))
+        for sequence in range(claimed[-1] + 1, claimed[-1] + 5):
+            log.append(sequence, [b"group"])
+
+    assert claimed == [1, 6, 11, 16]
+    log.trim(17, keep=3)
+    assert names(log) == [11, 14, 15, 16, 17, 18, 19, 20]
+    log.trim(20)
+    assert names(log) == [11, 16]
+    assert claim(log, 20, str(uuid4())) == 21
+
+
+def test_a_claim_takes_the_next_number_though_another_process_goes_on_writing() -> None:
+    """G1."""
+    store = MemoryStore()
+    mine, theirs = ObjectLog(store, PATHS), ObjectLog(store, PATHS)
+    theirs.append(1, [b"group"])
+    listed, asked = mine.objects, 0
+
+    def late_listing() -> list[ObjectInfo]:
+        nonlocal asked
+        found, asked = listed(), asked + 1
+        if asked <= 2:
+            theirs.append(asked + 1, [b"group"])
+        return found
+
+    mine.objects = late_listing  # type: ignore[method-assign]
+
+    assert claim(mine, 0, str(uuid4())) == 4
+    with pytest.raises(Fenced, match=PATHS.wal(4)):
+        theirs.append(4, [b"group"])

@@ -309,7 +309,7 @@ def test_while_the_store_does_not_answer_further_writes_are_refused_at_once() ->
         wait_until(lambda: len(store.asked_s) == 1)
         second = setting.append(2)
         clock.jumped_s = 30
-        assert setting.wal.problem is not None
+        wait_until(lambda: setting.wal.problem is not None)
         with pytest.raises(Unavailable, match=r"the log has waited \d\d s for the store") as refused:
             setting.append(3)
         store.open.set()
@@ -358,7 +358,9 @@ def test_a_failed_group_fails_its_writes_and_no_other(gated: GatedLog) -> None:
         gated.faults.append(StoreFull("store", "file:///d", "x", "no space left on the device"))
         with pytest.raises(StoreFull, match="no space left"):
             setting.write(2)
+        assert "no space left" in str(setting.wal.failure)
         setting.write(3)
+        assert setting.wal.failure is None
 
     assert setting.stage.values == [1, 3]
     assert [(sequence, values) for sequence, _, values in stored(gated)] == [(1, [1]), (2, [3])]
@@ -608,7 +610,9 @@ def test_a_boundary_does_not_wait_for_the_queue_to_be_empty(gated: GatedLog, mon
     at: list[int] = []
     with writing(gated) as setting:
         gated.open.clear()
-        writes = [setting.append(value) for value in range(20)]
+        writes = [setting.append(0)]
+        wait_until(lambda: not setting.wal._queue)  # on its way to the disk
+        writes += [setting.append(value) for value in range(1, 20)]
         snapshot = threading.Thread(target=setting.wal.boundary, args=(at.append,))
         snapshot.start()
         wait_until(lambda: bool(setting.wal._boundaries))

@@ -4,11 +4,19 @@ import fcntl
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flightserver.rundir import PREFIX, SHARED_MEMORY, places, run_directory
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Short, wherever pytest keeps its own: paths of sockets must be."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        yield Path(name)
 
 
 def mode(path: Path) -> int:

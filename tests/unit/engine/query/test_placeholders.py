@@ -64,3 +64,8 @@ def test_a_parameter_of_unknown_type_is_left_out(sql: str) -> None:
 def test_what_is_unknown_in_one_place_is_known_from_another() -> None:
     """Y1."""
     assert types("SELECT $1, v FROM t WHERE n = $1") == {"1": pa.int64()}
+
+
+def test_a_long_chain_of_conditions_is_walked_without_recursion() -> None:
+    """Y1."""
+    assert len(types("SELECT * FROM t WHERE " + " OR ".join(f"v = ${n}" for n in range(1, 301)))) == 300
