@@ -23,16 +23,13 @@ def without_strange_marks(schema: pa.Schema, plan: LogicalPlan) -> pa.Schema:
     top = plan
     while _kind(top) in _PASSING:
         top = top.inputs()[0]
-    if _kind(top) != "Projection":
-        return schema
-    expressions, below = top.to_variant().projections(), top.inputs()[0]
-    if len(expressions) != len(schema):
-        return schema
-    whole = _is_one_table(below)
-    fields = [
-        field if not field.metadata or _is_own(expression, below, whole) else field.remove_metadata()
-        for field, expression in zip(schema, expressions, strict=True)
-    ]
+    if _kind(top) == "Projection":
+        below = top.inputs()[0]
+        whole = _is_one_table(below)
+        own = [_is_own(expression, below, whole) for expression in top.to_variant().projections()]
+    else:
+        own = [own_column(None, name, top) is not False for name in schema.names]
+    fields = [field if kept else field.remove_metadata() for field, kept in zip(schema, own, strict=True)]
     return pa.schema(fields, schema.metadata)
 
 

@@ -210,9 +210,10 @@ def _series_numbers(keys: Sequence[pa.Array], count: int) -> pa.Int64Array:
 def _differs(left: pa.Array, right: pa.Array) -> pa.BooleanArray:
     if pa.types.is_dictionary(left.type):
         left, right = left.cast(left.type.value_type), right.cast(right.type.value_type)
-    if pa.types.is_nested(left.type):
-        return pa.array([not one.equals(other) for one, other in zip(left, right, strict=True)])
-    different = pc.fill_null(pc.not_equal(left, right), True)
+    try:
+        different = pc.fill_null(pc.not_equal(left, right), True)
+    except pa.ArrowNotImplementedError:  # lists, structs and other kinds that few group by
+        return pa.array([not one.equals(other) for one, other in zip(left, right, strict=True)], pa.bool_())
     alike = pc.and_(pc.is_null(left, nan_is_null=True), pc.is_null(right, nan_is_null=True))
     return pc.and_not(different, pc.and_(alike, pc.equal(pc.is_null(left), pc.is_null(right))))
 

@@ -147,7 +147,7 @@ class GapFilling:
         start, stop = chosen.clauses["group"]
         columns: frozenset[str] | None = None
         groups: list[Span] = []
-        for span in tokens.split(start + 2, stop):
+        for span in (_without_brackets(tokens, each) for each in tokens.split(start + 2, stop)):
             first = tokens[span[0]]
             single = span[1] - span[0] == 1
             if first.kind == "word" and first.name in ("rollup", "cube", "grouping"):
@@ -162,7 +162,7 @@ class GapFilling:
                 aliased = next(item.span for item in chosen.items if item.name == first.name)
                 groups.append(span if first.name in columns else aliased)
             else:
-                groups.append(_without_brackets(tokens, span))
+                groups.append(span)
         return groups
 
     def _columns(self, tokens: Tokens, chosen: Select, scope: str) -> frozenset[str]:

@@ -139,8 +139,7 @@ def test_among_equal_values_the_earliest_counts() -> None:
 
     found = tuples(
         context_of(t=table),
-        "SELECT arrow_cast(selector_min(busy, time)['time'], 'Int64'),"
-        " arrow_cast(selector_max(busy, time)['time'], 'Int64') FROM t",
+        "SELECT selector_min(busy, time)['time']::BIGINT AS a, selector_max(busy, time)['time']::BIGINT AS b FROM t",
     )
 
     assert found == [(10, 10)]
