@@ -139,7 +139,7 @@ def test_other_changes_are_refused_by_their_kind(flight: fl.FlightClient, query:
         ("INSERT INTO new VALUES (1, 2)", "name its columns"),
         ("INSERT INTO system.queries VALUES (1)", "tables live in public.iox"),
         ("INSERT INTO cpu (usage, time) VALUES (1, 1) RETURNING usage", "RETURNING"),
-        ("INSERT INTO cpu (usage, time) VALUES (1, 1); SELECT 1", "single SQL statement"),
+        ("INSERT INTO cpu (usage, time) VALUES (1, 1); SELECT 1", "more than one statement"),
     ],
 )
 def test_a_wrong_insert_says_what_is_wrong_and_stores_nothing(
