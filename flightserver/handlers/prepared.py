@@ -86,6 +86,7 @@ class Prepared:
         request = commands.unpack_as(sql.ActionCreatePreparedStatementRequest, body.to_pybytes())
         if request.transaction_id:
             raise UnsupportedFeature("transactions are not supported", hint="use autocommit")
+        call.check_language()
         database, query = call.database(), request.query
         names = parameters_of(query)
         is_update = is_insert(query)
