@@ -104,11 +104,14 @@ class _Running:
         self._ended = ended
         self._open = threading.Lock()
         self._batches: Iterator[pa.RecordBatch] | None = None
+        self._is_closed = False
 
     def __iter__(self) -> "_Running":
         return self
 
     def __next__(self) -> pa.RecordBatch:
+        if self._is_closed:
+            raise StopIteration
         try:
             if self._batches is None:
                 self._batches = self._prepared.batches(_run)
@@ -121,6 +124,7 @@ class _Running:
             raise self._tables.reason(error) from None
 
     def close(self) -> None:
+        self._is_closed = True
         self._end("left")
         self._batches = None
 

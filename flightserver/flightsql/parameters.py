@@ -1,7 +1,7 @@
 """Values for a statement's parameters, out of Arrow columns named as each client likes. Pure.
 
-R1  Columns that are named exactly as the parameters (with or without `$`) are bound by name, all others by position: in the
-    order of statements.parameters, or by number where there are as many columns as the highest number says.
+R1  Columns that are named exactly as the parameters (with or without `$`, those in quotes too) are bound by name, all others
+    by position: in the order of statements.parameters, or by number where there are as many columns as the highest says.
 R2  Too few and too many values are refused with both counts and the names of the parameters.
 R3  A value arrives as an Arrow scalar of the type in which it was sent; dense unions and dictionaries are opened.
 R4  What is bound travels in a handle, so it is limited to BOUND_BYTES_MAX.
@@ -10,7 +10,7 @@ Held by tests/unit/flightserver/test_flightsql_parameters.py (R1-R4).
 Elsewhere: which parameters a statement has (flightsql.statements), what they do in a plan (engine.query).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import pyarrow as pa
 
@@ -19,11 +19,11 @@ from catalog.errors import InvalidRequest, TooLarge
 BOUND_BYTES_MAX = 1 << 20
 
 
-def positions(names: Sequence[str], columns: Sequence[str]) -> Mapping[str, int]:
-    """Which column holds the value of each parameter."""
+def positions(names: Sequence[str], columns: Sequence[str], quoted: Set[str] = frozenset()) -> Mapping[str, int]:
+    """Which column holds the value of each parameter; `quoted` are those that are parameters only if they have a value."""
     plain = [column.removeprefix("$") for column in columns]
-    if len(plain) == len(names) and set(plain) == set(names):
-        return {name: plain.index(name) for name in names}
+    if len(set(plain)) == len(plain) and set(names) <= set(plain) <= {*names, *quoted}:
+        return {name: place for place, name in enumerate(plain)}
     numbers = [int(name) for name in names if name.isdecimal()]
     if len(numbers) == len(names) and len(columns) == max(numbers, default=0) and 0 not in numbers:
         return {name: int(name) - 1 for name in names}

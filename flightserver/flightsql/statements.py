@@ -5,46 +5,22 @@ other. Names without quotes are lower-cased, as the planner does.
 
 V1  What stands in strings, quoted names and comments is nobody's keyword or parameter.
 V2  An INSERT names its table (in public.iox), the columns if it likes, and a query; other changes are refused by their kind.
-V3  Question marks are numbered as they come. Parameters are listed by name, each once, in the order in which values are given
-    by position: numbers ($2, or the second `?`) by value, names ($host) as they first occur.
+V3  Parameters are listed by name, each once, in the order in which values are given by position: numbers ($2, or the
+    second `?`) by value, names ($host) as they first occur.
 
 Held by tests/unit/flightserver/test_flightsql_statements.py (V1-V3).
-Elsewhere: binding parameters (engine.query), running an INSERT (flightserver.handlers.updates).
+Elsewhere: tokens and binding (engine.query), running an INSERT (flightserver.handlers.updates).
 """
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from catalog.errors import InvalidRequest, UnsupportedFeature
+from engine.query.functions.tokens import Token, scan, string_value
+from engine.query.params import placeholders
 
-_OPAQUE = r"""
-      (?P<space>    --[^\n]*                                       )
-    | (?P<comment>  /\*                                           )
-    | (?P<string>   (?<![\w$])[eE]'(?:[^'\\]|\\.|'')*'?
-                  | '(?:[^']|'')*'?
-                  | (?<![\w$])\$(?P<tag>\w*)\$.*?\$(?P=tag)\$     )
-    | (?P<name>     "(?:[^"]|"")*"? | `[^`]*`?                    )
-    | (?P<mark>     (?<![\w$])\$\w+ | \?\d*                      )
-"""
-_NOTABLE = re.compile(_OPAQUE, re.VERBOSE | re.DOTALL)
-_TOKEN = re.compile(rf"(?P<blank>\s+) | {_OPAQUE} | (?P<word>[^\W\d][\w$]*) | (?P<other>.)", re.VERBOSE | re.DOTALL)
-_COMMENT_PART = re.compile(r"/\*|\*/")
-_QUERIES = frozenset(("SELECT", "WITH", "VALUES", "TABLE", "FROM"))
-_READS = _QUERIES | {"SHOW", "DESCRIBE", "DESC", "EXPLAIN"}
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    kind: str
-    text: str
-    end: int
-
-    def is_word(self, word: str) -> bool:
-        return self.kind == "word" and self.text.upper() == word
-
-
-_NONE = Token("none", "", 0)
+_QUERIES = ("select", "with", "values", "table", "from")
+_READS = (*_QUERIES, "show", "describe", "desc", "explain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,42 +35,15 @@ class Insert:
 
     @property
     def is_values(self) -> bool:
-        return kind_of(self.source) == "VALUES"
-
-
-def tokens(sql: str) -> Iterator[Token]:
-    """Everything but blanks and comments."""
-    at = 0
-    while at < len(sql):
-        found = _TOKEN.match(sql, at)
-        assert found is not None  # `other` takes any character
-        kind, at = _kind(found), _end(found)
-        if kind not in ("blank", "space", "comment"):
-            yield Token(kind, found.group(), at)
-
-
-def _kind(found: re.Match[str]) -> str:
-    return "string" if found.lastgroup == "tag" else str(found.lastgroup)
-
-
-def _end(found: re.Match[str]) -> int:
-    """Comments nest."""
-    if found.lastgroup != "comment":
-        return found.end()
-    depth = 0
-    for part in _COMMENT_PART.finditer(found.string, found.start()):
-        depth += 1 if part.group() == "/*" else -1
-        if depth == 0:
-            return part.end()
-    return len(found.string)
+        return kind_of(self.source) == "values"
 
 
 def kind_of(sql: str) -> str:
-    """The first word of a statement, in capitals; empty if it begins with none."""
-    for token in tokens(sql):
+    """The first word of a statement; empty if it begins with none."""
+    for token in scan(sql):
         if token.kind == "word":
-            return token.text.upper()
-        if token.text != "(":
+            return token.name
+        if token.name != "(":
             break
     return ""
 
@@ -104,50 +53,39 @@ def is_read(sql: str) -> bool:
 
 
 def is_insert(sql: str) -> bool:
-    return kind_of(sql) == "INSERT"
+    return kind_of(sql) == "insert"
 
 
 def parameters(sql: str) -> tuple[str, ...]:
-    """The names of a statement's parameters, without `$`; question marks are numbered as they come (V3)."""
-    names = dict.fromkeys(name for name, _, _ in _marks(sql))
-    numbers = sorted((name for name in names if name.isdecimal()), key=int)
-    return (*numbers, *(name for name in names if not name.isdecimal()))
+    """The names of a statement's parameters, without `$` (V3)."""
+    if "$" not in sql and "?" not in sql:
+        return ()
+    return tuple(name.removeprefix("$") for name in placeholders(sql))
 
 
-def numbered(sql: str) -> str:
-    """The statement with its question marks as the planner wants them: `$1`, `$2`, …"""
-    parts, at = [], 0
-    for name, start, end in _marks(sql):
-        parts += [sql[at:start], "$", name]
-        at = end
-    return "".join([*parts, sql[at:]])
-
-
-def _marks(sql: str) -> Iterator[tuple[str, int, int]]:
-    """Every parameter as it comes, with its place. Only what can hide or be one is looked at: statements may be long."""
-    asked = at = 0
-    while (found := _NOTABLE.search(sql, at)) is not None:
-        at = _end(found)
-        if _kind(found) == "mark":
-            asked += found.group() == "?"
-            yield str(asked) if found.group() == "?" else found.group()[1:], found.start(), at
+def quoted_parameters(sql: str) -> frozenset[str]:
+    """What may be a parameter too if a value of that name is given: `'$host'`, as some write it."""
+    if "'$" not in sql:
+        return frozenset()
+    strings = (string_value(token) or "" for token in scan(sql))
+    return frozenset(text[1:] for text in strings if text.startswith("$"))
 
 
 def parse_insert(sql: str) -> Insert:
     """The parts of an INSERT; what is not one is refused by its kind."""
     if not is_insert(sql):
-        raise UnsupportedFeature(f"{kind_of(sql) or 'this'} is not supported: rows are changed by INSERT INTO only")
+        raise UnsupportedFeature(f"{kind_of(sql).upper() or 'this'} is not supported: rows are changed by INSERT INTO only")
     head = _Head(sql)
-    head.word("INSERT")
-    if not head.skip_word("INTO"):
+    head.skip("insert")
+    if not head.skip("into"):
         raise UnsupportedFeature(f"INSERT {head.shown} is not supported", hint="use INSERT INTO")
-    head.skip_word("TABLE")
+    head.skip("table")
     table = _table(head.path())
     columns = head.names_in_brackets()
-    source = sql[head.at :].strip()
+    source = head.rest()
     if kind_of(source) not in _QUERIES:
         raise InvalidRequest(f"INSERT INTO {table} needs VALUES or a query, found: {head.shown}")
-    return Insert(table, columns, source, _sole_row(sql, head.at))
+    return Insert(table, columns, source, head.sole_row())
 
 
 def _table(path: list[str]) -> str:
@@ -157,84 +95,80 @@ def _table(path: list[str]) -> str:
     return table
 
 
-def _sole_row(sql: str, start: int) -> tuple[str, ...] | None:
-    """The parameters of VALUES ($1, $2, …): numbered within the whole statement, whose head holds none."""
-    parts = tokens(sql[start:].rstrip().removesuffix(";"))
-    if next(parts).text.upper() != "VALUES" or next(parts, _NONE).text != "(":
-        return None
-    between = ","
-    while between == ",":
-        if next(parts, _NONE).kind != "mark":
-            return None
-        between = next(parts, _NONE).text
-    return None if between != ")" or next(parts, None) else tuple(name for name, _, _ in _marks(sql))
-
-
 class _Head:
-    """Reads the beginning of an INSERT, one token ahead."""
+    """Reads the beginning of an INSERT, and no further than it must: what follows may be long."""
 
     def __init__(self, sql: str) -> None:
-        self._tokens = tokens(sql)
-        self._ahead: Token | None = None
-        self.at = 0
-        self._advance()
+        self._sql = sql
+        self._tokens = scan(sql)
+        self._ahead: list[Token] = []
+        while self.skip("("):
+            continue
 
     @property
     def shown(self) -> str:
-        return "the end of the statement" if self._ahead is None else self._ahead.text[:100]
+        """What stands where something else was expected."""
+        found = self._peek()
+        return "the end of the statement" if found is None else self._sql[found.start : found.end][:100]
 
-    def word(self, word: str) -> None:
-        if not self.skip_word(word):
-            raise InvalidRequest(f"expected {word}, found: {self.shown}")
-
-    def skip_word(self, word: str) -> bool:
-        found = self._ahead is not None and self._ahead.is_word(word)
+    def skip(self, word: str) -> bool:
+        found = self._says(0, word)
         if found:
-            self._advance()
+            self._ahead.pop(0)
         return found
 
     def path(self) -> list[str]:
         path = [self._name()]
-        while self._skip("."):
+        while self.skip("."):
             path.append(self._name())
         return path
 
     def names_in_brackets(self) -> tuple[str, ...] | None:
         """None if there is no list; a bracket that begins a query is left alone."""
-        if self._ahead is None or self._ahead.text != "(":
-            return None
-        before = self.at, self._ahead
-        self._advance()
-        if self._ahead is not None and self._ahead.kind == "word" and self._ahead.text.upper() in _QUERIES:
-            self.at = before[0]
+        begins_query = any(self._says(1, word) for word in _QUERIES)
+        if begins_query or not self.skip("("):
             return None
         names = [self._name()]
-        while self._skip(","):
+        while self.skip(","):
             names.append(self._name())
-        if not self._skip(")"):
+        if not self.skip(")"):
             raise InvalidRequest(f"expected ) after the columns of INSERT, found: {self.shown}")
         if len(set(names)) < len(names):
             raise InvalidRequest("INSERT names a column twice")
         return tuple(names)
 
+    def rest(self) -> str:
+        found = self._peek()
+        return "" if found is None else self._sql[found.start :].strip()
+
+    def sole_row(self) -> tuple[str, ...] | None:
+        """The parameters of VALUES ($1, $2, …): numbered within the whole statement, whose head holds none."""
+        if not (self.skip("values") and self.skip("(")):
+            return None
+        names: list[str] = []
+        asked = 0
+        while (found := self._peek()) is not None and found.kind == "param":
+            self._ahead.pop(0)
+            asked += found.name == "?"
+            names.append(str(asked) if found.name == "?" else found.name[1:])
+            if not self.skip(","):
+                break
+        if not self.skip(")"):
+            return None
+        self.skip(";")
+        return tuple(names) if names and self._peek() is None else None
+
     def _name(self) -> str:
-        token = self._ahead
-        if token is None or token.kind not in ("word", "name"):
+        found = self._peek()
+        if found is None or found.kind not in ("word", "quoted"):
             raise InvalidRequest(f"expected a name in INSERT, found: {self.shown}")
-        self._advance()
-        if token.kind == "word":
-            return token.text.lower()
-        quote = token.text[0]
-        return token.text[1:-1].replace(quote * 2, quote)
+        self._ahead.pop(0)
+        return found.name
 
-    def _skip(self, text: str) -> bool:
-        found = self._ahead is not None and self._ahead.kind == "other" and self._ahead.text == text
-        if found:
-            self._advance()
-        return found
+    def _says(self, distance: int, word: str) -> bool:
+        found = self._peek(distance)
+        return found is not None and found.name == word and found.kind in ("word", "sign")
 
-    def _advance(self) -> None:
-        """`at` is where the token ahead begins, but for blanks and comments."""
-        if self._ahead is not None:
-            self.at = self._ahead.end
-        self._ahead = next(self._tokens, None)
+    def _peek(self, distance: int = 0) -> Token | None:
+        self._ahead += islice(self._tokens, max(0, distance + 1 - len(self._ahead)))
+        return self._ahead[distance] if distance < len(self._ahead) else None

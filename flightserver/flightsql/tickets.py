@@ -81,7 +81,7 @@ def decode(ticket: bytes) -> StatementTicket | CommandTicket:
 def _from_json(ticket: bytes) -> StatementTicket:
     try:
         found = json.loads(ticket)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _invalid() from None
     databases = [found[key] for key in _DATABASE_KEYS if key in found]
     text = found.get("sql_query")

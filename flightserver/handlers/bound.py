@@ -1,6 +1,6 @@
 """A statement with the rows of values it is to run with."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -8,6 +8,7 @@ import pyarrow as pa
 from catalog.errors import InvalidRequest
 from flightserver.flightsql import parameters
 from flightserver.flightsql.statements import parameters as parameters_of
+from flightserver.flightsql.statements import quoted_parameters
 
 Values = Mapping[str, object]
 
@@ -26,16 +27,16 @@ class Bound:
     query: str
     rows: Rows | None = None
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return parameters_of(self.query)
+    def places(self, columns: Sequence[str]) -> Mapping[str, int]:
+        """Which column holds the value of each parameter."""
+        return parameters.positions(parameters_of(self.query), columns, quoted_parameters(self.query))
 
     def each(self) -> Iterator[Values | None]:
         """The values of one run after the other; None for a run without any."""
         if self.rows is None:
             yield None
             return
-        places = parameters.positions(self.names, self.rows.schema.names)
+        places = self.places(self.rows.schema.names)
         for batch in self.rows.batches:
             for row in range(batch.num_rows):
                 yield parameters.values(batch, row, places)

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 
 import pyarrow.flight as fl
 
-from catalog.errors import InvalidRequest
+from catalog.errors import InvalidRequest, UnsupportedFeature
 from flightserver import wire
 from flightserver.auth import bearer_of
 
 DATABASE_HEADERS = ("database", "bucket", "bucket-name", "iox-namespace-name")
+LANGUAGE_HEADER = "x-influxdata-query-language"
 _KEY = "headers"
 
 Headers = Mapping[str, Sequence[str]]
@@ -47,6 +48,11 @@ class Call:
         values = self.headers.get(name)
         return values[0] if values else None
 
+    def check_language(self) -> None:
+        """Statements are SQL, whatever else the call says that they are."""
+        if (self.header(LANGUAGE_HEADER) or "sql").lower() != "sql":
+            raise no_influxql()
+
     @property
     def detailed(self) -> bool:
         return wire.ERROR_DETAILS_HEADER in self.headers
@@ -66,6 +72,10 @@ class Call:
         if found is None:
             raise InvalidRequest("no 'database' header in request")
         return found
+
+
+def no_influxql() -> UnsupportedFeature:
+    return UnsupportedFeature("InfluxQL is not supported by this version", hint="use SQL")
 
 
 def table_path(descriptor: fl.FlightDescriptor) -> tuple[str, str]:

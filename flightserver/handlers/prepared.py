@@ -24,7 +24,7 @@ from engine.requests import NodeLike
 from flightserver.flightsql import commands, parameters
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.flightsql.results import plain_schema, plain_type
-from flightserver.flightsql.statements import is_insert, numbered, parse_insert
+from flightserver.flightsql.statements import is_insert, parse_insert
 from flightserver.flightsql.statements import parameters as parameters_of
 from flightserver.handlers.actions import Action
 from flightserver.handlers.bound import Bound, Rows
@@ -64,7 +64,7 @@ class Prepared:
         schema = schema_of(reader)
         found.parameters = parameters.encode(self._ingests.batches(reader), schema)
         if found.parameters:
-            parameters.positions(parameters_of(found.query), schema.names)
+            Bound(found.database, found.query).places(schema.names)
         self._bindings.keep(found.id, found.parameters)
         return sql.DoPutPreparedStatementResult(prepared_statement_handle=found.SerializeToString()).SerializeToString()
 
@@ -86,7 +86,8 @@ class Prepared:
         request = commands.unpack_as(sql.ActionCreatePreparedStatementRequest, body.to_pybytes())
         if request.transaction_id:
             raise UnsupportedFeature("transactions are not supported", hint="use autocommit")
-        database, query = call.database(), numbered(request.query)
+        call.check_language()
+        database, query = call.database(), request.query
         names = parameters_of(query)
         is_update = is_insert(query)
         handle = sql.PreparedStatementHandle(query=query, database=database, id=secrets.token_bytes(16))

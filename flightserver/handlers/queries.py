@@ -25,15 +25,13 @@ from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.flightsql.results import plain_schema
 from flightserver.flightsql.statements import is_insert, parse_insert
 from flightserver.handlers.bound import Bound
-from flightserver.handlers.call import Call, table_path
+from flightserver.handlers.call import Call, no_influxql, table_path
 from flightserver.handlers.metadata import Metadata
 from flightserver.handlers.prepared import Prepared
 from flightserver.handlers.running import Running
 from flightserver.handlers.runs import chained
 from flightserver.handlers.streams import Streams
 from flightserver.handlers.updates import Updates
-
-LANGUAGE_HEADER = "x-influxdata-query-language"
 
 
 class Queries:
@@ -78,8 +76,8 @@ class Queries:
             database, table = table_path(descriptor)
             return database, _select_all(table)
         command = commands.unpack(descriptor.command)
-        if isinstance(command, sql.CommandStatementQuery) and (call.header(LANGUAGE_HEADER) or "sql").lower() != "sql":
-            raise _no_influxql()
+        if isinstance(command, sql.CommandStatementQuery | sql.CommandPreparedStatementQuery):
+            call.check_language()
         return self._database(call, command), command
 
     def _database(self, call: Call, command: Message) -> str:
@@ -131,7 +129,7 @@ class Queries:
 
     def _statement(self, database: str, text: str, language: str, params: Mapping[str, tickets.Scalar]) -> QueryResult:
         if language == "influxql":
-            raise _no_influxql()
+            raise no_influxql()
         return self._node.query_sql(database, text, params)
 
 
@@ -140,10 +138,6 @@ def unsupported(command: Message) -> UnsupportedFeature:
     if isinstance(command, sql.CommandStatementSubstraitPlan):
         return UnsupportedFeature("Substrait plans are not supported", hint="send the statement as SQL")
     return UnsupportedFeature(f"Unsupported FlightSQL message type: {commands.SQL_PREFIX}{type(command).__name__}")
-
-
-def _no_influxql() -> UnsupportedFeature:
-    return UnsupportedFeature("InfluxQL is not supported by this version", hint="use SQL")
 
 
 def _select_all(table: str) -> sql.CommandStatementQuery:

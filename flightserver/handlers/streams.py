@@ -115,33 +115,34 @@ class Ahead:
 
 
 class Watcher:
-    """One thread that asks, for all calls that wait for their engine, whether their client still does."""
+    """One thread, while there are calls that wait for their engine, that asks whether their clients still wait for them."""
 
     def __init__(self) -> None:
         self._watched: dict[object, tuple[Callable[[], bool], Callable[[], None]]] = {}
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @contextmanager
     def watching(self, is_cancelled: Callable[[], bool], cancel: Callable[[], None]) -> Iterator[None]:
         """`cancel` is called, by another thread, once `is_cancelled` says so inside the block. Afterwards nobody asks (Z4)."""
         key = object()
-        with self._changed:
+        with self._lock:
             self._watched[key] = is_cancelled, cancel
-            self._changed.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="watch-calls", daemon=True)
                 self._thread.start()
         try:
             yield
         finally:
-            with self._changed:
+            with self._lock:
                 del self._watched[key]
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._watched)
+            with self._lock:
+                if not self._watched:
+                    self._thread = None
+                    return
                 gone = [cancel for is_cancelled, cancel in self._watched.values() if is_cancelled()]
             for cancel in gone:
                 cancel()

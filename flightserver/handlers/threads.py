@@ -1,4 +1,4 @@
-"""Threads that are kept for the next one who needs one: a query must not wait for a thread, nor pay for a new one.
+"""Threads that are kept a while for the next one who needs one: a query must not wait for a thread, nor pay for a new one.
 
 Held by tests/unit/flightserver/test_threads.py.
 """
@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 Task = Callable[[], None]
 
-_IDLE_MAX = 32
+IDLE_MAX = 32
+IDLE_S = 10.0
 
 
 class Threads:
@@ -30,8 +31,23 @@ class Threads:
 
     def _work(self, inbox: queue.SimpleQueue[Task]) -> None:
         while True:
-            inbox.get()()
+            try:
+                task = inbox.get(timeout=IDLE_S)
+            except queue.Empty:
+                if self._leave(inbox):
+                    return
+                continue
+            task()
+            del task  # whatever it holds must not live as long as this thread waits
             with self._lock:
-                if len(self._idle) >= _IDLE_MAX:
+                if len(self._idle) >= IDLE_MAX:
                     return
                 self._idle.append(inbox)
+
+    def _leave(self, inbox: queue.SimpleQueue[Task]) -> bool:
+        """Nobody will send anything any more, unless somebody has just taken the inbox to do so."""
+        with self._lock:
+            if inbox not in self._idle:
+                return False
+            self._idle.remove(inbox)
+            return True

@@ -21,7 +21,6 @@ import pyarrow as pa
 from catalog.errors import UnsupportedFeature
 from engine.requests import IngestOptions, NodeLike, QueryResult, TableListing
 from flightserver.flightsql.inserts import COUNT, as_inserted, inserted_names
-from flightserver.flightsql.parameters import positions
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.flightsql.statements import Insert, is_read, parse_insert
 from flightserver.handlers.bound import Bound
@@ -107,7 +106,7 @@ def _is(listing: TableListing, table: str) -> bool:
 
 def _columns(row: tuple[str, ...], bound: Bound) -> Iterator[pa.RecordBatch]:
     assert bound.rows is not None
-    places = positions(bound.names, bound.rows.schema.names)
+    places = bound.places(bound.rows.schema.names)
     for batch in bound.rows.batches:
         yield batch.select([places[name] for name in row])
 

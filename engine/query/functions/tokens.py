@@ -47,7 +47,7 @@ class Tokens:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.all = list(_scan(text))
+        self.all = list(scan(text))
         self.close: dict[int, int] = {}
         self.depth = 0
         open_brackets: list[int] = []
@@ -115,7 +115,8 @@ class Tokens:
         return self.split(index + 2, min(self.close[index + 1], len(self.all)))
 
 
-def _scan(text: str) -> Iterator[Token]:
+def scan(text: str) -> Iterator[Token]:
+    """The tokens as they are found: who needs the first few need not read a long statement."""
     position = 0
     while position < len(text):
         found = _TOKEN.match(text, position)

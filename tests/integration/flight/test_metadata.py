@@ -160,6 +160,13 @@ def test_a_base_table_is_called_what_the_header_says(flight: fl.FlightClient, he
     assert [row["table_type"] for row in types] == sorted([expected, "VIEW"])
 
 
+def test_a_client_of_another_language_may_still_browse(flight: fl.FlightClient) -> None:
+    """E1: it asks for the server's capabilities with the header of its statements."""
+    influxql = fl.FlightCallOptions(headers=[(b"database", b"db"), (b"x-influxdata-query-language", b"influxql")])
+
+    assert tables(flight, sql.CommandGetSqlInfo(info=[8]), influxql) == [{"info_name": 8, "value": 0}]
+
+
 def test_an_unknown_word_for_a_base_table_is_refused(flight: fl.FlightClient) -> None:
     """E3."""
     redeem = fl.FlightCallOptions(headers=[(b"x-influxdata-base-table-type", b"x")])

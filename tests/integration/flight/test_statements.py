@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import adbc_driver_manager.dbapi as adbc
+import grpc  # type: ignore[import-untyped]  # ships no types
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -85,6 +86,20 @@ def test_influxql_is_refused_by_name_on_every_door(flight: fl.FlightClient) -> N
     for ask in (flight.get_flight_info, flight.get_schema):
         with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not supported"):
             ask(statement("SHOW MEASUREMENTS"), influxql)
+    prepare = commands.pack(sql.ActionCreatePreparedStatementRequest(query="SHOW MEASUREMENTS"))
+    with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not supported"):
+        list(flight.do_action(fl.Action("CreatePreparedStatement", prepare), influxql))
+
+
+def test_polling_is_unimplemented(url: str) -> None:
+    """Q4: Flight's library answers for us, and says so."""
+    with grpc.insecure_channel(url.removeprefix("grpc://")) as channel:
+        poll = channel.unary_unary("/arrow.flight.protocol.FlightService/PollFlightInfo")
+
+        with pytest.raises(grpc.RpcError) as caught:
+            poll(statement("SELECT 1").serialize(), metadata=[("database", "db")], timeout=5)
+
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_a_statement_needs_a_database(flight: fl.FlightClient) -> None:

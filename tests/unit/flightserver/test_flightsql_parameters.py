@@ -36,6 +36,14 @@ def test_columns_are_bound_by_name_and_then_by_position(
     assert positions(names, columns) == expected
 
 
+def test_a_parameter_in_quotes_is_bound_by_name_only() -> None:
+    """R1."""
+    assert positions(("1",), ("host", "1"), frozenset({"host"})) == {"host": 0, "1": 1}
+    assert positions(("1",), ("0",), frozenset({"host"})) == {"1": 0}
+    with pytest.raises(InvalidRequest, match="2 values were bound"):
+        positions(("1",), ("0", "1"), frozenset({"host"}))
+
+
 @pytest.mark.parametrize(
     ("names", "columns", "words"),
     [

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.errors import InvalidRequest, ServiceError, UnsupportedFeature
-from flightserver.flightsql.statements import Insert, is_insert, is_read, kind_of, numbered, parameters, parse_insert
+from flightserver.flightsql.statements import Insert, is_insert, is_read, kind_of, parameters, parse_insert, quoted_parameters
 
 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("SELECT 1", "SELECT"),
-        ("  -- INSERT\n/* UPDATE /* nested */ DELETE */ insert into t values (1)", "INSERT"),
-        ("((select 1))", "SELECT"),
-        ("explain select 1", "EXPLAIN"),
+        ("SELECT 1", "select"),
+        ("  -- INSERT\n/* UPDATE /* nested */ DELETE */ insert into t values (1)", "insert"),
+        ("((select 1))", "select"),
+        ("explain select 1", "explain"),
         ("'SELECT'", ""),
         ("", ""),
         ("/* never closed", ""),
@@ -59,12 +59,10 @@ def test_parameters_are_found_outside_of_strings_names_and_comments(text: str, n
     assert parameters(text) == names
 
 
-def test_question_marks_get_the_numbers_by_which_they_are_bound() -> None:
-    """V1, V3."""
-    text = "SELECT ?, '?', $x /* ? */ FROM \"?\" WHERE a = ? AND b = ?3"
-
-    assert numbered(text) == "SELECT $1, '?', $x /* ? */ FROM \"?\" WHERE a = $2 AND b = $3"
-    assert numbered("SELECT 1") == "SELECT 1"
+def test_strings_that_could_be_parameters_are_known() -> None:
+    """V1."""
+    assert quoted_parameters("SELECT '$host', '$a b', \"$x\", 'it is $y', '$$' -- '$z'") == {"host", "a b", "$"}
+    assert quoted_parameters("SELECT 1") == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -158,10 +156,10 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 def test_a_long_statement_is_read_once_and_quickly() -> None:
-    text = "INSERT INTO cpu VALUES " + ",".join(["(1, 'it''s')"] * 200_000)
+    text = "INSERT INTO cpu VALUES " + ",".join(["(1, 'it')"] * 500_000)
 
     started = time.thread_time()
 
     assert parameters(text) == ()
     assert parse_insert(text).sole_row is None
-    assert time.thread_time() - started < 2
+    assert time.thread_time() - started < 1

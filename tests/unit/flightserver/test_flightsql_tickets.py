@@ -116,3 +116,9 @@ def test_any_json_is_a_ticket_or_refused(value: object) -> None:
         tickets.decode(json.dumps({"database": "db", "sql_query": value, "params": value}).encode())
     except InvalidRequest:
         return
+
+
+def test_a_json_ticket_nested_without_end_is_invalid() -> None:
+    """T2."""
+    with pytest.raises(InvalidRequest, match="Invalid ticket"):
+        tickets.decode(b'{"database":' + b"[" * 200_000)
