@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from functools import partial
 
 import pyarrow as pa
@@ -34,6 +35,13 @@ WATCH_INTERVAL_S = 0.02
 _UNWATCHED_S = 0.01
 
 
+class Nothing(Enum):
+    """What there is instead of a batch."""
+
+    YET = 1
+    MORE = 2
+
+
 class Ahead:
     """Batches of one result, made by a thread while they are wanted. The thread goes home when enough are ready."""
 
@@ -47,8 +55,8 @@ class Ahead:
         self._ended = self._working = self._closed = False
         self._failure: Exception | None = None
 
-    def take(self, timeout_s: float) -> pa.RecordBatch | None:
-        """The next batch; None after the last one, and if there is none yet. Raises what went wrong."""
+    def take(self, timeout_s: float) -> pa.RecordBatch | Nothing:
+        """The next batch, if there is one in time. Raises what went wrong."""
         with self._changed:
             self._work_on()
             self._changed.wait_for(lambda: self._ready or self._ended, timeout_s)
@@ -58,11 +66,7 @@ class Ahead:
                 return batch
             if self._failure is not None:
                 raise self._failure
-            return None
-
-    @property
-    def is_over(self) -> bool:
-        return self._ended and not self._ready
+            return Nothing.MORE if self._ended else Nothing.YET
 
     def cancel(self) -> None:
         self._end(Cancelled("the query was cancelled"))
@@ -187,26 +191,33 @@ class ResultStream(Iterator[pa.RecordBatch]):
         self._watcher = watcher
         self._keep_alive_s = keep_alive_s
         self._end = end
+        self._is_finished = False
 
     def __next__(self) -> pa.RecordBatch:
         try:
             with flight_errors(detailed=self._call.detailed):
                 batch = self._ahead.take(_UNWATCHED_S)
-                if batch is None and not self._ahead.is_over:
+                if batch is Nothing.YET:
                     batch = self._watched()
         except Exception:
-            self._end()
+            self._finish()
             raise
-        if batch is None:
-            self._end()
+        if batch is Nothing.MORE:
+            self._finish()
             raise StopIteration
         return batch
 
-    def _watched(self) -> pa.RecordBatch | None:
-        """The next batch of an engine that needs its time, or an empty one to be sent meanwhile; None after the last."""
+    def _watched(self) -> pa.RecordBatch | Nothing:
+        """The next batch of an engine that needs its time, or an empty one to be sent meanwhile."""
         with self._watcher.watching(self._call.is_cancelled, self._ahead.cancel):
             batch = self._ahead.take(self._keep_alive_s - _UNWATCHED_S)
-        return empty_batch(self._schema) if batch is None and not self._ahead.is_over else batch
+        return empty_batch(self._schema) if batch is Nothing.YET else batch
+
+    def _finish(self) -> None:
+        """Once. The collector may come upon a failed stream at any moment: then nothing is left to do, and no lock to take."""
+        if not self._is_finished:
+            self._is_finished = True
+            self._end()
 
     def __del__(self) -> None:
-        self._end()
+        self._finish()

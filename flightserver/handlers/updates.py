@@ -84,7 +84,8 @@ class Updates:
             source = self._queried(insert, bound, runs)
         rows = 0
         for schema, batches in groupby(_fitted(insert, source, table), key=_schema):
-            session = self._node.ingest(bound.database, insert.table, schema, IngestOptions(tags=tags))
+            own_tags = None if tags is None else tuple(name for name in tags if name in schema.names)
+            session = self._node.ingest(bound.database, insert.table, schema, IngestOptions(tags=own_tags))
             try:
                 rows += store(session, batches)
             finally:
