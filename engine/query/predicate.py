@@ -53,6 +53,11 @@ EVERYTHING = Predicate()
 _UNKNOWN = Predicate(exact=False)
 
 
+def expression_of(filter: pc.Expression | pa.Scalar | None) -> pc.Expression | None:
+    """A scan's filter as an expression: one that the planner found to be always or never true arrives as a plain value."""
+    return filter if filter is None or isinstance(filter, pc.Expression) else pc.scalar(filter)
+
+
 def read_filter(expression: pc.Expression | None, tags: Sequence[str]) -> Predicate:
     """What `expression` lets through, in a table with these tags."""
     if expression is None:

@@ -25,7 +25,7 @@ from engine.buffer.rows import HeldFile, TableData
 from engine.files.access import FileAccess
 from engine.hydrate import hydrated, table_schema
 from engine.query.limits import QueryLimits
-from engine.query.predicate import Predicate, read_filter
+from engine.query.predicate import Predicate, expression_of, read_filter
 from engine.query.select import SeriesSet, selected, series_matching
 
 Part = Callable[[list[str], ds.Expression | None], Iterator[pa.RecordBatch]]
@@ -63,7 +63,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
     def get_fragments(self, filter: ds.Expression | None = None) -> list["_Fragment"]:
         """One fragment for each partition; DataFusion gives each a thread."""
-        predicate = read_filter(filter, self._table.tags)
+        predicate = read_filter(expression_of(filter), self._table.tags)
         try:
             data = self._rows()
             wanted = [held for held in data.files if held.rows is None and held.times.overlaps(predicate.times)]
@@ -139,8 +139,8 @@ class _Fragment:
         batch_size: int | None = None,
         **_: Any,
     ) -> "_Scan":
-        wanted = self._schema.names if columns is None else list(columns)
-        return _Scan(_projected(self._schema, columns), (batch for part in self._parts for batch in part(wanted, filter)))
+        wanted, condition = self._schema.names if columns is None else list(columns), expression_of(filter)
+        return _Scan(_projected(self._schema, columns), (batch for part in self._parts for batch in part(wanted, condition)))
 
 
 class _Scan:

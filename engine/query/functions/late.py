@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from engine.query.predicate import expression_of
+
 
 def _no_rows() -> Iterator[pa.RecordBatch]:
     raise RuntimeError("a table was read before its rows were made")
@@ -49,7 +51,7 @@ class _Fragment:
         batch_size: int | None = None,
         **_: Any,
     ) -> "_Scan":
-        return _Scan(self._table.projected(columns), self._batches(columns, filter))
+        return _Scan(self._table.projected(columns), self._batches(columns, expression_of(filter)))
 
     def _batches(self, columns: Sequence[str] | None, filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
         names = self._table.schema.names if columns is None else list(columns)

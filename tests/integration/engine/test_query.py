@@ -62,6 +62,18 @@ def test_a_statement_sees_the_rows_of_its_beginning(node: Node, place: Callable[
     assert sorted(rows.column("v").to_pylist()) == [float(row) for row in range(3000)]
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_a_condition_that_can_never_be_true_finds_nothing(node: Node, place: Callable[[Node], None]) -> None:
+    """T2: the planner may know, and then hands the scan no condition but a plain false."""
+    write(node, "t,host=a v=1 1\nt,host=b v=2 2")
+    place(node)
+
+    never = "time BETWEEN to_timestamp(5) AND to_timestamp(5) AND time BETWEEN to_timestamp(1) AND to_timestamp(1)"
+    rows = read(node, f"SELECT v FROM t EXCEPT SELECT v FROM t WHERE {never}")
+
+    assert sorted(row["v"] for row in rows) == [1.0, 2.0]
+
+
 def test_tables_of_one_statement_are_of_one_moment(node: Node) -> None:
     """Q1: each group writes to both, so both have the same rows."""
     write(node, "a v=0 0\nb v=0 0")

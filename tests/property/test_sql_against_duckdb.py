@@ -1,0 +1,332 @@
+"""Random statements over random histories, against DuckDB over the rows that a dict remembers.
+
+The history is written to a node: duplicates, late rows, new columns in the middle, rows in open batches, runs and files. Each
+statement is written twice, as each side says it.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine.node import Node
+from engine.storage.memory import MemoryStore
+from tests.helpers.engine import read, running, write
+
+START = datetime(2024, 1, 1)
+MINUTES = 20
+SECOND_NS = 1_000_000_000
+SCHEMA = pa.schema(
+    [
+        *(("b", pa.bool_()), ("f", pa.float64()), ("host", pa.utf8()), ("i", pa.int64()), ("late", pa.int64())),
+        *(("region", pa.utf8()), ("s", pa.utf8()), ("time", pa.timestamp("us"))),
+    ]
+)
+ORDER = "time, host NULLS LAST, region NULLS LAST"
+
+
+@dataclass
+class History:
+    """What was written, as a client would remember it: a later write wins field by field."""
+
+    chance: random.Random
+    rows: dict[tuple[str | None, str | None, int], dict[str, Any]] = field(default_factory=dict)
+
+    def body(self, *, grown: bool) -> str:
+        return "\n".join(self._line(grown=grown) for _ in range(self.chance.randint(1, 25)))
+
+    def _line(self, *, grown: bool) -> str:
+        pick = self.chance
+        host, region = pick.choice(["a", "b", "c", None]), pick.choice(["x1", "x2", "y", None, None])
+        second = pick.randrange(MINUTES * 60) // 10 * 10
+        values: dict[str, Any] = {}
+        if pick.random() < 0.7:
+            values["f"] = pick.randint(-8, 8) / 2
+        if pick.random() < 0.7 or not values:
+            values["i"] = pick.randint(-5, 9)
+        if pick.random() < 0.4:
+            values["s"] = pick.choice(["p", "q", "", "it's"])
+        if pick.random() < 0.4:
+            values["b"] = pick.random() < 0.5
+        if grown and pick.random() < 0.5:
+            values["late"] = pick.randint(0, 3)
+        self.rows.setdefault((host, region, second), {}).update(values)
+        tags = "".join(f",{name}={value}" for name, value in (("host", host), ("region", region)) if value is not None)
+        texts = {"s": '"{}"', "i": "{}i", "late": "{}i"}
+        fields = ",".join(name + "=" + texts.get(name, "{}").format(value) for name, value in values.items())
+        return f"t{tags} {fields} {ns(second)}"
+
+    def table(self) -> pa.Table:
+        return pa.Table.from_pylist(
+            [
+                {"host": host, "region": region, "time": START + timedelta(seconds=second), **values}
+                for (host, region, second), values in self.rows.items()
+            ],
+            schema=SCHEMA,
+        )
+
+
+def ns(second: int) -> int:
+    return (int((START - datetime(1970, 1, 1)).total_seconds()) + second) * SECOND_NS
+
+
+@dataclass(frozen=True)
+class Said:
+    """The same in both dialects."""
+
+    ours: str
+    theirs: str
+
+    @classmethod
+    def alike(cls, text: str) -> "Said":
+        return cls(text, text)
+
+    @classmethod
+    def of(cls, template: str, *parts: "Said") -> "Said":
+        return cls(template.format(*(part.ours for part in parts)), template.format(*(part.theirs for part in parts)))
+
+
+def all_of(parts: Sequence[Said], sign: str = ", ") -> Said:
+    return Said(sign.join(part.ours for part in parts), sign.join(part.theirs for part in parts))
+
+
+class Statements:
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+
+    def any(self) -> tuple[Said, bool]:
+        """A statement, and whether the order of its rows is known."""
+        shapes: list[Callable[[], tuple[Said, bool]]] = [
+            *(self.plain, self.grouped, self.grouped, self.distinct, self.joined, self.united, self.nested),
+            *(self.windowed, self.changes, self.selected, self.filled, self.filled),
+        ]
+        return self._chance.choice(shapes)()
+
+    def plain(self) -> tuple[Said, bool]:
+        end = f"ORDER BY {ORDER} LIMIT {self._chance.randint(0, 30)}"
+        return Said.of(f"SELECT {{}} FROM t WHERE {{}} {end}", self.items(), self.condition()), True
+
+    def grouped(self) -> tuple[Said, bool]:
+        possible = [Said.alike("host"), Said.alike("region"), self.bin(), Said.alike("i % 2")]
+        keys = self._chance.sample(possible, self._chance.randint(0, 2))
+        aggregates = [self.named(number, self.aggregate()) for number in range(self._chance.randint(1, 3))]
+        columns = [Said.of(f"{{}} AS k{number}", key) for number, key in enumerate(keys)] + aggregates
+        text = Said.of("SELECT {} FROM t WHERE {}", all_of(columns), self.condition())
+        if keys:
+            text = Said.of("{} GROUP BY {}", text, all_of(keys))
+            if self._chance.random() < 0.3:
+                text = Said.of("{} HAVING {} > 1", text, self.aggregate())
+        return text, False
+
+    def distinct(self) -> tuple[Said, bool]:
+        return Said.of("SELECT DISTINCT host, {} AS x FROM t WHERE {}", self.value(), self.condition()), False
+
+    def joined(self) -> tuple[Said, bool]:
+        kind = self._chance.choice(["JOIN", "LEFT JOIN", "FULL JOIN"])
+        on = self._chance.choice(["a.time = b.time AND a.host = b.host", "a.i = b.i AND a.time < b.time", "a.host = b.region"])
+        columns = "a.host AS h, a.i AS i, b.f AS f, b.region AS r"
+        return Said.of(f"SELECT {columns} FROM (SELECT * FROM t WHERE {{}}) a {kind} t b ON {on}", self.condition()), False
+
+    def united(self) -> tuple[Said, bool]:
+        sign = self._chance.choice([" UNION ALL ", " UNION ", " INTERSECT ", " EXCEPT "])
+        arms = [Said.of("SELECT host, i FROM t WHERE {}", self.condition()) for _ in range(2)]
+        return all_of(arms, sign), False
+
+    def nested(self) -> tuple[Said, bool]:
+        shape = self._chance.choice(
+            [
+                "WITH c AS (SELECT host, max(i) AS m FROM t WHERE {} GROUP BY host) SELECT * FROM c WHERE m > 0",
+                "SELECT host, i FROM t WHERE i IN (SELECT late FROM t WHERE {})",
+                "SELECT host, i FROM t WHERE NOT EXISTS (SELECT 1 FROM t u WHERE u.host = t.host AND u.late = t.i) AND {}",
+                "SELECT host, i, (SELECT count(*) FROM t WHERE {}) AS n FROM t",
+                "SELECT host, (SELECT max(u.f) FROM t u WHERE u.host = t.host) AS m FROM t WHERE {}",
+            ]
+        )
+        return Said.of(shape, self.condition()), False
+
+    def windowed(self) -> tuple[Said, bool]:
+        over = f"OVER (PARTITION BY host ORDER BY {ORDER})"
+        what = self._chance.choice(["row_number()", "lag(i)", "lead(f, 2)", "sum(i)", "count(s)", "max(f)", "first_value(i)"])
+        return Said.of(f"SELECT host, time, region, {what} {over} AS w FROM t WHERE {{}}", self.condition()), False
+
+    def changes(self) -> tuple[Said, bool]:
+        over = f"OVER (PARTITION BY host ORDER BY {ORDER})"
+        column = self._chance.choice(["i", "f"])
+        change = f"{column} - lag({column} IGNORE NULLS) {over}"
+        said = self._chance.choice(
+            [
+                Said(f"difference({column}) {over}", change),
+                Said(f"non_negative_difference({column}) {over}", f"CASE WHEN {change} >= 0 THEN {change} END"),
+            ]
+        )
+        return Said.of("SELECT host, time, region, {} AS w FROM t WHERE {}", said, self.condition()), False
+
+    def selected(self) -> tuple[Said, bool]:
+        """Within host and region a time is there once, so that there are no ties."""
+        name, column = self._chance.choice(["first", "last", "min", "max"]), self._chance.choice(["i", "f", "late"])
+        there = f"FILTER (WHERE {column} IS NOT NULL)"
+        value, at = {
+            "first": (f"arg_min({column}, time) {there}", f"min(time) {there}"),
+            "last": (f"arg_max({column}, time) {there}", f"max(time) {there}"),
+            "min": (f"min({column})", f"(min({{'v': {column}, 't': time}}) {there}).t"),
+            "max": (f"max({column})", f"make_timestamp(-(max({{'v': {column}, 't': -epoch_us(time)}}) {there}).t)"),
+        }[name]
+        ours = f"selector_{name}({column}, time)['value'] AS v, selector_{name}({column}, time)['time'] AS at"
+        columns = Said(ours, f"{value} AS v, {at} AS at")
+        return Said.of("SELECT host, region, {} FROM t WHERE {} GROUP BY host, region", columns, self.condition()), False
+
+    def filled(self) -> tuple[Said, bool]:
+        first, last = sorted(self._chance.sample(range(MINUTES + 1), 2))
+        stride = f"'{self._chance.choice([1, 2, 3])} minutes'"
+        low, high = (f"'{(START + timedelta(minutes=minute)).isoformat()}'" for minute in (first, last))
+        where = Said.of(f"time >= {low} AND time < {high} AND ({{}})", self.condition(times=False))
+        begin = f"time_bucket(INTERVAL {stride}, TIMESTAMP {low}, TIMESTAMP '1970-01-01')"
+        bins = f"SELECT unnest(generate_series({begin}, TIMESTAMP {high} - INTERVAL 1 SECOND, INTERVAL {stride})) AS bin"
+        over = "OVER (PARTITION BY s.host, s.region ORDER BY b.bin ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+        ours = (
+            f"SELECT host, region, date_bin_gapfill({stride}, time) AS bin, count(*) AS n, sum(i) AS s, locf(max(f)) AS l "
+            f"FROM t WHERE {where.ours} GROUP BY host, region, bin ORDER BY bin, host NULLS LAST, region NULLS LAST"
+        )
+        theirs = (
+            f"WITH g AS (SELECT host, region, time_bucket(INTERVAL {stride}, time, TIMESTAMP '1970-01-01') AS bin, "
+            f"count(*) AS n, sum(i) AS s, max(f) AS l FROM t WHERE {where.theirs} GROUP BY host, region, bin), b AS ({bins}) "
+            f"SELECT s.host, s.region, b.bin, coalesce(g.n, 0) AS n, g.s, last_value(g.l IGNORE NULLS) {over} AS l "
+            "FROM (SELECT DISTINCT host, region FROM g) s CROSS JOIN b LEFT JOIN g ON g.bin = b.bin "
+            "AND g.host IS NOT DISTINCT FROM s.host AND g.region IS NOT DISTINCT FROM s.region "
+            "ORDER BY b.bin, s.host NULLS LAST, s.region NULLS LAST"
+        )
+        return Said(ours, theirs), True
+
+    def items(self) -> Said:
+        return all_of([self.named(number, self.value()) for number in range(self._chance.randint(1, 4))])
+
+    def named(self, number: int, said: Said) -> Said:
+        return Said.of(f"{{}} AS c{number}", said)
+
+    def value(self) -> Said:
+        return Said.alike(
+            self._chance.choice(
+                [
+                    *(
+                        "f",
+                        "i",
+                        "s",
+                        "b",
+                        "host",
+                        "region",
+                        "late",
+                        "time",
+                        "i + 1",
+                        "f * 2",
+                        "-i",
+                        "coalesce(f, 0.0)",
+                        "abs(i)",
+                    ),
+                    *("upper(host)", "length(s)", "nullif(i, 1)", "CASE WHEN b THEN i ELSE -1 END", "i % 3", "i IS NULL"),
+                    *("coalesce(host, 'none')", "host || s", "round(f)", "CAST(i AS DOUBLE)", "i = late"),
+                ]
+            )
+        )
+
+    def aggregate(self) -> Said:
+        return Said.alike(
+            self._chance.choice(
+                [
+                    *(
+                        "count(*)",
+                        "count(f)",
+                        "sum(i)",
+                        "sum(f)",
+                        "min(i)",
+                        "max(f)",
+                        "avg(f)",
+                        "avg(i)",
+                        "count(DISTINCT host)",
+                    ),
+                    *("count(DISTINCT i)", "sum(late)", "count(*) FILTER (WHERE b)", "max(length(s))"),
+                ]
+            )
+        )
+
+    def bin(self) -> Said:
+        minutes = self._chance.choice([1, 5])
+        return Said(
+            f"date_bin(INTERVAL '{minutes} minutes', time)",
+            f"time_bucket(INTERVAL '{minutes} minutes', time, TIMESTAMP '1970-01-01')",
+        )
+
+    def condition(self, depth: int = 0, *, times: bool = True) -> Said:
+        if depth < 2 and self._chance.random() < 0.4:
+            sign = self._chance.choice([" AND ", " OR "])
+            return Said.of(f"({{}}{sign}{{}})", *(self.condition(depth + 1, times=times) for _ in range(2)))
+        if depth < 2 and self._chance.random() < 0.15:
+            return Said.of("NOT {}", self.condition(depth + 1, times=times))
+        time = f"'{(START + timedelta(minutes=self._chance.randrange(-1, MINUTES + 2))).isoformat()}'"
+        later = f"'{(START + timedelta(minutes=self._chance.randrange(MINUTES))).isoformat()}'"
+        return self._chance.choice(
+            [
+                *map(Said.alike, ("host = 'a'", "host <> 'a'", "host IN ('a', 'c', 'z')", "host NOT IN ('a', 'b')")),
+                *map(Said.alike, ("host IS NULL", "region IS NOT NULL", "region LIKE 'x%'", "region = 'y'", "host < 'b'")),
+                *map(Said.alike, ("i > 3", "f <= 0.5", "i = late", "late IS NULL", "b", "s = 'it''s'", "s >= 'p'", "true")),
+                *map(Said.alike, (f"time >= {time}", f"time < {time}", f"time BETWEEN {time} AND {later}") if times else ()),
+                Said("host ~ '^[ab]$'", "regexp_matches(host, '^[ab]$')"),
+                Said("region !~ '1'", "NOT regexp_matches(region, '1')"),
+            ]
+        )
+
+
+def comparable(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None).isoformat(timespec="microseconds")
+    if isinstance(value, Decimal | int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def ordered(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return sorted(rows, key=lambda row: [(value is None, str(type(value)), str(value)) for value in row])
+
+
+def settle(chance: random.Random, node: Node) -> None:
+    """Rows move on: into runs, into files, out of memory; or they stay."""
+    step = chance.randrange(5)
+    if step in (0, 1):
+        node.snapshot_now()
+    if step == 1:
+        node._views.evict(0)
+    if step == 2:
+        for database_id, table_id, _ in node._views.unsettled():
+            node._views.seal(database_id, table_id)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32))
+def test_statements_agree_with_duckdb(seed: int) -> None:
+    chance = random.Random(seed)
+    history = History(chance)
+    statements = Statements(chance)
+    with running(MemoryStore(), wal_flush_interval_ms=1) as node, duckdb.connect() as duck:
+        write(node, f't,host=a,region=y s="p",b=true,f=1,i=1i,late=1i {ns(0)}')  # all columns, before a statement names them
+        history.rows["a", "y", 0] = {"s": "p", "b": True, "f": 1.0, "i": 1, "late": 1}
+        for round_number in range(3):
+            for _ in range(chance.randint(1, 3)):
+                write(node, history.body(grown=round_number > 0))
+                settle(chance, node)
+            duck.register("t", history.table())
+            for _ in range(8):
+                said, in_order = statements.any()
+                ours = [tuple(map(comparable, row.values())) for row in read(node, said.ours)]
+                theirs = [tuple(map(comparable, row)) for row in duck.execute(said.theirs).fetchall()]
+                if not in_order:
+                    ours, theirs = ordered(ours), ordered(theirs)
+                assert len(ours) == len(theirs), said
+                for mine, other in zip(ours, theirs, strict=True):
+                    assert list(mine) == pytest.approx(list(other), nan_ok=True), said
