@@ -14,7 +14,7 @@ from engine.persist import schedule
 from engine.storage.base import ObjectStore
 from engine.storage.local import LocalStore
 from engine.storage.memory import MemoryStore
-from tests.helpers.engine import ManualClock, open_node, read, times, write
+from tests.helpers.engine import ManualClock, bury, open_node, read, times, write
 from tests.helpers.servers import wait_until
 from tests.helpers.stopping_store import Stopped, StoppingStore
 
@@ -194,14 +194,17 @@ def story(node: Node, clock: ManualClock) -> None:
     write(node, "stays v=3 3")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # threads die too
 @pytest.mark.parametrize("landed", [False, True])
 @pytest.mark.parametrize("stop_at", range(6, 15))
 def test_a_process_that_dies_anywhere_is_continued_by_the_next(stop_at: int, landed: bool, by_hand: None) -> None:
     """R1, R2."""
     disk, clock = MemoryStore(), ManualClock()
     settings: dict[str, Any] = {"wal_flush_interval_ms": 1, "delete_grace_period_ms": DAY_MS}
+    dead = open_node(StoppingStore(disk, stop_at, landed), clock, **settings)
     with suppress(Stopped, ServiceError):
-        story(open_node(StoppingStore(disk, stop_at, landed), clock, **settings), clock)
+        story(dead, clock)
+    bury(dead)
 
     clock.time_ns += 48 * HOUR_NS
     node = open_node(disk, clock, **settings)
