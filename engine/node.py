@@ -294,6 +294,7 @@ class Node:
     def _take_over(self, groups: GroupLog) -> None:
         """Stop whoever ran this node before, and see all that it has stored until then."""
         self._files.claim(self.instance_id)
+        self._files.write_index_if_due()
         claim(groups, self._files.wal_sequence, self.instance_id)
         self._catalog.refresh()
 

@@ -53,7 +53,7 @@ class Replay:
         started_s = told_s = self._clock.monotonic_s()
         count, rows, sequence = 0, 0, after_sequence
         for group in groups:
-            if group.tables and group.epoch != self._epoch:  # a claim defines nothing
+            if group.epoch != self._epoch:
                 self._epoch = group.epoch
                 self._mappings.clear()
             tables = tuple(found for table in group.tables if (found := self._table(table)) is not None and found.rows.num_rows)

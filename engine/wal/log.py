@@ -52,6 +52,10 @@ class GroupLog(Protocol):
         ...
 
     def objects(self) -> list[ObjectInfo]: ...
+    def is_claim(self, info: ObjectInfo) -> bool:
+        """Whether an object holds nothing but its number: nobody has to read it."""
+        ...
+
     def read(self, path: str) -> bytes: ...
     def cut(self, path: str, size: int) -> bool:
         """Remove the torn end of the last object; False where an object has no torn end, but is whole or damaged."""
@@ -187,6 +191,9 @@ class SegmentLog:
     def objects(self) -> list[ObjectInfo]:
         return self._store.list(self._paths.wal_prefix)
 
+    def is_claim(self, info: ObjectInfo) -> bool:
+        return False
+
     def read(self, path: str) -> bytes:
         return self._store.get(path)
 
@@ -221,10 +228,10 @@ class SegmentLog:
 class ObjectLog:
     """One create-only object a group."""
 
-    spacing_matters = True
     kept_objects = 300
 
-    def __init__(self, store: ObjectStore, paths: NodePaths) -> None:
+    def __init__(self, store: ObjectStore, paths: NodePaths, *, spacing_matters: bool = True) -> None:
+        self.spacing_matters = spacing_matters
         self._store = store
         self._paths = paths
         self._doubt: tuple[str, bytes] | None = None
@@ -261,6 +268,9 @@ class ObjectLog:
     def objects(self) -> list[ObjectInfo]:
         return self._store.list(self._paths.wal_prefix)
 
+    def is_claim(self, info: ObjectInfo) -> bool:
+        return info.size == CLAIM_BYTES
+
     def read(self, path: str) -> bytes:
         return self._store.get(path)
 
@@ -269,8 +279,8 @@ class ObjectLog:
 
     def trim(self, through_sequence: int, keep: int = 0) -> int:
         behind = _behind(self.objects(), through_sequence)
-        claims = [info for info in behind if info.size == CLAIM_BYTES]
-        groups = [info for info in behind if info.size != CLAIM_BYTES]
+        claims = [info for info in behind if self.is_claim(info)]
+        groups = [info for info in behind if not self.is_claim(info)]
         return _delete(self._store, [*_but_newest(claims, _CLAIMS_KEPT), *_but_newest(groups, keep)])
 
     def close(self) -> None:
@@ -278,7 +288,9 @@ class ObjectLog:
 
 
 def open_log(store: ObjectStore, paths: NodePaths) -> GroupLog:
-    return ObjectLog(store, paths) if store.durable_appends is None else SegmentLog(store, paths)
+    if store.durable_appends is not None:
+        return SegmentLog(store, paths)
+    return ObjectLog(store, paths, spacing_matters=store.url != "memory://")
 
 
 def claim(groups: GroupLog, after_sequence: int, instance_id: str) -> int:

@@ -29,13 +29,16 @@ def read_groups(groups: GroupLog, after_sequence: int, on_damage: OnDamage) -> I
     starts = [number_of(info.path) for info in objects]
     # An object is wholly behind us when the next one starts no later than where we begin.
     wanted = [info for at, info in enumerate(objects) if at + 1 == len(objects) or starts[at + 1] > after_sequence + 1]
+    claims = {number_of(info.path) for info in wanted if groups.is_claim(info)}
     expected, explained = after_sequence + 1, False
-    for info, data in read_ahead(groups.read, wanted):
+    for info, data in read_ahead(groups.read, [info for info in wanted if not groups.is_claim(info)]):
         for found in _groups_of(groups, info, memoryview(data), last=info is objects[-1]):
             if isinstance(found, Damaged):
                 on_damage(found)
                 explained = True
             elif found.sequence >= expected:
+                while expected in claims:
+                    expected += 1
                 if found.sequence > expected and not explained:
                     on_damage(_hole(info.path, found.sequence, expected))
                 yield found

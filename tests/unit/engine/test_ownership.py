@@ -16,8 +16,9 @@ from engine.paths import NodePaths
 from engine.storage.base import Data, ObjectStore
 from engine.storage.memory import MemoryStore
 from engine.wal.codec import CLAIM_BYTES
-from tests.helpers.engine import open_node, read, times, write
+from tests.helpers.engine import bury, open_node, read, times, write
 from tests.helpers.servers import wait_until
+from tests.helpers.stopping_store import Stopped, StoppingStore
 
 PATHS = NodePaths("n")
 FAST: dict[str, Any] = {"wal_flush_interval_ms": 1}
@@ -160,6 +161,39 @@ def test_of_processes_that_start_at_once_what_any_of_them_acknowledges_is_kept()
     if any(kept):
         assert set(times(last)) == {kept.index(True)}
     last.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # threads die too
+@pytest.mark.parametrize("landed", [False, True])
+@pytest.mark.parametrize("stop_at", range(6))
+def test_a_process_that_dies_while_it_takes_over_costs_nothing_that_was_acknowledged(stop_at: int, landed: bool) -> None:
+    """O1: neither before nor after; the first one may go on, or has to stop."""
+    disk, acknowledged = MemoryStore(), [1, 2]
+    first = open_node(disk, **FAST)
+    write(first, "t v=1 1")
+    first.snapshot_now()
+    write(first, "t v=1 2")
+    second: Node | None = None
+    with suppress(Stopped, ServiceError):
+        second = open_node(StoppingStore(disk, stop_at, landed), **FAST)
+        write(second, "t v=1 3")
+        acknowledged.append(3)
+    for number in (4, 5):
+        if not refused(first, f"t v=1 {number}\nu{number} v=1 {number}"):
+            acknowledged.append(number)
+        with suppress(Fenced, ServiceError):
+            first.snapshot_now()
+
+    third = open_node(disk, **FAST)
+
+    found = times(third)
+    assert len(found) == len(set(found))
+    assert set(acknowledged) <= set(found)
+    write(third, "t v=1 6")
+    first.close()
+    third.close()
+    if second is not None:
+        bury(second)
 
 
 def test_a_process_that_slept_through_snapshots_and_trimming_is_stopped_at_its_next_group() -> None:

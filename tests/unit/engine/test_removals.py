@@ -194,6 +194,7 @@ def story(node: Node, clock: ManualClock) -> None:
     write(node, "stays v=3 3")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # threads die too
 @pytest.mark.parametrize("landed", [False, True])
 @pytest.mark.long  # how much is left over when it dies depends on its threads
 @pytest.mark.parametrize("stop_at", range(6, 15))
