@@ -5,7 +5,8 @@ L2  A statement that would read more files than `files` is refused before it ope
 L3  A statement that waits can be stopped while it does, and leaves its place to others. No more than WAITING_MAX wait.
 L4  A statement that takes longer than `timeout_ms`, its waiting included, is stopped and says so.
 
-Held by tests/unit/engine/query/test_limits.py (L1, L3) and tests/integration/engine/test_query_limits.py (L2, L4).
+Held by tests/unit/engine/query/test_limits.py (L1, L3), tests/integration/engine/test_query_limits.py (L2) and
+tests/integration/engine/test_cancelling.py (L4).
 """
 
 import threading

@@ -9,7 +9,7 @@ T3  Pruning leaves out only what cannot match.
 T4  A file that cannot be read ends the statement with its name; statements that do not need it go on.
 T5  A scan ends with its statement's flag (stop.py): every batch passes by it.
 
-Held by tests/integration/engine/test_query.py (T1-T4) and test_cancelling.py (T5).
+Held by tests/integration/engine/test_query.py (T1-T4) and tests/integration/engine/test_cancelling.py (T5).
 Elsewhere: what a filter lets through (predicate.py), rows by series and time (select.py).
 """
 
