@@ -10,28 +10,33 @@ Held by tests/integration/engine/test_query.py (Q1, Q2) and tests/integration/en
 Elsewhere: what SQL means (statement.py), how a table of a view is scanned (tables.py), how much at once (limits.py).
 """
 
+import math
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
-from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext
-from datafusion.catalog import Catalog as PlanCatalog
+from datafusion import DataFrame
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
 
 from catalog.errors import ServiceError
+from catalog.names import TIME_COLUMN
 from catalog.schema import Database, Table
 from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
 from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
-from engine.query.limits import QueryLimits, QueryTimedOut, Turns
-from engine.query.messages import QueryRefused, planner_message
+from engine.query.elsewhere.workers import Workers
+from engine.query.limits import QueryLimits, QueryTimedOut, TooMuchMemory, Turns
+from engine.query.messages import QueryRefused, is_panic, reason_of, runs_out_of_memory
 from engine.query.placeholders import placeholder_types
-from engine.query.statement import CATALOG, Prepared, prepare
+from engine.query.session import new_session, runtime_of
+from engine.query.statement import Prepared, prepare
 from engine.query.stop import Stop
 from engine.query.tables import Failed, TableDataset
+from engine.query.weight import Scans, explodes, swells
 from engine.requests import QueryResult
 from engine.view import ReadView, Views
 
@@ -45,37 +50,49 @@ class Executor:
         self._limits = limits
         self._turns = Turns(limits.concurrent)
         self._deadlines = Deadlines()
-        self._runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(limits.memory_bytes)
+        self._runtime = runtime_of(limits.memory_bytes)
+        self._workers = Workers(replace(limits, memory_bytes=limits.memory_bytes // 2))
 
     def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
         """Planned when this returns. Whoever asks for the first batch waits until it is the statement's turn."""
         stop = self._started()
         try:
-            prepared, tables = self._planned(database_name, sql, params or {}, stop)
+            planned = self._planned(database_name, sql, params or {}, stop)
         except BaseException:
             stop.set()
             raise
-        running = _Running(prepared, tables, stop, self._turns, self._metrics)
-        return QueryResult(prepared.schema, running, running.close)
+        running = _Running(planned, stop, self._turns, self._workers, self._metrics, self._limits)
+        return QueryResult(planned.schema, running, running.close)
 
     def plan(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
-        return self._planned(database_name, sql, params, Stop())[0].schema
+        return self._planned(database_name, sql, params, Stop()).schema
 
     def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
-        prepared, _ = self._planned(database_name, sql, None, Stop())
-        return {name: kind for plan in prepared.written for name, kind in placeholder_types(plan).items()}
+        planned = self._planned(database_name, sql, None, Stop())
+        plans = planned.here.written if planned.here is not None else ()
+        return {name: kind for plan in plans for name, kind in placeholder_types(plan).items()}
 
-    def _planned(
-        self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop
-    ) -> tuple[Prepared, "_Tables"]:
+    def close(self) -> None:
+        """Statements in other processes end. Those that run here end with their scans."""
+        self._workers.close()
+
+    def _planned(self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop) -> "_Planned":
         view = self._views.now()
         tables = _Tables(self, view, view.state.database(database_name), stop)
         try:
-            return prepare(self._context(tables), sql, params, stop=stop), tables
+            if swells(sql):
+                return _Planned(sql, params, tables, self._workers.schema(sql, params, tables))
+            schemas = {name: _Schema(tables, name) for name in tables.schema_names}
+            prepared = prepare(new_session(schemas, self._runtime, self._limits.threads), sql, params, stop=stop)
+            return _Planned(sql, params, tables, prepared.schema, prepared)
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
+        except BaseException as error:
+            if is_panic(error):
+                raise tables.reason(error) from None
+            raise
 
     def _started(self) -> Stop:
         stop = Stop()
@@ -84,20 +101,6 @@ class Executor:
             self._deadlines.add(stop, QueryTimedOut(timeout_ms), timeout_ms / 1000)
         return stop
 
-    def _context(self, tables: "_Tables") -> SessionContext:
-        config = (
-            SessionConfig()
-            .with_default_catalog_and_schema(CATALOG, "iox")
-            .with_information_schema(True)
-            .set("datafusion.sql_parser.map_string_types_to_utf8view", "false")
-            .with_target_partitions(self._limits.threads)
-        )
-        context = SessionContext(config, self._runtime)
-        catalog = PlanCatalog.memory_catalog(context)
-        catalog.register_schema("iox", tables)
-        context.register_catalog_provider(CATALOG, catalog)
-        return context
-
     def dataset(self, view: ReadView, database: Database, table: Table, failed: Failed, stop: Stop) -> TableDataset:
         def rows() -> TableData:
             return self._views.distinct(view, database.id, table.id)
@@ -105,15 +108,42 @@ class Executor:
         return TableDataset(table, self._series.index(database, table), rows, self._access, failed, self._limits, stop)
 
 
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A statement whose schema is known; planned `here`, unless even that has to happen elsewhere."""
+
+    sql: str
+    params: Mapping[str, object] | None
+    tables: "_Tables"
+    schema: pa.Schema
+    here: Prepared | None = None
+
+    @property
+    def must_run_elsewhere(self) -> bool:
+        here = self.here
+        if here is None:
+            return True
+        frames = (here.frame, *(step.frame for step in here.steps))
+        return any(explodes(frame.logical_plan(), frame.execution_plan, self._scans) for frame in frames)
+
+    def _scans(self) -> Scans:
+        steps = () if self.here is None else self.here.steps
+        rows = math.inf if steps else self.tables.rows_at_most
+        return Scans(rows, self.tables.key_columns, len(self.sql))
+
+
 class _Running:
     """A statement at work: begins when its first batch is wanted, ends once, read to the end or not."""
 
-    def __init__(self, prepared: Prepared, tables: "_Tables", stop: Stop, turns: Turns, metrics: Metrics) -> None:
-        self._prepared = prepared
-        self._tables = tables
+    def __init__(
+        self, planned: _Planned, stop: Stop, turns: Turns, workers: Workers, metrics: Metrics, limits: QueryLimits
+    ) -> None:
+        self._planned = planned
         self._stop = stop
         self._turns = turns
+        self._workers = workers
         self._metrics = metrics
+        self._limits = limits
         self._lock = threading.Lock()
         self._has_turn = self._is_ended = False
         self._batches: Iterator[pa.RecordBatch] | None = None
@@ -127,13 +157,16 @@ class _Running:
         try:
             if self._batches is None:
                 self._begin()
-                self._batches = self._prepared.batches(self._run, self._stop.sleep)
+                self._batches = self._begun()
             return next(self._batches)
         except StopIteration:
             self._end("done")
             raise
-        except Exception as error:  # the bindings raise plain Exception for everything that goes wrong
-            reason = self._stop.reason or self._tables.reason(error)
+        except BaseException as error:  # the bindings raise plain Exception for everything that goes wrong, and panics
+            if not isinstance(error, Exception) and not is_panic(error):
+                self._end("left")
+                raise
+            reason = self._stop.reason or self._reason(error)
             self._end("failed")
             raise reason from None
 
@@ -150,10 +183,21 @@ class _Running:
             self._turns.give_back()
             self._stop.check()
 
+    def _begun(self) -> Iterator[pa.RecordBatch]:
+        planned = self._planned
+        if planned.here is None or planned.must_run_elsewhere:
+            return self._workers.batches(planned.sql, planned.params or {}, planned.tables, self._stop)
+        return planned.here.batches(self._run, self._stop.sleep)
+
     def _run(self, frame: DataFrame) -> Iterator[pa.RecordBatch]:
         for batch in frame.execute_stream():
             yield batch.to_pyarrow()
             self._stop.check()
+
+    def _reason(self, error: BaseException) -> ServiceError:
+        if runs_out_of_memory(error):
+            return TooMuchMemory(self._limits.memory_bytes)
+        return self._planned.tables.reason(error)
 
     def _end(self, outcome: str) -> None:
         with self._lock:
@@ -166,31 +210,64 @@ class _Running:
         self._metrics.queried(outcome)
 
 
-class _Tables(SchemaProvider):  # type: ignore[misc]
-    """The tables of one database, made for the plan of one statement as it asks for them."""
+class _Tables:
+    """The tables that one statement may read, made as they are asked for, all of one view."""
+
+    schema_names = ("iox",)
 
     def __init__(self, executor: Executor, view: ReadView, database: Database, stop: Stop) -> None:
-        self._stop = stop
         self._executor = executor
         self._view = view
         self._database = database
+        self._stop = stop
         self._failures: list[ServiceError] = []
+        self._made: list[tuple[Table, TableDataset]] = []
 
-    @property
-    def table_names(self) -> list[str]:  # the bindings look for a property, and for a sequence
+    def names(self, schema: str) -> list[str]:
         return sorted(table.name for table in self._database.tables)
 
-    def table(self, name: str) -> PlanTable | None:
+    def dataset(self, schema: str, name: str) -> TableDataset | None:
         table = self._database.find_table(name)
         if table is None:
             return None
-        return PlanTable(self._executor.dataset(self._view, self._database, table, self._failures.append, self._stop))
+        dataset = self._executor.dataset(self._view, self._database, table, self._failures.append, self._stop)
+        self._made.append((table, dataset))
+        return dataset
 
-    def table_exist(self, name: str) -> bool:
+    def has(self, schema: str, name: str) -> bool:
         return self._database.find_table(name) is not None
 
-    def reason(self, error: Exception) -> ServiceError:
+    @property
+    def rows_at_most(self) -> int:
+        """Of any scan that has been planned."""
+        return max((dataset.rows_at_most for _, dataset in self._made), default=0)
+
+    @property
+    def key_columns(self) -> frozenset[str]:
+        """Columns that tell the rows of any of the tables apart."""
+        return frozenset([TIME_COLUMN, *(tag for table, _ in self._made for tag in table.tags)])
+
+    def reason(self, error: BaseException) -> ServiceError:
         """What ended the statement: a table that could not be read, or else the statement itself."""
         if self._failures:
             return self._failures[0]
-        return error if isinstance(error, ServiceError) else QueryRefused(planner_message(error))
+        return reason_of(error)
+
+
+class _Schema(SchemaProvider):  # type: ignore[misc]
+    """A statement's tables as the planner asks for them."""
+
+    def __init__(self, tables: _Tables, name: str) -> None:
+        self._tables = tables
+        self._name = name
+
+    @property
+    def table_names(self) -> list[str]:  # the bindings look for a property, and for a sequence
+        return self._tables.names(self._name)
+
+    def table(self, name: str) -> PlanTable | None:
+        dataset = self._tables.dataset(self._name, name)
+        return None if dataset is None else PlanTable(dataset)
+
+    def table_exist(self, name: str) -> bool:
+        return self._tables.has(self._name, name)
