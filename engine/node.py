@@ -29,6 +29,7 @@ from engine._native import SeriesIndex
 from engine.buffer.series import SeriesRegistry
 from engine.catalog_log import StoredCatalogLog
 from engine.clock import Clock
+from engine.events import QueryLog
 from engine.files.access import FileAccess
 from engine.files.index import FileIndex
 from engine.files.inspection import refuse_lost_manifest
@@ -44,9 +45,11 @@ from engine.persist.schedule import Schedule
 from engine.persist.snapshot import Snapshots
 from engine.replay import Replay, Replayed
 from engine.requests import (
+    FROM_SQL,
     DatabaseListing,
     IngestOptions,
     IngestSession,
+    Origin,
     QueryResult,
     StartedWrite,
     TableListing,
@@ -99,6 +102,7 @@ class Node:
         self.instance_id = str(uuid.uuid4())
         self._problems: dict[str, None] = {}
         self._access = FileAccess(store, self._noted)
+        self._queries = QueryLog(clock, settings.query_log_max_entries)
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
@@ -206,12 +210,16 @@ class Node:
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         return self._ingest.session(database, table, schema, options, self.drop_table)
 
-    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        return self._executor.result().run(database, sql, params)
+    def query_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> QueryResult:
+        return self._executor.result().run(database, sql, params, origin)
 
-    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> pa.Schema:
         """The schema of a statement's result; nothing runs."""
-        return self._executor.result().plan(database, sql, params)
+        return self._executor.result().plan(database, sql, params, origin)
 
     def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
         return self._executor.result().parameter_types(database, sql)
@@ -342,7 +350,7 @@ class Node:
             concurrent=settings.concurrent_query_limit,
             files=settings.query_file_limit,
         )
-        return Executor(self._series, self._views, self._access, self._metrics, limits)
+        return Executor(self._series, self._views, self._access, self._metrics, limits, self._queries)
 
     def _noted(self, damage: Damaged) -> None:
         """Known to everyone who asks for health; logged once."""

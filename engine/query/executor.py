@@ -20,8 +20,11 @@ from datafusion.catalog import Table as PlanTable
 
 from catalog.errors import ServiceError
 from catalog.schema import Database, Table
+from engine import events
 from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
+from engine.clock import SystemClock
+from engine.events import LoggedQuery, QueryLog
 from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.limits import QueryLimits, Turns
@@ -29,33 +32,55 @@ from engine.query.messages import QueryRefused, planner_message
 from engine.query.placeholders import placeholder_types
 from engine.query.statement import CATALOG, Prepared, prepare
 from engine.query.tables import Failed, TableDataset
-from engine.requests import QueryResult
+from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
 
 
 class Executor:
-    def __init__(self, series: SeriesRegistry, views: Views, access: FileAccess, metrics: Metrics, limits: QueryLimits) -> None:
+    def __init__(
+        self,
+        series: SeriesRegistry,
+        views: Views,
+        access: FileAccess,
+        metrics: Metrics,
+        limits: QueryLimits,
+        queries: QueryLog,
+    ) -> None:
         self._series = series
         self._views = views
         self._access = access
         self._metrics = metrics
         self._limits = limits
+        self._queries = queries
+        self._unlogged = QueryLog(SystemClock(), 0)
         self._turns = Turns(limits.concurrent)
         self._runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(limits.memory_bytes)
 
-    def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+    def run(
+        self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> QueryResult:
+        entry = self._logged(database_name, sql, origin)
         self._turns.take()
+        entry.permitted()
         try:
             prepared, tables = self._planned(database_name, sql, params or {})
-            running = _Running(prepared, tables, self._ended)
+            entry.planned()
+            running = _Running(prepared, tables, entry, self._ended)
             return QueryResult(prepared.schema, running, running.close)
-        except BaseException:
+        except BaseException as error:
             self._turns.give_back()
+            entry.ended(events.FAILURE, str(error))
             raise
 
-    def plan(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan(
+        self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
-        return self._planned(database_name, sql, params)[0].schema
+        try:
+            return self._planned(database_name, sql, params)[0].schema
+        except ServiceError as error:  # whoever asks for the schema first gets no further
+            self._logged(database_name, sql, origin).ended(events.FAILURE, str(error))
+            raise
 
     def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
         prepared, _ = self._planned(database_name, sql, None)
@@ -69,6 +94,10 @@ class Executor:
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
+
+    def _logged(self, database_name: str, sql: str, origin: Origin) -> LoggedQuery:
+        log = self._queries if origin.logged else self._unlogged
+        return log.begin(database_name, origin.text or sql, origin.kind, origin.trace_id)
 
     def _ended(self, outcome: str) -> None:
         self._turns.give_back()
@@ -98,9 +127,10 @@ class Executor:
 class _Running:
     """A statement at work: begins when its first batch is wanted, ends once, read to the end or not."""
 
-    def __init__(self, prepared: Prepared, tables: "_Tables", ended: Callable[[str], None]) -> None:
+    def __init__(self, prepared: Prepared, tables: "_Tables", entry: LoggedQuery, ended: Callable[[str], None]) -> None:
         self._prepared = prepared
         self._tables = tables
+        self._entry = entry
         self._ended = ended
         self._open = threading.Lock()
         self._batches: Iterator[pa.RecordBatch] | None = None
@@ -114,22 +144,27 @@ class _Running:
             raise StopIteration
         try:
             if self._batches is None:
+                self._entry.began_running()
                 self._batches = self._prepared.batches(_run)
-            return next(self._batches)
+            batch = next(self._batches)
         except StopIteration:
-            self._end("done")
+            self._end("done", events.SUCCESS)
             raise
         except Exception as error:  # the bindings raise plain Exception for everything that goes wrong
-            self._end("failed")
-            raise self._tables.reason(error) from None
+            reason = self._tables.reason(error)
+            self._end("failed", events.FAILURE, str(reason))
+            raise reason from None
+        self._entry.returned(batch.num_rows, batch.nbytes)
+        return batch
 
     def close(self) -> None:
         self._is_closed = True
-        self._end("left")
+        self._end("left", events.CANCELLED)
         self._batches = None
 
-    def _end(self, outcome: str) -> None:
+    def _end(self, outcome: str, phase: str, error: str | None = None) -> None:
         if self._open.acquire(blocking=False):
+            self._entry.ended(phase, error)
             self._ended(outcome)
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from google.protobuf.message import Message
 
 from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound
-from engine.requests import NodeLike, TableListing
+from engine.requests import NodeLike, Origin, TableListing
 from flightserver.flightsql import info
 from flightserver.flightsql.commands import optional
 from flightserver.flightsql.proto import flightsql_pb2 as sql
@@ -110,7 +110,7 @@ class Metadata:
 
     def _list_beside(self, database: str) -> tuple[TableListing, ...]:
         """The same in every database for as long as the server runs, so it is asked for once."""
-        found = pa.Table.from_batches(list(self._node.query_sql(database, _BESIDE)))
+        found = pa.Table.from_batches(list(self._node.query_sql(database, _BESIDE, origin=Origin(logged=False))))
         return tuple(
             TableListing(schema, name, kind, self._node.plan_sql(database, f'SELECT * FROM "{schema}"."{name}"'))
             for schema, name, kind in zip(*(column.to_pylist() for column in found.columns), strict=True)
