@@ -30,8 +30,9 @@ from engine.metrics import Metrics
 from engine.query.limits import QueryLimits, Turns
 from engine.query.messages import QueryRefused, planner_message
 from engine.query.placeholders import placeholder_types
+from engine.query.report import ScanReport, files_read
 from engine.query.statement import CATALOG, Prepared, prepare
-from engine.query.tables import Failed, TableDataset
+from engine.query.tables import Failed, Reported, TableDataset
 from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
 
@@ -117,11 +118,11 @@ class Executor:
         context.register_catalog_provider(CATALOG, catalog)
         return context
 
-    def dataset(self, view: ReadView, database: Database, table: Table, failed: Failed) -> TableDataset:
+    def dataset(self, view: ReadView, database: Database, table: Table, failed: Failed, reported: Reported) -> TableDataset:
         def rows() -> TableData:
             return self._views.distinct(view, database.id, table.id)
 
-        return TableDataset(table, self._series.index(database, table), rows, self._access, failed, self._limits)
+        return TableDataset(table, self._series.index(database, table), rows, self._access, failed, self._limits, reported)
 
 
 class _Running:
@@ -164,6 +165,7 @@ class _Running:
 
     def _end(self, outcome: str, phase: str, error: str | None = None) -> None:
         if self._open.acquire(blocking=False):
+            self._entry.files = files_read(self._tables.reports)
             self._entry.ended(phase, error)
             self._ended(outcome)
 
@@ -176,6 +178,7 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         self._view = view
         self._database = database
         self._failures: list[ServiceError] = []
+        self.reports: list[ScanReport] = []
 
     @property
     def table_names(self) -> list[str]:  # the bindings look for a property, and for a sequence
@@ -185,7 +188,8 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         table = self._database.find_table(name)
         if table is None:
             return None
-        return PlanTable(self._executor.dataset(self._view, self._database, table, self._failures.append))
+        dataset = self._executor.dataset(self._view, self._database, table, self._failures.append, self.reports.append)
+        return PlanTable(dataset)
 
     def table_exist(self, name: str) -> bool:
         return self._database.find_table(name) is not None
