@@ -43,6 +43,8 @@ from engine.paths import CatalogPaths, NodePaths, number_of
 from engine.persist.removals import Removals
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import Snapshots
+from engine.query.system_tables import SCHEMA as SYSTEM
+from engine.query.system_tables import Live, system_tables
 from engine.replay import Replay, Replayed
 from engine.requests import (
     FROM_SQL,
@@ -102,7 +104,7 @@ class Node:
         self.instance_id = str(uuid.uuid4())
         self._problems: dict[str, None] = {}
         self._access = FileAccess(store, self._noted)
-        self._queries = QueryLog(clock, settings.query_log_max_entries)
+        self._live = Live(QueryLog(clock, settings.query_log_max_entries), settings.gen1_duration_ns)
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
@@ -239,10 +241,12 @@ class Node:
         ]
 
     def list_tables(self, database: str) -> Sequence[TableListing]:
-        return [
-            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags)
-            for table in self._catalog.state().database(database).tables
+        found = self._catalog.state().database(database)
+        own = [
+            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags) for table in found.tables
         ]
+        beside = [TableListing(SYSTEM, table.name, "BASE TABLE", table.schema) for table in system_tables(found).values()]
+        return own + beside
 
     def create_database(self, name: str, retention_ns: int | None = None) -> None:
         self._catalog.commit(lambda state: changes.create_database(state, name, retention_ns=retention_ns, limits=self._limits))
@@ -350,7 +354,7 @@ class Node:
             concurrent=settings.concurrent_query_limit,
             files=settings.query_file_limit,
         )
-        return Executor(self._series, self._views, self._access, self._metrics, limits, self._queries)
+        return Executor(self._series, self._views, self._access, self._metrics, limits, self._live)
 
     def _noted(self, damage: Damaged) -> None:
         """Known to everyone who asks for health; logged once."""

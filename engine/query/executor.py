@@ -32,6 +32,9 @@ from engine.query.messages import QueryRefused, planner_message
 from engine.query.placeholders import placeholder_types
 from engine.query.report import ScanReport, files_read
 from engine.query.statement import CATALOG, Prepared, prepare
+from engine.query.system_schema import SystemSchema
+from engine.query.system_tables import SCHEMA as SYSTEM
+from engine.query.system_tables import Live, Sources
 from engine.query.tables import Failed, Reported, TableDataset
 from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
@@ -45,14 +48,14 @@ class Executor:
         access: FileAccess,
         metrics: Metrics,
         limits: QueryLimits,
-        queries: QueryLog,
+        live: Live,
     ) -> None:
         self._series = series
         self._views = views
         self._access = access
         self._metrics = metrics
         self._limits = limits
-        self._queries = queries
+        self._live = live
         self._unlogged = QueryLog(SystemClock(), 0)
         self._turns = Turns(limits.concurrent)
         self._runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(limits.memory_bytes)
@@ -97,7 +100,7 @@ class Executor:
             raise tables.reason(error) from None
 
     def _logged(self, database_name: str, sql: str, origin: Origin) -> LoggedQuery:
-        log = self._queries if origin.logged else self._unlogged
+        log = self._live.queries if origin.logged else self._unlogged
         return log.begin(database_name, origin.text or sql, origin.kind, origin.trace_id)
 
     def _ended(self, outcome: str) -> None:
@@ -115,6 +118,7 @@ class Executor:
         context = SessionContext(config, self._runtime)
         catalog = PlanCatalog.memory_catalog(context)
         catalog.register_schema("iox", tables)
+        catalog.register_schema(SYSTEM, SystemSchema(tables.sources(self._live)))
         context.register_catalog_provider(CATALOG, catalog)
         return context
 
@@ -181,6 +185,10 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         self.reports: list[ScanReport] = []
 
     @property
+    def owner_name(self) -> str | None:  # the bindings would show a method, and None as a text
+        raise AttributeError("nobody owns a schema")
+
+    @property
     def table_names(self) -> list[str]:  # the bindings look for a property, and for a sequence
         return sorted(table.name for table in self._database.tables)
 
@@ -190,6 +198,10 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
             return None
         dataset = self._executor.dataset(self._view, self._database, table, self._failures.append, self.reports.append)
         return PlanTable(dataset)
+
+    def sources(self, live: Live) -> Sources:
+        """For the tables beside them, of the same moment."""
+        return Sources(self._view, self._database, live)
 
     def table_exist(self, name: str) -> bool:
         return self._database.find_table(name) is not None
