@@ -159,7 +159,7 @@ class _Running:
         try:
             if self._batches is None:
                 self._begin()
-                self._batches = self._prepared.batches(self._run, self._stop.sleep)
+                self._batches = self._prepared.batches(self._run, self._stop.sleep, lambda: self._tables.reports)
             batch = next(self._batches)
         except StopIteration:
             self._end("done", events.SUCCESS)
