@@ -9,6 +9,8 @@ Held by tests/integration/cli/test_manage.py (N2) and tests/integration/cli/test
 import os
 import shutil
 import sys
+import time
+from collections.abc import Callable
 from typing import TextIO
 
 WIDTH_WITHOUT_TERMINAL = 100
@@ -56,3 +58,36 @@ def write_out(data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(sys.stdout.fileno(), view) :]
+
+
+class Progress:
+    """One line on a terminal that is written over again and again; nothing at all elsewhere."""
+
+    def __init__(self, *, wanted: bool = True, after_s: float = 1.0, every_s: float = 0.1) -> None:
+        self._shows = wanted and is_terminal(sys.stderr)
+        self._next_s = time.monotonic() + after_s
+        self._every_s = every_s
+        self._is_shown = False
+
+    def show(self, text: Callable[[], str]) -> None:
+        now_s = time.monotonic()
+        if self._shows and now_s >= self._next_s:
+            self._next_s = now_s + self._every_s
+            self._is_shown = True
+            sys.stderr.write(f"\r\x1b[K{text()[: terminal_width() - 1]}")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._is_shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._is_shown = False
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} TB"
