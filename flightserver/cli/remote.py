@@ -94,13 +94,15 @@ class HttpServer:
         query: Query | None = None,
         body: bytes | memoryview | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        again: bool = True,
     ) -> Answer:
-        """The answer, whatever it says."""
+        """The answer, whatever it says. Without `again` nothing is ever sent a second time."""
         target = self._prefix + quote(path) + _query_string(query)
         sent = {"User-Agent": "influxdb3", **(headers or {})}
         if self._token is not None:
             sent["Authorization"] = f"Bearer {self._token}"
-        for is_last in (self._connection is None, True):
+        for is_last in (not again or self._connection is None, True):
             try:
                 return self._exchange(method, target, body, sent)
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
