@@ -121,7 +121,7 @@ def run_query(given: argparse.Namespace) -> int:
         found = measured(name, options)
         progress("")
         healthy &= not found.notes
-        print(query_report.special(name, SPECIAL[name].__doc__ or "", found), flush=True)
+        print(query_report.special(name, " ".join((SPECIAL[name].__doc__ or "").split()), found), flush=True)
         kept[name] = dataclasses.asdict(found)
         keep(given.json, kept)
     return 0 if healthy else 1

@@ -124,15 +124,15 @@ class DuckAsker:
         self._connection = duckdb.connect()
         self._connection.execute("SET threads = 2")
         self._connection.execute(f"CREATE VIEW cpu AS SELECT * FROM read_parquet('{job['address']}')")
-        self._last: pa.Table | None = None
+        self.last: pa.Table | None = None
 
     def ask(self, request: str) -> int:
-        self._last = self._connection.sql(request).to_arrow_table()
-        return int(self._last.nbytes)
+        self.last = self._connection.sql(request).to_arrow_table()
+        return int(self.last.nbytes)
 
     def keep(self, path: Path) -> None:
-        assert self._last is not None
-        keep_table(self._last, path)
+        assert self.last is not None
+        keep_table(self.last, path)
 
 
 WAYS: dict[str, Callable[[Job], Asker]] = {
