@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pyarrow.flight as fl
 
-from catalog.errors import InvalidRequest, UnsupportedFeature
+from catalog.errors import InvalidRequest, no_influxql
 from engine.requests import Origin
 from flightserver import wire
 from flightserver.auth import bearer_of
@@ -84,10 +84,6 @@ class Call:
         if found is None:
             raise InvalidRequest("no 'database' header in request")
         return found
-
-
-def no_influxql() -> UnsupportedFeature:
-    return UnsupportedFeature("InfluxQL is not supported by this version", hint="use SQL")
 
 
 def table_path(descriptor: fl.FlightDescriptor) -> tuple[str, str]:
