@@ -119,7 +119,7 @@ class Node:
             floors_ns=_floors_ns(self._files.files),
         )
         self._catalog.subscribe(self._series.catalog_changed)
-        self._views = Views(self._catalog, self._files.files, self._load)
+        self._views = Views(self._catalog, self._files.files, self._load, clock)
         replayed = self._replay(groups)
         limits = WalLimits(
             settings.wal_flush_interval_ms / 1000,

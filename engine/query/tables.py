@@ -7,8 +7,9 @@ T1  A scan yields the rows of one ReadView and no other, whatever is written mea
 T2  The filter that DataFusion hands down is applied exactly; what it keeps to itself it applies to what we yield.
 T3  Pruning leaves out only what cannot match.
 T4  A file that cannot be read ends the statement with its name; statements that do not need it go on.
+T5  Rows before the `floor_ns` of the data have expired: no scan, count or shortcut yields them or tells of them.
 
-Held by tests/integration/engine/test_query.py (T1-T4).
+Held by tests/integration/engine/test_query.py (T1-T4) and tests/integration/engine/test_retention.py (T5).
 Elsewhere: what a filter lets through (predicate.py), rows by series and time (select.py).
 """
 
@@ -16,9 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from catalog.errors import ServiceError
+from catalog.names import TIME_COLUMN
 from catalog.schema import Table
 from engine._native import SeriesIndex
 from engine.buffer.rows import HeldFile, TableData
@@ -66,6 +69,8 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         predicate = read_filter(expression_of(filter), self._table.tags)
         try:
             data = self._rows()
+            if data.floor_ns is not None:
+                predicate = predicate.since(data.floor_ns)
             wanted = [held for held in data.files if held.rows is None and held.times.overlaps(predicate.times)]
             self._limits.check_files(len(wanted))
             self._access.refuse_damaged(held.file for held in wanted)
@@ -74,7 +79,10 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
             raise
         # only now: making the rows may have numbered series that lie in files alone
         series = series_matching(self._index, self._table.tags, predicate)
-        parts = [*self._in_memory(data, predicate, series), *((held.file.rows, self._file_part(held)) for held in wanted)]
+        parts = [
+            *self._in_memory(data, predicate, series),
+            *((held.file.rows, self._file_part(held, data.floor_ns)) for held in wanted),
+        ]
         parts.sort(key=lambda part: -part[0])
         groups: list[list[Part]] = [[] for _ in range(max(1, min(self._limits.threads, len(parts))))]
         sizes = [0] * len(groups)
@@ -113,8 +121,11 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
         return batches
 
-    def _file_part(self, held: HeldFile) -> Part:
+    def _file_part(self, held: HeldFile, floor_ns: int | None) -> Part:
         def batches(columns: list[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+            if floor_ns is not None and held.times.start_ns < floor_ns:
+                kept = pc.field(TIME_COLUMN) >= pa.scalar(floor_ns, pa.timestamp("ns"))
+                filter = kept if filter is None else kept & filter
             try:
                 yield from self._access.batches(held.file, self._schema, columns, filter)
             except ServiceError as error:
