@@ -25,6 +25,7 @@ from catalog import changes
 from catalog.catalog import Catalog
 from catalog.errors import Conflict, Damaged, ServiceError
 from catalog.schema import FieldType
+from catalog.tokens import ANYONE, Identity
 from engine._native import SeriesIndex
 from engine.buffer.series import SeriesRegistry
 from engine.catalog_log import StoredCatalogLog
@@ -206,15 +207,19 @@ class Node:
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         return self._ingest.session(database, table, schema, options, self.drop_table)
 
-    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        return self._executor.result().run(database, sql, params)
+    def query_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, caller: Identity = ANYONE
+    ) -> QueryResult:
+        return self._executor.result().run(database, sql, params, caller)
 
-    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, caller: Identity = ANYONE
+    ) -> pa.Schema:
         """The schema of a statement's result; nothing runs."""
-        return self._executor.result().plan(database, sql, params)
+        return self._executor.result().plan(database, sql, params, caller)
 
-    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
-        return self._executor.result().parameter_types(database, sql)
+    def parameter_types(self, database: str, sql: str, caller: Identity = ANYONE) -> Mapping[str, pa.DataType]:
+        return self._executor.result().parameter_types(database, sql, caller)
 
     def snapshot_now(self) -> int:
         """Settle the rows that are in no file yet; how many they were."""
@@ -257,6 +262,11 @@ class Node:
         self._catalog.commit(lambda state: changes.drop_table(state, database, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
 
     # itself
+
+    @property
+    def catalog(self) -> Catalog:
+        """For what concerns the catalog alone: tokens."""
+        return self._catalog
 
     @property
     def cluster_uuid(self) -> str:

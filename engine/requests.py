@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import pyarrow as pa
 
+from catalog.tokens import ANYONE, Identity
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -141,13 +143,20 @@ class NodeLike(Protocol):
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         """Afterwards the table exists with the columns of the schema, or the options refused it; `replace` has emptied it."""
 
-    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        """Plan, and run as the batches are asked for. Parameters go by name without `$`; the n-th `?` is called "n"."""
+    def query_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, caller: Identity = ANYONE
+    ) -> QueryResult:
+        """Plan, and run as the batches are asked for. Parameters go by name without `$`; the n-th `?` is called "n".
 
-    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+        That `caller` may read the database has been seen to; what is not the database's own is shown as far as they may see.
+        """
+
+    def plan_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, caller: Identity = ANYONE
+    ) -> pa.Schema:
         """The schema of the result, without running anything. Parameters may stay open: then they are None."""
 
-    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+    def parameter_types(self, database: str, sql: str, caller: Identity = ANYONE) -> Mapping[str, pa.DataType]:
         """What the plan says of the types of open parameters; those it says nothing about are left out."""
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]: ...

@@ -18,8 +18,10 @@ from datafusion.catalog import Catalog as PlanCatalog
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
 
-from catalog.errors import ServiceError
+from catalog.credentials import NOT_PERMITTED
+from catalog.errors import Forbidden, ServiceError
 from catalog.schema import Database, Table
+from catalog.tokens import ANYONE, READ, Identity
 from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
 from engine.files.access import FileAccess
@@ -43,27 +45,36 @@ class Executor:
         self._turns = Turns(limits.concurrent)
         self._runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(limits.memory_bytes)
 
-    def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+    def run(
+        self, database_name: str, sql: str, params: Mapping[str, object] | None = None, caller: Identity = ANYONE
+    ) -> QueryResult:
         self._turns.take()
         try:
-            prepared, tables = self._planned(database_name, sql, params or {})
+            prepared, tables = self._planned(database_name, sql, params or {}, caller)
             running = _Running(prepared, tables, self._ended)
             return QueryResult(prepared.schema, running, running.close)
         except BaseException:
             self._turns.give_back()
             raise
 
-    def plan(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan(
+        self, database_name: str, sql: str, params: Mapping[str, object] | None = None, caller: Identity = ANYONE
+    ) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
-        return self._planned(database_name, sql, params)[0].schema
+        return self._planned(database_name, sql, params, caller)[0].schema
 
-    def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
-        prepared, _ = self._planned(database_name, sql, None)
+    def parameter_types(self, database_name: str, sql: str, caller: Identity = ANYONE) -> Mapping[str, pa.DataType]:
+        prepared, _ = self._planned(database_name, sql, None, caller)
         return {name: kind for plan in prepared.written for name, kind in placeholder_types(plan).items()}
 
-    def _planned(self, database_name: str, sql: str, params: Mapping[str, object] | None) -> tuple[Prepared, "_Tables"]:
+    def _planned(
+        self, database_name: str, sql: str, params: Mapping[str, object] | None, caller: Identity
+    ) -> tuple[Prepared, "_Tables"]:
         view = self._views.now()
-        tables = _Tables(self, view, view.state.database(database_name))
+        database = view.state.database(database_name)
+        if not caller.may(READ, database.id):  # looked at again: the name may stand for another database by now
+            raise Forbidden(NOT_PERMITTED)
+        tables = _Tables(self, view, database)
         try:
             return prepare(self._context(tables), sql, params), tables
         except QueryRefused as error:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from catalog.access import TOKEN
 from catalog.durations import SECOND_NS, parse_duration_ns
 from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound, TableNotFound
 from httpapi.calls import Call, Routes
@@ -147,12 +148,12 @@ def _hard_delete_at_ns(text: str) -> int | None:
 
 
 ROUTES: Routes = (
-    ("/api/v3/configure/database", ["GET"], list_databases),
-    ("/api/v3/configure/database", ["POST"], create_database),
-    ("/api/v3/configure/database", ["PUT"], update_database),
-    ("/api/v3/configure/database", ["DELETE"], drop_database),
-    ("/api/v3/configure/database/retention_period", ["POST"], set_retention),
-    ("/api/v3/configure/database/retention_period", ["DELETE"], clear_retention),
-    ("/api/v3/configure/table", ["POST"], create_table),
-    ("/api/v3/configure/table", ["DELETE"], drop_table),
+    ("/api/v3/configure/database", ["GET"], list_databases, TOKEN),
+    ("/api/v3/configure/database", ["POST"], create_database, TOKEN),
+    ("/api/v3/configure/database", ["PUT"], update_database, TOKEN),
+    ("/api/v3/configure/database", ["DELETE"], drop_database, TOKEN),
+    ("/api/v3/configure/database/retention_period", ["POST"], set_retention, TOKEN),
+    ("/api/v3/configure/database/retention_period", ["DELETE"], clear_retention, TOKEN),
+    ("/api/v3/configure/table", ["POST"], create_table, TOKEN),
+    ("/api/v3/configure/table", ["DELETE"], drop_table, TOKEN),
 )

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from catalog.errors import Conflict, DatabaseNotFound, InvalidRequest, LinesRejected, TableNotFound
 from catalog.schema import FieldType, Table
+from catalog.tokens import ANYONE, Identity
 from engine.ingest.arrow import normalise, plan_columns
 from engine.query.placeholders import placeholder_types
 from engine.requests import (
@@ -146,7 +147,9 @@ class MemoryNode:
             plan_columns(schema, table, _known(tables.get(table), table), options.tags)
             return MemorySession(self, tables, table, schema, options)
 
-    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+    def query_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, caller: Identity = ANYONE
+    ) -> QueryResult:
         self._fail()
         frame = self._planned(database, sql, params)
         closed = threading.Event()
@@ -160,11 +163,13 @@ class MemoryNode:
 
         return QueryResult(frame.schema(), self._run(frame, closed), close)
 
-    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, caller: Identity = ANYONE
+    ) -> pa.Schema:
         self._fail()
         return self._planned(database, sql, params).schema()
 
-    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+    def parameter_types(self, database: str, sql: str, caller: Identity = ANYONE) -> Mapping[str, pa.DataType]:
         return placeholder_types(self._planned(database, sql, None).logical_plan())
 
     def _planned(self, database: str, sql: str, params: Mapping[str, object] | None) -> datafusion.DataFrame:

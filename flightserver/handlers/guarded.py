@@ -1,0 +1,170 @@
+"""The node as one caller reaches it: every path of a handler to data goes through here, and is checked here.
+
+    query, plan             read                         create a database    create
+    write, ingest, INSERT   write                        set its retention    update
+    list tables             read or describe             drop it, or a table  drop
+    list databases          those with read or describe  settle now           administrators
+
+V1  A method of the node that has no line here can not be called by a handler: what is new is closed until somebody opens it.
+V2  Rights are looked up for the database that the name stands for at that moment. One that does not exist is covered by
+    wildcards only, so whoever may not know gets the same answer whether it exists or not.
+V3  `_internal` is read by administrators only, and stands in nobody else's lists.
+V4  A write makes the database and the table that it needs; to make a database its right must be a wildcard. To replace
+    a table is to drop it first.
+V5  What goes on for long asks again: before each batch, the token must still be valid (check_again).
+
+Held by tests/unit/flightserver/test_guarded.py (V1-V4) and tests/integration/flight/test_tokens.py (V5).
+Elsewhere: what a token may do (catalog.tokens), which calls come this far at all (catalog.access).
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from catalog.credentials import NOT_PERMITTED
+from catalog.errors import Forbidden
+from catalog.tokens import CREATE, DELETE, DESCRIBE, DROP, READ, UPDATE, WRITE, Identity
+from engine.requests import (
+    DatabaseListing,
+    IngestOptions,
+    IngestSession,
+    NodeLike,
+    QueryResult,
+    StartedWrite,
+    TableListing,
+    WriteReport,
+    WriteRequest,
+)
+from flightserver.auth import Authorizer
+
+log = logging.getLogger("flightserver.auth")
+
+
+class GuardedNode:
+    def __init__(self, node: NodeLike, authorizer: Authorizer, identity: Identity) -> None:
+        self._node = node
+        self._authorizer = authorizer
+        self._identity = identity
+
+    @property
+    def identity(self) -> Identity:
+        return self._identity
+
+    @property
+    def cluster_uuid(self) -> str:
+        return self._node.cluster_uuid
+
+    @property
+    def node_id(self) -> str:
+        return self._node.node_id
+
+    @property
+    def instance_id(self) -> str:
+        return self._node.instance_id
+
+    def check_again(self) -> None:
+        """V5."""
+        self._authorizer.check_again(self._identity)
+
+    def needs(self, database: str, *actions: str) -> None:
+        """Raises Forbidden unless one of the actions is permitted on the database."""
+        if self._identity.token is None:
+            return
+        if not self._identity.may_any(actions, self._authorizer.database_id(database)):
+            raise self._forbidden(f"{' or '.join(actions)} on database {database!r}")
+
+    def needs_admin(self, what: str) -> None:
+        if not self._identity.is_admin:
+            raise self._forbidden(what)
+
+    # rows
+
+    def write_lp(self, request: WriteRequest) -> WriteReport:
+        return self.start_lp(request).finish()
+
+    def start_lp(self, request: WriteRequest) -> StartedWrite:
+        self.needs(request.database, WRITE)
+        return self._node.start_lp(request)
+
+    def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
+        self.needs(database, WRITE)
+        if options.if_exists == "replace":
+            self.needs(database, DROP, DELETE)
+        return self._node.ingest(database, table, schema, options)
+
+    def table_to_write(self, database: str, table: str) -> pa.Schema | None:
+        """The columns of a table that rows are to be inserted into; None if it is not there yet."""
+        self.needs(database, WRITE)
+        listed = (found for found in self._node.list_tables(database) if (found.db_schema, found.name) == ("iox", table))
+        return next((found.schema for found in listed), None)
+
+    def values_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+        """VALUES on their way into a table: they are the caller's own and read nothing."""
+        self.needs(database, WRITE)
+        return self._node.query_sql(database, sql, params, self._identity)
+
+    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+        self.needs(database, READ)
+        return self._node.query_sql(database, sql, params, self._identity)
+
+    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+        self.needs(database, READ)
+        return self._node.plan_sql(database, sql, params, self._identity)
+
+    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+        self.needs(database, READ)
+        return self._node.parameter_types(database, sql, self._identity)
+
+    def snapshot_now(self) -> int:
+        self.needs_admin("settling")
+        return self._node.snapshot_now()
+
+    # names
+
+    def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]:
+        listed = self._node.list_databases(show_deleted=show_deleted)
+        return [database for database in listed if self.sees(database.name)]
+
+    def sees(self, database: str) -> bool:
+        """Whether the database exists as far as the caller is told (V3)."""
+        if self._identity.token is None:
+            return True
+        id = self._authorizer.database_id(database)
+        return id is not None and self._identity.sees(id)
+
+    def list_tables(self, database: str) -> Sequence[TableListing]:
+        self.needs(database, READ, DESCRIBE)
+        return self._node.list_tables(database)
+
+    def create_database(self, name: str, retention_ns: int | None = None) -> None:
+        self.needs(name, CREATE)
+        self._node.create_database(name, retention_ns)
+
+    def set_retention(self, name: str, retention_ns: int | None) -> None:
+        self.needs(name, UPDATE)
+        self._node.set_retention(name, retention_ns)
+
+    def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None:
+        self.needs(name, DROP)
+        self._node.drop_database(name, hard_delete_at_ns)
+
+    def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None:
+        self.needs(database, WRITE)
+        self._node.create_table(database, name, tags, fields)
+
+    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None:
+        self.needs(database, DROP)
+        self._node.drop_table(database, name, hard_delete_at_ns)
+
+    # itself: who may ask is declared beside the actions
+
+    def health(self) -> dict[str, object]:
+        return self._node.health()
+
+    def metrics_text(self) -> bytes:
+        return self._node.metrics_text()
+
+    def _forbidden(self, what: str) -> Forbidden:
+        log.info("a request was refused: token %r does not permit %s", self._identity.name, what)
+        return Forbidden(NOT_PERMITTED)
