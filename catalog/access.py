@@ -15,8 +15,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from catalog.credentials import NOT_PERMITTED
-from catalog.errors import Forbidden
+from catalog.credentials import NotPermitted
 from catalog.tokens import SYSTEM_RESOURCES, Identity
 
 RELEASABLE: Final = ("health", "ping", "metrics", "ready", "pprof", "node_stop")
@@ -33,9 +32,9 @@ class Access:
 
     def check(self, identity: Identity) -> None:
         if self.kind == "admin" and not identity.is_admin:
-            raise Forbidden(NOT_PERMITTED)
+            raise NotPermitted
         if self.kind == "system" and not self._may_ask(identity):
-            raise Forbidden(NOT_PERMITTED)
+            raise NotPermitted
 
     def _may_ask(self, identity: Identity) -> bool:
         assert self.resource is not None

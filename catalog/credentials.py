@@ -13,7 +13,7 @@ import base64
 import binascii
 from typing import Final
 
-from catalog.errors import InvalidRequest, Unauthenticated
+from catalog.errors import Forbidden, InvalidRequest, Unauthenticated
 
 NOT_AUTHENTICATED: Final = "the request was not authenticated"
 MALFORMED: Final = (
@@ -44,6 +44,15 @@ class TokenExpired(Unauthenticated):
 
     def __init__(self) -> None:
         super().__init__(NOT_AUTHENTICATED)
+
+
+class NotPermitted(Forbidden):
+    """A token that is valid, for something else."""
+
+    code = "not_permitted"
+
+    def __init__(self) -> None:
+        super().__init__(NOT_PERMITTED)
 
 
 def token_of(authorization: str | None) -> str | None:

@@ -25,16 +25,8 @@ from typing import Any
 
 import pyarrow.flight as fl
 
-from catalog.credentials import MalformedCredential, TokenExpired
-from catalog.errors import (
-    DatabaseNotFound,
-    Forbidden,
-    ServiceError,
-    Unauthenticated,
-    Unavailable,
-    UnsupportedFeature,
-    encode_error,
-)
+from catalog.credentials import MalformedCredential, NotAuthenticated, NotPermitted, TokenExpired
+from catalog.errors import DatabaseNotFound, ServiceError, Unavailable, UnsupportedFeature, encode_error
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +90,6 @@ _FLIGHT: dict[str, type[fl.FlightError]] = {
     "forbidden": fl.FlightUnauthorizedError,
     "unavailable": fl.FlightUnavailableError,
 }
-_NOBODY = ("Unauthenticated", fl.FlightUnauthenticatedError)
 
 
 def error_text(error: ServiceError) -> str:
@@ -116,14 +107,14 @@ def flight_error(error: ServiceError, *, detailed: bool, without_flight_classes:
     flight_class: Callable[..., Exception] = _FLIGHT.get(error.kind, fl.FlightInternalError)
     if detailed:
         return flight_class(text, _encode_bounded(error))
-    if isinstance(error, (Unauthenticated, Forbidden, MalformedCredential)):
-        known = isinstance(error, (TokenExpired, Forbidden))
-        text, flight_class = ("Permission denied", fl.FlightUnauthorizedError) if known else _NOBODY
-        return _UnknownError(text, error.code) if without_flight_classes else flight_class(text)
     if isinstance(error, UnsupportedFeature):
         return _UnimplementedError(text, error.code)
     if isinstance(error, DatabaseNotFound):
         text, flight_class = f"Cannot retrieve database: External error: {text}", fl.FlightInternalError
+    elif isinstance(error, NotAuthenticated | MalformedCredential):
+        text, flight_class = "Unauthenticated", fl.FlightUnauthenticatedError
+    elif isinstance(error, TokenExpired | NotPermitted):
+        text, flight_class = "Permission denied", fl.FlightUnauthorizedError
     elif error.kind in _PLAIN:
         return _PLAIN[error.kind](text, error.code)
     return _UnknownError(text, error.code) if without_flight_classes else flight_class(text)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from catalog.credentials import MalformedCredential
+from catalog.credentials import MalformedCredential, NotPermitted
 from catalog.errors import InvalidRequest, LimitReached, LinesRejected, NotFound, ServiceError, Unauthenticated
 from httpapi.replies import JSON, Reply, json_reply
 
@@ -98,7 +98,9 @@ def error_reply(family: Family, error: ServiceError, prefix: str = "") -> Reply:
     if error.kind == "internal":
         log.error("the engine failed: %s", error.message)
         return internal_reply(family)
-    if isinstance(error, (Unauthenticated, MalformedCredential)) or (error.kind == "forbidden" and family is not Family.V2):
+    if isinstance(error, (Unauthenticated, MalformedCredential)) or (
+        isinstance(error, NotPermitted) and family is not Family.V2
+    ):
         return _refused_caller(family, error)
     status = _STATUS_BY_KIND.get(error.kind, 500)
     headers = (("Retry-After", str(error.details.get("retry_after_s", _DEFAULT_RETRY_AFTER_S))),) if status == 503 else ()

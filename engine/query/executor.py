@@ -18,8 +18,8 @@ from datafusion.catalog import Catalog as PlanCatalog
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
 
-from catalog.credentials import NOT_PERMITTED
-from catalog.errors import Forbidden, ServiceError
+from catalog.credentials import NotPermitted
+from catalog.errors import ServiceError
 from catalog.schema import Database, Table
 from catalog.tokens import ANYONE, READ, Identity
 from engine.buffer.rows import TableData
@@ -73,7 +73,7 @@ class Executor:
         view = self._views.now()
         database = view.state.database(database_name)
         if not caller.may(READ, database.id):  # looked at again: the name may stand for another database by now
-            raise Forbidden(NOT_PERMITTED)
+            raise NotPermitted
         tables = _Tables(self, view, database)
         try:
             return prepare(self._context(tables), sql, params), tables

@@ -22,8 +22,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from catalog.credentials import NOT_PERMITTED
-from catalog.errors import Forbidden
+from catalog.credentials import NotPermitted
 from catalog.tokens import CREATE, DELETE, DESCRIBE, DROP, READ, UPDATE, WRITE, Identity
 from engine.requests import (
     DatabaseListing,
@@ -68,7 +67,7 @@ class GuardedNode:
         self._authorizer.check_again(self._identity)
 
     def needs(self, database: str, *actions: str) -> None:
-        """Raises Forbidden unless one of the actions is permitted on the database."""
+        """Raises NotPermitted unless one of the actions is permitted on the database."""
         if self._identity.token is None:
             return
         if not self._identity.may_any(actions, self._authorizer.database_id(database)):
@@ -165,6 +164,6 @@ class GuardedNode:
     def metrics_text(self) -> bytes:
         return self._node.metrics_text()
 
-    def _forbidden(self, what: str) -> Forbidden:
+    def _forbidden(self, what: str) -> NotPermitted:
         log.info("a request was refused: token %r does not permit %s", self._identity.name, what)
-        return Forbidden(NOT_PERMITTED)
+        return NotPermitted()
