@@ -1,5 +1,6 @@
 """One request that goes through Flask, and what its view may use."""
 
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,12 @@ class Call:
         """The caller's credential in the form that the engine reads; None where tokens are off, and for nobody."""
         credential: str | None = self.request.environ[CREDENTIAL_KEY]
         return credential
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """The client's connection, where a server tells."""
+        found: socket.socket | None = self.request.environ.get("gunicorn.socket")
+        return found
 
     @property
     def request_id(self) -> str:
