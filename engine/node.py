@@ -25,11 +25,11 @@ from catalog import changes
 from catalog.catalog import Catalog
 from catalog.errors import Conflict, Damaged, ServiceError
 from catalog.schema import FieldType
-from catalog.tokens import ANYONE, Identity
 from engine._native import SeriesIndex
 from engine.buffer.series import SeriesRegistry
 from engine.catalog_log import StoredCatalogLog
 from engine.clock import Clock
+from engine.events import QueryLog
 from engine.files.access import FileAccess
 from engine.files.index import FileIndex
 from engine.files.inspection import refuse_lost_manifest
@@ -43,11 +43,15 @@ from engine.paths import CatalogPaths, NodePaths, number_of
 from engine.persist.removals import Removals
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import Snapshots
+from engine.query.system_tables import SCHEMA as SYSTEM
+from engine.query.system_tables import Live, system_tables
 from engine.replay import Replay, Replayed
 from engine.requests import (
+    FROM_SQL,
     DatabaseListing,
     IngestOptions,
     IngestSession,
+    Origin,
     QueryResult,
     StartedWrite,
     TableListing,
@@ -100,6 +104,8 @@ class Node:
         self.instance_id = str(uuid.uuid4())
         self._problems: dict[str, None] = {}
         self._access = FileAccess(store, self._noted)
+        queries = QueryLog(clock, settings.query_log_max_entries)
+        self._live = Live(queries, settings.gen1_duration_ns, settings.with_tokens)
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
@@ -208,18 +214,18 @@ class Node:
         return self._ingest.session(database, table, schema, options, self.drop_table)
 
     def query_sql(
-        self, database: str, sql: str, params: Mapping[str, object] | None = None, caller: Identity = ANYONE
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
     ) -> QueryResult:
-        return self._executor.result().run(database, sql, params, caller)
+        return self._executor.result().run(database, sql, params, origin)
 
     def plan_sql(
-        self, database: str, sql: str, params: Mapping[str, object] | None = None, caller: Identity = ANYONE
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
     ) -> pa.Schema:
         """The schema of a statement's result; nothing runs."""
-        return self._executor.result().plan(database, sql, params, caller)
+        return self._executor.result().plan(database, sql, params, origin)
 
-    def parameter_types(self, database: str, sql: str, caller: Identity = ANYONE) -> Mapping[str, pa.DataType]:
-        return self._executor.result().parameter_types(database, sql, caller)
+    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+        return self._executor.result().parameter_types(database, sql)
 
     def snapshot_now(self) -> int:
         """Settle the rows that are in no file yet; how many they were."""
@@ -236,10 +242,12 @@ class Node:
         ]
 
     def list_tables(self, database: str) -> Sequence[TableListing]:
-        return [
-            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags)
-            for table in self._catalog.state().database(database).tables
+        found = self._catalog.state().database(database)
+        own = [
+            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags) for table in found.tables
         ]
+        beside = system_tables(found, with_tokens=self._settings.with_tokens).values()
+        return own + [TableListing(SYSTEM, table.name, "BASE TABLE", table.schema) for table in beside]
 
     def create_database(self, name: str, retention_ns: int | None = None) -> None:
         self._catalog.commit(lambda state: changes.create_database(state, name, retention_ns=retention_ns, limits=self._limits))
@@ -353,7 +361,7 @@ class Node:
             files=settings.query_file_limit,
             timeout_ms=settings.query_timeout_ms,
         )
-        return Executor(self._series, self._views, self._access, self._metrics, limits)
+        return Executor(self._series, self._views, self._access, self._metrics, limits, self._live)
 
     def _noted(self, damage: Damaged) -> None:
         """Known to everyone who asks for health; logged once."""

@@ -92,6 +92,24 @@ class StartedWrite:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """How a statement came, for the log of queries: the door's name in `system.queries`, the text as its sender wrote it where
+    something else of it runs, the trace that it is part of, and who asks. A statement of the server's own is not logged.
+
+    That `caller` may read the database has been seen to; of what is not the database's own, they are shown what they may see.
+    """
+
+    kind: str = "sql"
+    text: str | None = None
+    trace_id: str | None = None
+    logged: bool = True
+    caller: Identity = ANYONE
+
+
+FROM_SQL = Origin()
+
+
+@dataclass(frozen=True, slots=True)
 class QueryResult:
     """A schema and the batches that have it.
 
@@ -144,19 +162,16 @@ class NodeLike(Protocol):
         """Afterwards the table exists with the columns of the schema, or the options refused it; `replace` has emptied it."""
 
     def query_sql(
-        self, database: str, sql: str, params: Mapping[str, object] | None = None, caller: Identity = ANYONE
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
     ) -> QueryResult:
-        """Plan, and run as the batches are asked for. Parameters go by name without `$`; the n-th `?` is called "n".
-
-        That `caller` may read the database has been seen to; what is not the database's own is shown as far as they may see.
-        """
+        """Plan, and run as the batches are asked for. Parameters go by name without `$`; the n-th `?` is called "n"."""
 
     def plan_sql(
-        self, database: str, sql: str, params: Mapping[str, object] | None = None, caller: Identity = ANYONE
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
     ) -> pa.Schema:
         """The schema of the result, without running anything. Parameters may stay open: then they are None."""
 
-    def parameter_types(self, database: str, sql: str, caller: Identity = ANYONE) -> Mapping[str, pa.DataType]:
+    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
         """What the plan says of the types of open parameters; those it says nothing about are left out."""
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]: ...

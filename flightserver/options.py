@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from catalog.access import RELEASABLE
 from flightserver.units import parse_duration_ns, parse_size_bytes
 
 Value = str | int | bool | tuple[str, int] | tuple[str, ...]
@@ -140,6 +141,15 @@ def path(given: Given) -> str:
 
 def listed(given: Given) -> tuple[str, ...]:
     return tuple(part.strip() for part in given.text.split(",") if part.strip())
+
+
+def released(given: Given) -> tuple[str, ...]:
+    names = listed(given)
+    if not names or not set(names) <= set(RELEASABLE):
+        raise ValueError(
+            "invalid value passed in for --disable-authz, allowed values are health, ping, metrics, ready, pprof, and node_stop"
+        )
+    return names
 
 
 def duration_ms(given: Given) -> int:
@@ -680,9 +690,10 @@ OPTIONS: tuple[Option, ...] = (
         flag="--query-log-max-entries",
         help="Queries that system.queries remembers.",
         group="Memory and queries",
-        kind=text,
+        kind=count,
         value_name="N",
-        unsupported="this version keeps no log of queries",
+        sets="settings.query_log_max_entries",
+        default="1000",
         also=("--query-log-size",),
     ),
     Option(
@@ -1079,7 +1090,7 @@ OPTIONS: tuple[Option, ...] = (
         group="License, telemetry and tests",
         kind=path,
         value_name="FILE",
-        unsupported=NO_TOKENS,
+        sets="access.recovery_listener_file",
     ),
     Option(
         flag="--serve-invocation-method",

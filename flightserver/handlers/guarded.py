@@ -19,16 +19,19 @@ Elsewhere: what a token may do (catalog.tokens), which calls come this far at al
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
 from catalog.credentials import NotPermitted
 from catalog.tokens import CREATE, DELETE, DESCRIBE, DROP, READ, UPDATE, WRITE, Identity
 from engine.requests import (
+    FROM_SQL,
     DatabaseListing,
     IngestOptions,
     IngestSession,
     NodeLike,
+    Origin,
     QueryResult,
     StartedWrite,
     TableListing,
@@ -98,22 +101,31 @@ class GuardedNode:
         listed = (found for found in self._node.list_tables(database) if (found.db_schema, found.name) == ("iox", table))
         return next((found.schema for found in listed), None)
 
-    def values_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+    def values_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> QueryResult:
         """VALUES on their way into a table: they are the caller's own and read nothing."""
         self.needs(database, WRITE)
-        return self._node.query_sql(database, sql, params, self._identity)
+        return self._node.query_sql(database, sql, params, self._of_caller(origin))
 
-    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+    def query_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> QueryResult:
         self.needs(database, READ)
-        return self._node.query_sql(database, sql, params, self._identity)
+        return self._node.query_sql(database, sql, params, self._of_caller(origin))
 
-    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> pa.Schema:
         self.needs(database, READ)
-        return self._node.plan_sql(database, sql, params, self._identity)
+        return self._node.plan_sql(database, sql, params, self._of_caller(origin))
 
     def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
         self.needs(database, READ)
-        return self._node.parameter_types(database, sql, self._identity)
+        return self._node.parameter_types(database, sql)
+
+    def _of_caller(self, origin: Origin) -> Origin:
+        return origin if self._identity is origin.caller else replace(origin, caller=self._identity)
 
     def snapshot_now(self) -> int:
         self.needs_admin("settling")

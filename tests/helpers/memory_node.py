@@ -11,13 +11,14 @@ import pyarrow as pa
 
 from catalog.errors import Conflict, DatabaseNotFound, InvalidRequest, LinesRejected, TableNotFound
 from catalog.schema import FieldType, Table
-from catalog.tokens import ANYONE, Identity
 from engine.ingest.arrow import normalise, plan_columns
 from engine.query.placeholders import placeholder_types
 from engine.requests import (
+    FROM_SQL,
     DatabaseListing,
     IngestOptions,
     IngestSession,
+    Origin,
     PendingWrite,
     QueryResult,
     RejectedLine,
@@ -148,7 +149,7 @@ class MemoryNode:
             return MemorySession(self, tables, table, schema, options)
 
     def query_sql(
-        self, database: str, sql: str, params: Mapping[str, object] | None = None, caller: Identity = ANYONE
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
     ) -> QueryResult:
         self._fail()
         frame = self._planned(database, sql, params)
@@ -164,12 +165,12 @@ class MemoryNode:
         return QueryResult(frame.schema(), self._run(frame, closed), close)
 
     def plan_sql(
-        self, database: str, sql: str, params: Mapping[str, object] | None = None, caller: Identity = ANYONE
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
     ) -> pa.Schema:
         self._fail()
         return self._planned(database, sql, params).schema()
 
-    def parameter_types(self, database: str, sql: str, caller: Identity = ANYONE) -> Mapping[str, pa.DataType]:
+    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
         return placeholder_types(self._planned(database, sql, None).logical_plan())
 
     def _planned(self, database: str, sql: str, params: Mapping[str, object] | None) -> datafusion.DataFrame:
