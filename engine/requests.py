@@ -142,6 +142,23 @@ class DatabaseListing:
     name: str
     retention_ns: int | None = None
     deleted: bool = False
+    hard_delete_at_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableDescription:
+    """A table as administrators see it. `retention_ns` is its own; None leaves it to the database's."""
+
+    name: str
+    tags: tuple[str, ...]
+    fields: Mapping[str, str]
+    retention_ns: int | None = None
+    deleted: bool = False
+    hard_delete_at_ns: int | None = None
+
+
+#: what a deletion leaves standing: nothing, the database without its tables, or the tables without their rows
+Keep = Literal["nothing", "database", "tables"]
 
 
 class NodeLike(Protocol):
@@ -176,11 +193,19 @@ class NodeLike(Protocol):
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]: ...
     def list_tables(self, database: str) -> Sequence[TableListing]: ...
+    def describe_tables(self, database: str, *, show_deleted: bool = False) -> Sequence[TableDescription]: ...
     def create_database(self, name: str, retention_ns: int | None = None) -> None: ...
     def set_retention(self, name: str, retention_ns: int | None) -> None: ...
-    def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None: ...
-    def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None: ...
-    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None: ...
+    def drop_database(self, name: str, hard_delete_at_ns: int | None = None, keep: Keep = "nothing") -> None: ...
+    def create_table(
+        self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str], retention_ns: int | None = None
+    ) -> None: ...
+    def set_table_retention(self, database: str, name: str, retention_ns: int | None) -> None: ...
+    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None, *, keep_table: bool = False) -> None:
+        """`keep_table`: its rows go, and a table like it takes its place."""
+
+    def removal_time_ns(self, text: str) -> int | None:
+        """When data goes for good that is deleted now: `never`, `now`, `default` or a moment as RFC 3339."""
 
     def snapshot_now(self) -> int:
         """Settle the rows that are in no file yet; how many they were."""

@@ -592,11 +592,12 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--hard-delete-default-duration",
-        help="Default delay of a hard delete.",
+        help="When deleted data goes for good, unless the deletion says otherwise.",
         group="Write-ahead log and settling",
-        kind=text,
+        kind=duration_ms,
         value_name="DURATION",
-        no_effect="--delete-grace-period decides",
+        default="72h",
+        sets="settings.hard_delete_default_ms",
     ),
     # Memory and queries
     Option(

@@ -46,7 +46,13 @@ from engine.view import ReadView, Views
 
 class Executor:
     def __init__(
-        self, series: SeriesRegistry, views: Views, access: FileAccess, metrics: Metrics, limits: QueryLimits, live: Live
+        self,
+        series: SeriesRegistry,
+        views: Views,
+        access: FileAccess,
+        metrics: Metrics,
+        limits: QueryLimits,
+        live: Live,
     ) -> None:
         self._series = series
         self._views = views
@@ -63,7 +69,8 @@ class Executor:
         self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
     ) -> QueryResult:
         """Planned when this returns. Whoever asks for the first batch waits until it is the statement's turn."""
-        stop, entry = self._started(), self._logged(database_name, sql, origin)
+        entry = self._logged(database_name, sql, origin)
+        stop = self._started()
         try:
             prepared, tables = self._planned(database_name, sql, params or {}, stop, origin.caller)
         except BaseException as error:
@@ -71,7 +78,7 @@ class Executor:
             entry.ended(events.FAILURE, str(error))
             raise
         entry.planned()
-        running = _Running(prepared, tables, stop, entry, self._turns, self._metrics)
+        running = _Running(prepared, tables, entry, stop, self._turns, self._metrics)
         return QueryResult(prepared.schema, running, running.close)
 
     def plan(
@@ -99,16 +106,16 @@ class Executor:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
 
-    def _logged(self, database_name: str, sql: str, origin: Origin) -> LoggedQuery:
-        log = self._live.queries if origin.logged else self._unlogged
-        return log.begin(database_name, origin.text or sql, origin.kind, origin.trace_id)
-
     def _started(self) -> Stop:
         stop = Stop()
         timeout_ms = self._limits.timeout_ms
         if timeout_ms is not None:
             self._deadlines.add(stop, QueryTimedOut(timeout_ms), timeout_ms / 1000)
         return stop
+
+    def _logged(self, database_name: str, sql: str, origin: Origin) -> LoggedQuery:
+        log = self._live.queries if origin.logged else self._unlogged
+        return log.begin(database_name, origin.text or sql, origin.kind, origin.trace_id)
 
     def _context(self, tables: "_Tables", caller: Identity) -> SessionContext:
         config = (
@@ -139,12 +146,12 @@ class _Running:
     """A statement at work: begins when its first batch is wanted, ends once, read to the end or not."""
 
     def __init__(
-        self, prepared: Prepared, tables: "_Tables", stop: Stop, entry: LoggedQuery, turns: Turns, metrics: Metrics
+        self, prepared: Prepared, tables: "_Tables", entry: LoggedQuery, stop: Stop, turns: Turns, metrics: Metrics
     ) -> None:
         self._prepared = prepared
         self._tables = tables
-        self._stop = stop
         self._entry = entry
+        self._stop = stop
         self._turns = turns
         self._metrics = metrics
         self._lock = threading.Lock()
@@ -178,7 +185,6 @@ class _Running:
         self._batches = None
 
     def _begin(self) -> None:
-        self._entry.waiting()
         self._turns.take(self._stop)
         self._entry.permitted()
         with self._lock:
@@ -186,6 +192,7 @@ class _Running:
         if not self._has_turn:
             self._turns.give_back()
             self._stop.check()
+        self._entry.began_running()
 
     def _run(self, frame: DataFrame) -> Iterator[pa.RecordBatch]:
         for batch in frame.execute_stream():
@@ -228,8 +235,10 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         table = self._database.find_table(name)
         if table is None:
             return None
-        failed, reported = self._failures.append, self.reports.append
-        return PlanTable(self._executor.dataset(self._view, self._database, table, failed, reported, self._stop))
+        dataset = self._executor.dataset(
+            self._view, self._database, table, self._failures.append, self.reports.append, self._stop
+        )
+        return PlanTable(dataset)
 
     def sources(self, live: Live, caller: Identity) -> Sources:
         """For the tables beside them, of the same moment."""

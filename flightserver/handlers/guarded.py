@@ -1,16 +1,16 @@
 """The node as one caller reaches it: every path of a handler to data goes through here, and is checked here.
 
-    query, plan             read                         create a database    create
-    write, ingest, INSERT   write                        set its retention    update
-    list tables             read or describe             drop it, or a table  drop
-    list databases          those with read or describe  settle now           administrators
+    query, plan                read                         create a database          create
+    write, ingest, INSERT      write                        set a retention period     update
+    make a table               write                        drop a database or table   drop
+    list or describe tables    read or describe             empty it, or replace it    drop or delete
+    list databases             those with read or describe  settle now                 administrators
 
 V1  A method of the node that has no line here can not be called by a handler: what is new is closed until somebody opens it.
 V2  Rights are looked up for the database that the name stands for at that moment. One that does not exist is covered by
     wildcards only, so whoever may not know gets the same answer whether it exists or not.
 V3  `_internal` is read by administrators only, and stands in nobody else's lists.
-V4  A write makes the database and the table that it needs; to make a database its right must be a wildcard. To replace
-    a table is to drop it first.
+V4  A write makes the database and the table that it needs; to make a database its right must be a wildcard.
 V5  What goes on for long asks again: before each batch, the token must still be valid (check_again).
 
 Held by tests/unit/flightserver/test_guarded.py (V1-V4) and tests/integration/flight/test_tokens.py (V5).
@@ -30,10 +30,12 @@ from engine.requests import (
     DatabaseListing,
     IngestOptions,
     IngestSession,
+    Keep,
     NodeLike,
     Origin,
     QueryResult,
     StartedWrite,
+    TableDescription,
     TableListing,
     WriteReport,
     WriteRequest,
@@ -41,6 +43,10 @@ from engine.requests import (
 from flightserver.auth import Authorizer
 
 log = logging.getLogger("flightserver.auth")
+
+
+#: either is enough to make rows go: who may drop what holds them, and who may delete them
+_TO_EMPTY = (DROP, DELETE)
 
 
 class GuardedNode:
@@ -92,7 +98,7 @@ class GuardedNode:
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         self.needs(database, WRITE)
         if options.if_exists == "replace":
-            self.needs(database, DROP, DELETE)
+            self.needs(database, *_TO_EMPTY)
         return self._node.ingest(database, table, schema, options)
 
     def table_to_write(self, database: str, table: str) -> pa.Schema | None:
@@ -148,6 +154,10 @@ class GuardedNode:
         self.needs(database, READ, DESCRIBE)
         return self._node.list_tables(database)
 
+    def describe_tables(self, database: str, *, show_deleted: bool = False) -> Sequence[TableDescription]:
+        self.needs(database, READ, DESCRIBE)
+        return self._node.describe_tables(database, show_deleted=show_deleted)
+
     def create_database(self, name: str, retention_ns: int | None = None) -> None:
         self.needs(name, CREATE)
         self._node.create_database(name, retention_ns)
@@ -156,17 +166,28 @@ class GuardedNode:
         self.needs(name, UPDATE)
         self._node.set_retention(name, retention_ns)
 
-    def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None:
-        self.needs(name, DROP)
-        self._node.drop_database(name, hard_delete_at_ns)
+    def drop_database(self, name: str, hard_delete_at_ns: int | None = None, keep: Keep = "nothing") -> None:
+        self.needs(name, *_TO_EMPTY if keep == "tables" else (DROP,))
+        self._node.drop_database(name, hard_delete_at_ns, keep)
 
-    def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None:
+    def create_table(
+        self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str], retention_ns: int | None = None
+    ) -> None:
         self.needs(database, WRITE)
-        self._node.create_table(database, name, tags, fields)
+        if retention_ns is not None:
+            self.needs(database, UPDATE)
+        self._node.create_table(database, name, tags, fields, retention_ns)
 
-    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None:
-        self.needs(database, DROP)
-        self._node.drop_table(database, name, hard_delete_at_ns)
+    def set_table_retention(self, database: str, name: str, retention_ns: int | None) -> None:
+        self.needs(database, UPDATE)
+        self._node.set_table_retention(database, name, retention_ns)
+
+    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None, *, keep_table: bool = False) -> None:
+        self.needs(database, *_TO_EMPTY if keep_table else (DROP,))
+        self._node.drop_table(database, name, hard_delete_at_ns, keep_table=keep_table)
+
+    def removal_time_ns(self, text: str) -> int | None:
+        return self._node.removal_time_ns(text)
 
     # itself: who may ask is declared beside the actions
 
