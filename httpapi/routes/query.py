@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from catalog.access import TOKEN
 from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound, ServiceError, no_influxql
 from flightserver.client import ResultStream
 from httpapi.calls import Call, Routes
@@ -163,7 +164,7 @@ class _Body:
 
 
 ROUTES: Routes = (
-    ("/api/v3/query_sql", ["GET", "POST"], query_sql),
-    ("/api/v3/query_influxql", ["GET", "POST"], query_influxql),
-    ("/query", ["GET", "POST"], query_influxql),
+    ("/api/v3/query_sql", ["GET", "POST"], query_sql, TOKEN),
+    ("/api/v3/query_influxql", ["GET", "POST"], query_influxql, TOKEN),
+    ("/query", ["GET", "POST"], query_influxql, TOKEN),
 )
