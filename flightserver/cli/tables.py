@@ -13,7 +13,7 @@ from itertools import islice
 
 PAGE_ROWS = 1000
 COLUMN_MIN = 6
-_SYMBOLS = {code: chr(0x2400 + code) for code in range(32)} | {0x7F: "␡"} | {code: "·" for code in range(0x80, 0xA0)}
+_SYMBOLS = {code: chr(0x2400 + code) for code in range(32)} | {0x7F: "␡"} | dict.fromkeys(range(128, 160), "·")
 
 
 def fitted(header: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> Iterator[str]:
