@@ -681,9 +681,10 @@ OPTIONS: tuple[Option, ...] = (
         flag="--query-log-max-entries",
         help="Queries that system.queries remembers.",
         group="Memory and queries",
-        kind=text,
+        kind=count,
         value_name="N",
-        unsupported="this version keeps no log of queries",
+        sets="settings.query_log_max_entries",
+        default="1000",
         also=("--query-log-size",),
     ),
     Option(
@@ -693,6 +694,14 @@ OPTIONS: tuple[Option, ...] = (
         kind=positive,
         value_name="N",
         sets="settings.concurrent_query_limit",
+    ),
+    Option(
+        flag="--query-timeout",
+        help="Longest time of a query, waiting for its turn included. No limit unless set.",
+        group="Memory and queries",
+        kind=duration_ms,
+        value_name="DURATION",
+        sets="settings.query_timeout_ms",
     ),
     Option(
         flag="--num-datafusion-threads",
