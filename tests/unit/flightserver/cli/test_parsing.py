@@ -89,7 +89,8 @@ def test_values_come_by_name_list_and_older_spelling() -> None:
         (("bake", "--at", "x", "me", "--hot=perhaps"), "invalid value 'perhaps' for '--hot': expected true or false"),
         (
             ("bake", "--at", "x", "me", "--shape", "rond"),
-            "invalid value 'rond' for '--shape <S>'\n  [possible values: round, square]\n\n  tip: a similar value exists: 'round'",
+            "invalid value 'rond' for '--shape <S>'\n  [possible values: round, square]\n\n"
+            "  tip: a similar value exists: 'round'",
         ),
         (("bake", "me", "--at", "x", "--at", "y"), "the argument '--place <P>' cannot be used multiple times"),
     ],
