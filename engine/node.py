@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from catalog import changes
+from catalog import changes, deletion
 from catalog.catalog import Catalog
 from catalog.errors import Conflict, Damaged, ServiceError
 from catalog.schema import FieldType
@@ -29,6 +29,7 @@ from engine._native import SeriesIndex
 from engine.buffer.series import SeriesRegistry
 from engine.catalog_log import StoredCatalogLog
 from engine.clock import Clock
+from engine.events import QueryLog
 from engine.files.access import FileAccess
 from engine.files.index import FileIndex
 from engine.files.inspection import refuse_lost_manifest
@@ -42,13 +43,19 @@ from engine.paths import CatalogPaths, NodePaths, number_of
 from engine.persist.removals import Removals
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import Snapshots
+from engine.query.system_tables import SCHEMA as SYSTEM
+from engine.query.system_tables import Live, system_tables
 from engine.replay import Replay, Replayed
 from engine.requests import (
+    FROM_SQL,
     DatabaseListing,
     IngestOptions,
     IngestSession,
+    Keep,
+    Origin,
     QueryResult,
     StartedWrite,
+    TableDescription,
     TableListing,
     WriteReport,
     WriteRequest,
@@ -99,6 +106,7 @@ class Node:
         self.instance_id = str(uuid.uuid4())
         self._problems: dict[str, None] = {}
         self._access = FileAccess(store, self._noted)
+        self._live = Live(QueryLog(clock, settings.query_log_max_entries), settings.gen1_duration_ns)
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
@@ -119,7 +127,7 @@ class Node:
             floors_ns=_floors_ns(self._files.files),
         )
         self._catalog.subscribe(self._series.catalog_changed)
-        self._views = Views(self._catalog, self._files.files, self._load)
+        self._views = Views(self._catalog, self._files.files, self._load, clock)
         replayed = self._replay(groups)
         limits = WalLimits(
             settings.wal_flush_interval_ms / 1000,
@@ -204,14 +212,18 @@ class Node:
         return self._ingest.start_lp(request)
 
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
-        return self._ingest.session(database, table, schema, options, self.drop_table)
+        return self._ingest.session(database, table, schema, options, self._replace_table)
 
-    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        return self._executor.result().run(database, sql, params)
+    def query_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> QueryResult:
+        return self._executor.result().run(database, sql, params, origin)
 
-    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> pa.Schema:
         """The schema of a statement's result; nothing runs."""
-        return self._executor.result().plan(database, sql, params)
+        return self._executor.result().plan(database, sql, params, origin)
 
     def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
         return self._executor.result().parameter_types(database, sql)
@@ -224,37 +236,83 @@ class Node:
     # names
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]:
-        return [
-            DatabaseListing(database.name, database.retention_ns, database.deleted)
+        """Those that are there first, each kind by name."""
+        found = [
+            DatabaseListing(database.name, database.retention_ns, database.deleted, database.hard_delete_at_ns)
             for database in self._catalog.state().databases
             if show_deleted or not database.deleted
         ]
+        return sorted(found, key=lambda database: (database.deleted, database.name))
 
     def list_tables(self, database: str) -> Sequence[TableListing]:
-        return [
-            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags)
-            for table in self._catalog.state().database(database).tables
+        found = self._catalog.state().database(database)
+        own = [
+            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags) for table in found.tables
         ]
+        beside = [TableListing(SYSTEM, table.name, "BASE TABLE", table.schema) for table in system_tables(found).values()]
+        return own + beside
+
+    def describe_tables(self, database: str, *, show_deleted: bool = False) -> Sequence[TableDescription]:
+        """Those that are there first, each kind by name."""
+        found = [
+            TableDescription(
+                table.name,
+                table.tags,
+                {name: kind.api_name for name, kind in table.fields.items()},
+                table.retention_ns,
+                table.deleted,
+                table.hard_delete_at_ns,
+            )
+            for table in self._catalog.state().database(database).tables
+            if show_deleted or not table.deleted
+        ]
+        return sorted(found, key=lambda table: (table.deleted, table.name))
 
     def create_database(self, name: str, retention_ns: int | None = None) -> None:
         self._catalog.commit(lambda state: changes.create_database(state, name, retention_ns=retention_ns, limits=self._limits))
 
-    def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None:
+    def drop_database(self, name: str, hard_delete_at_ns: int | None = None, keep: Keep = "nothing") -> None:
         now_ns = self._clock.now_ns()
         at_ns = _not_before(now_ns, hard_delete_at_ns)
-        self._catalog.commit(lambda state: changes.drop_database(state, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
+        if keep == "nothing":
+            self._catalog.commit(lambda state: changes.drop_database(state, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
+        else:
+            keep_tables = keep == "tables"
+            self._catalog.commit(
+                lambda state: changes.empty_database(
+                    state, name, keep_tables=keep_tables, now_ns=now_ns, hard_delete_at_ns=at_ns
+                )
+            )
 
     def set_retention(self, name: str, retention_ns: int | None) -> None:
         self._catalog.commit(lambda state: changes.set_retention(state, name, retention_ns))
 
-    def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None:
+    def create_table(
+        self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str], retention_ns: int | None = None
+    ) -> None:
         typed = [(field, FieldType.from_api_name(kind)) for field, kind in fields.items()]
-        self._catalog.commit(lambda state: changes.create_table(state, database, name, tags, typed, limits=self._limits))
+        self._catalog.commit(
+            lambda state: changes.create_table(
+                state, database, name, tags, typed, retention_ns=retention_ns, limits=self._limits
+            )
+        )
 
-    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None:
+    def set_table_retention(self, database: str, name: str, retention_ns: int | None) -> None:
+        self._catalog.commit(lambda state: changes.set_table_retention(state, database, name, retention_ns))
+
+    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None, *, keep_table: bool = False) -> None:
         now_ns = self._clock.now_ns()
         at_ns = _not_before(now_ns, hard_delete_at_ns)
-        self._catalog.commit(lambda state: changes.drop_table(state, database, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
+        change = changes.empty_table if keep_table else changes.drop_table
+        self._catalog.commit(lambda state: change(state, database, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
+
+    def removal_time_ns(self, text: str) -> int | None:
+        delay_ns = self._settings.hard_delete_default_ms * 1_000_000
+        return deletion.removal_time_ns(text, now_ns=self._clock.now_ns(), default_delay_ns=delay_ns)
+
+    def _replace_table(self, database: str, name: str) -> None:
+        """A bulk ingest that replaces a table: what was there goes as if somebody had deleted it."""
+        self.drop_table(database, name, self.removal_time_ns("default"))
 
     # itself
 
@@ -341,8 +399,9 @@ class Node:
             threads=settings.query_threads or os.cpu_count() or 1,
             concurrent=settings.concurrent_query_limit,
             files=settings.query_file_limit,
+            timeout_ms=settings.query_timeout_ms,
         )
-        return Executor(self._series, self._views, self._access, self._metrics, limits)
+        return Executor(self._series, self._views, self._access, self._metrics, limits, self._live)
 
     def _noted(self, damage: Damaged) -> None:
         """Known to everyone who asks for health; logged once."""

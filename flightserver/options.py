@@ -583,11 +583,12 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--hard-delete-default-duration",
-        help="Default delay of a hard delete.",
+        help="When deleted data goes for good, unless the deletion says otherwise.",
         group="Write-ahead log and settling",
-        kind=text,
+        kind=duration_ms,
         value_name="DURATION",
-        no_effect="--delete-grace-period decides",
+        default="72h",
+        sets="settings.hard_delete_default_ms",
     ),
     # Memory and queries
     Option(
@@ -681,9 +682,10 @@ OPTIONS: tuple[Option, ...] = (
         flag="--query-log-max-entries",
         help="Queries that system.queries remembers.",
         group="Memory and queries",
-        kind=text,
+        kind=count,
         value_name="N",
-        unsupported="this version keeps no log of queries",
+        sets="settings.query_log_max_entries",
+        default="1000",
         also=("--query-log-size",),
     ),
     Option(
@@ -693,6 +695,14 @@ OPTIONS: tuple[Option, ...] = (
         kind=positive,
         value_name="N",
         sets="settings.concurrent_query_limit",
+    ),
+    Option(
+        flag="--query-timeout",
+        help="Longest time of a query, waiting for its turn included. No limit unless set.",
+        group="Memory and queries",
+        kind=duration_ms,
+        value_name="DURATION",
+        sets="settings.query_timeout_ms",
     ),
     Option(
         flag="--num-datafusion-threads",

@@ -63,6 +63,9 @@ class _Arguments:
             raise InvalidRequest(f"unknown argument: {next(iter(self._values))}")
 
 
+_REMOVAL = "hard_delete_at (never, now, default or RFC 3339)"
+
+
 def node_actions(node: NodeLike) -> list[Action]:
     """Health, metrics, identity and the administration of databases and tables."""
 
@@ -91,11 +94,20 @@ def node_actions(node: NodeLike) -> list[Action]:
         node.create_database(name, retention_ns)
         return {}
 
+    def removal_time(arguments: _Arguments) -> int | None:
+        """`hard_delete_at` as people say it, or `hard_delete_at_ns`; the default when neither is there."""
+        text = arguments.take("hard_delete_at", (str,), needed=False)
+        at_ns: int | None = arguments.take("hard_delete_at_ns", (int,), needed=False)
+        if text is not None and at_ns is not None:
+            raise InvalidRequest("give either hard_delete_at or hard_delete_at_ns")
+        return at_ns if at_ns is not None else node.removal_time_ns("default" if text is None else text)
+
     def drop_database(arguments: _Arguments) -> Mapping[str, object]:
-        name = arguments.take("name", (str,))
-        hard_delete_at_ns = arguments.take("hard_delete_at_ns", (int,), needed=False)
+        name, at_ns = arguments.take("name", (str,)), removal_time(arguments)
+        data_only = bool(arguments.take("data_only", (bool,), needed=False))
+        remove_tables = bool(arguments.take("remove_tables", (bool,), needed=False))
         arguments.done()
-        node.drop_database(name, hard_delete_at_ns)
+        node.drop_database(name, at_ns, "database" if remove_tables else "tables" if data_only else "nothing")
         return {}
 
     def set_retention(arguments: _Arguments) -> Mapping[str, object]:
@@ -110,19 +122,37 @@ def node_actions(node: NodeLike) -> list[Action]:
         arguments.done()
         return {"databases": [asdict(found) for found in node.list_databases(show_deleted=show_deleted)]}
 
+    def list_tables(arguments: _Arguments) -> Mapping[str, object]:
+        database = arguments.take("database", (str,))
+        show_deleted = bool(arguments.take("show_deleted", (bool,), needed=False))
+        arguments.done()
+        return {"tables": [asdict(found) for found in node.describe_tables(database, show_deleted=show_deleted)]}
+
     def create_table(arguments: _Arguments) -> Mapping[str, object]:
         database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
         tags = arguments.take("tags", (list,))
         fields = arguments.take("fields", (dict,))
+        retention_ns = arguments.take("retention_ns", (int,), needed=False)
         arguments.done()
-        node.create_table(database, name, tags, fields)
+        for what in (*tags, *fields.values()):
+            if not isinstance(what, str):
+                raise InvalidRequest(f"expected the name of a tag or of a field's type, found {what!r}")
+        node.create_table(database, name, tags, fields, retention_ns)
+        return {}
+
+    def set_table_retention(arguments: _Arguments) -> Mapping[str, object]:
+        database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
+        retention_ns = arguments.take("retention_ns", (int,), needed=False)
+        arguments.done()
+        node.set_table_retention(database, name, retention_ns)
         return {}
 
     def drop_table(arguments: _Arguments) -> Mapping[str, object]:
         database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
-        hard_delete_at_ns = arguments.take("hard_delete_at_ns", (int,), needed=False)
+        at_ns = removal_time(arguments)
+        data_only = bool(arguments.take("data_only", (bool,), needed=False))
         arguments.done()
-        node.drop_table(database, name, hard_delete_at_ns)
+        node.drop_table(database, name, at_ns, keep_table=data_only)
         return {}
 
     def snapshot(arguments: _Arguments) -> Mapping[str, object]:
@@ -134,11 +164,13 @@ def node_actions(node: NodeLike) -> list[Action]:
         Action(wire.METRICS, "counters in Prometheus' text format", metrics),
         Action(wire.IDENTITY, "cluster, node, instance and version", identity),
         _admin("create_database", "name, retention_ns", create_database),
-        _admin("drop_database", "name, hard_delete_at_ns", drop_database),
+        _admin("drop_database", f"name, {_REMOVAL}, data_only, remove_tables", drop_database),
         _admin("set_retention", "name, retention_ns", set_retention),
         _admin("list_databases", "show_deleted", list_databases),
-        _admin("create_table", "database, name, tags, fields", create_table),
-        _admin("drop_table", "database, name, hard_delete_at_ns", drop_table),
+        _admin("list_tables", "database, show_deleted", list_tables),
+        _admin("create_table", "database, name, tags, fields (name to type), retention_ns", create_table),
+        _admin("set_table_retention", "database, name, retention_ns", set_table_retention),
+        _admin("drop_table", f"database, name, {_REMOVAL}, data_only", drop_table),
         _admin("snapshot", "nothing; settles what is in memory, returns how many rows", snapshot),
     ]
 

@@ -28,6 +28,7 @@ LAYERS = [
         "engine._encode",
     ],
     ["engine.ownership"],
+    ["engine.events"],
     ["engine.clock", "engine.settings", "engine.metrics"],
     ["catalog"],
 ]
