@@ -160,6 +160,10 @@ class EngineClient:
     def health(self) -> dict[str, Any]:
         return wire.decode_object(self._action(wire.HEALTH))
 
+    def ready(self) -> list[str]:
+        """Why the engine should get no traffic now; nothing if it should."""
+        return list(wire.decode_object(self._action(wire.READY))["problems"])
+
     def metrics(self) -> bytes:
         return self._action(wire.METRICS)
 

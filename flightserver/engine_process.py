@@ -33,6 +33,7 @@ from flightserver.children import EXIT_LOG_STOPPED, EXIT_TAKEN_OVER
 from flightserver.config import settings_from
 from flightserver.logs import LogOptions, set_up_logging
 from flightserver.server import EngineServer
+from flightserver.version import version
 
 log = logging.getLogger("flightserver.engine_process")
 
@@ -66,6 +67,7 @@ def open_engine(orders: Mapping[str, Any]) -> Running:
     store = open_store(options)
     store = check_store(store, settings.node_id, allow_unconditional_writes=options.allow_unconditional_writes)
     node = Node.open(settings, store, SystemClock(), _end)
+    node.introduce(version())
     inner = EngineServer(node, location=f"grpc+unix://{orders['socket']}", handover_dir=orders["handover_dir"])
     os.chmod(orders["socket"], 0o600)
     if orders["flight_bind"] is None:

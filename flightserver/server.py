@@ -17,6 +17,7 @@ from flightserver.errors import flight_errors
 from flightserver.handlers.actions import Actions, node_actions
 from flightserver.handlers.arena import HandoverDirectory
 from flightserver.handlers.call import MIDDLEWARE, Call
+from flightserver.handlers.counting import CallCounter
 from flightserver.handlers.ingest import Ingests
 from flightserver.handlers.prepared import Prepared
 from flightserver.handlers.puts import Puts
@@ -55,8 +56,9 @@ class EngineServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships 
         self._puts = Puts(writes, ingests, updates, prepared)
         parts = (writes, prepared, running, self._sessions)
         self._actions = Actions([*(action for part in parts for action in part.actions()), *node_actions(node)])
+        middleware = {**MIDDLEWARE, "counter": CallCounter(node.call_ended)}
         super().__init__(
-            location, auth_handler=Handshake(), tls_certificates=list(tls_certificates or []), middleware=dict(MIDDLEWARE)
+            location, auth_handler=Handshake(), tls_certificates=list(tls_certificates or []), middleware=middleware
         )
 
     def _call(self, context: fl.ServerCallContext) -> Call:

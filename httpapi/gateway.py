@@ -59,6 +59,9 @@ class Gateway:
     def health(self) -> dict[str, Any]:
         return self._watching.health()
 
+    def ready(self) -> list[str]:
+        return self._watching.ready()
+
     def metrics(self) -> bytes:
         return self._watching.metrics()
 

@@ -72,6 +72,9 @@ def node_actions(node: NodeLike) -> list[Action]:
     def health(call: Call, body: pa.Buffer) -> list[bytes]:
         return [wire.encode_json(node.health())]
 
+    def ready(call: Call, body: pa.Buffer) -> list[bytes]:
+        return [wire.encode_json({"problems": list(node.readiness())})]
+
     def metrics(call: Call, body: pa.Buffer) -> list[bytes]:
         return [node.metrics_text()]
 
@@ -161,6 +164,7 @@ def node_actions(node: NodeLike) -> list[Action]:
 
     return [
         Action(wire.HEALTH, "whether the node can read and write, and what is wrong", health),
+        Action(wire.READY, "why no traffic should come here now, if there is a reason", ready),
         Action(wire.METRICS, "counters in Prometheus' text format", metrics),
         Action(wire.IDENTITY, "cluster, node, instance and version", identity),
         _admin("create_database", "name, retention_ns", create_database),

@@ -27,8 +27,9 @@ LAYERS = [
         "engine._native",
     ],
     ["engine.ownership"],
+    ["engine.metrics"],
     ["engine.events"],
-    ["engine.clock", "engine.settings", "engine.metrics"],
+    ["engine.clock", "engine.settings"],
     ["catalog"],
 ]
 #: units of one line that stand on one another all the same, with the reason
