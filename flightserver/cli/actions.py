@@ -15,11 +15,11 @@ import pyarrow as pa
 from catalog.durations import parse_duration_ns
 from catalog.errors import LinesRejected, ServiceError
 from flightserver import wire
+from flightserver.cli.answers import Answer, Query, Refused, reason_of
 from flightserver.cli.console import CommandError
 from flightserver.cli.flight import Connection, Failed, Statement
 from flightserver.cli.parsing import Given
 from flightserver.cli.refused import RefusedLine
-from flightserver.cli.remote import Answer, Query, Refused, reason_of
 from flightserver.cli.splitting import Body
 from flightserver.cli.write import Outcome, Source
 from flightserver.client import EngineClient

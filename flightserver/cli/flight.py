@@ -22,9 +22,9 @@ import pyarrow.flight as fl
 
 from catalog.errors import ServiceError, decode_error
 from flightserver import wire
+from flightserver.cli.answers import Unreachable
 from flightserver.cli.console import CommandError
 from flightserver.cli.parsing import Given
-from flightserver.cli.remote import Unreachable
 
 WAITING_MAX = 4
 SLICE_S = 0.1

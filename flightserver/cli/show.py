@@ -13,9 +13,10 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
+from flightserver.cli.answers import Server
 from flightserver.cli.console import CommandError, is_terminal, terminal_width, write_out
 from flightserver.cli.parsing import Given
-from flightserver.cli.remote import Server, open_server
+from flightserver.cli.remote import open_server
 from flightserver.cli.tables import fitted
 
 INTERNAL = "_internal"
