@@ -211,6 +211,10 @@ class Database:
     def deleted(self) -> bool:
         return self.deleted_at_ns is not None
 
+    def retention_of(self, table: Table) -> int | None:
+        """How long a table keeps its rows: as itself says, or else its database; None keeps them for ever."""
+        return self.retention_ns if table.retention_ns is None else table.retention_ns
+
     def with_new_table(self, table: Table) -> "Database":
         return replace(
             self,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from catalog import changes
+from catalog import changes, deletion
 from catalog.catalog import Catalog
 from catalog.errors import Conflict, Damaged, ServiceError
 from catalog.schema import FieldType
@@ -51,9 +51,11 @@ from engine.requests import (
     DatabaseListing,
     IngestOptions,
     IngestSession,
+    Keep,
     Origin,
     QueryResult,
     StartedWrite,
+    TableDescription,
     TableListing,
     WriteReport,
     WriteRequest,
@@ -104,7 +106,8 @@ class Node:
         self.instance_id = str(uuid.uuid4())
         self._problems: dict[str, None] = {}
         self._access = FileAccess(store, self._noted)
-        self._live = Live(QueryLog(clock, settings.query_log_max_entries), settings.gen1_duration_ns)
+        queries = QueryLog(clock, settings.query_log_max_entries)
+        self._live = Live(queries, settings.gen1_duration_ns, settings.with_tokens)
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
@@ -125,7 +128,7 @@ class Node:
             floors_ns=_floors_ns(self._files.files),
         )
         self._catalog.subscribe(self._series.catalog_changed)
-        self._views = Views(self._catalog, self._files.files, self._load)
+        self._views = Views(self._catalog, self._files.files, self._load, clock)
         replayed = self._replay(groups)
         limits = WalLimits(
             settings.wal_flush_interval_ms / 1000,
@@ -210,7 +213,7 @@ class Node:
         return self._ingest.start_lp(request)
 
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
-        return self._ingest.session(database, table, schema, options, self.drop_table)
+        return self._ingest.session(database, table, schema, options, self._replace_table)
 
     def query_sql(
         self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
@@ -234,41 +237,90 @@ class Node:
     # names
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]:
-        return [
-            DatabaseListing(database.name, database.retention_ns, database.deleted)
+        """Those that are there first, each kind by name."""
+        found = [
+            DatabaseListing(database.name, database.retention_ns, database.deleted, database.hard_delete_at_ns)
             for database in self._catalog.state().databases
             if show_deleted or not database.deleted
         ]
+        return sorted(found, key=lambda database: (database.deleted, database.name))
 
     def list_tables(self, database: str) -> Sequence[TableListing]:
         found = self._catalog.state().database(database)
         own = [
             TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags) for table in found.tables
         ]
-        beside = [TableListing(SYSTEM, table.name, "BASE TABLE", table.schema) for table in system_tables(found).values()]
-        return own + beside
+        beside = system_tables(found, with_tokens=self._settings.with_tokens).values()
+        return own + [TableListing(SYSTEM, table.name, "BASE TABLE", table.schema) for table in beside]
+
+    def describe_tables(self, database: str, *, show_deleted: bool = False) -> Sequence[TableDescription]:
+        """Those that are there first, each kind by name."""
+        found = [
+            TableDescription(
+                table.name,
+                table.tags,
+                {name: kind.api_name for name, kind in table.fields.items()},
+                table.retention_ns,
+                table.deleted,
+                table.hard_delete_at_ns,
+            )
+            for table in self._catalog.state().database(database).tables
+            if show_deleted or not table.deleted
+        ]
+        return sorted(found, key=lambda table: (table.deleted, table.name))
 
     def create_database(self, name: str, retention_ns: int | None = None) -> None:
         self._catalog.commit(lambda state: changes.create_database(state, name, retention_ns=retention_ns, limits=self._limits))
 
-    def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None:
+    def drop_database(self, name: str, hard_delete_at_ns: int | None = None, keep: Keep = "nothing") -> None:
         now_ns = self._clock.now_ns()
         at_ns = _not_before(now_ns, hard_delete_at_ns)
-        self._catalog.commit(lambda state: changes.drop_database(state, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
+        if keep == "nothing":
+            self._catalog.commit(lambda state: changes.drop_database(state, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
+        else:
+            keep_tables = keep == "tables"
+            self._catalog.commit(
+                lambda state: changes.empty_database(
+                    state, name, keep_tables=keep_tables, now_ns=now_ns, hard_delete_at_ns=at_ns
+                )
+            )
 
     def set_retention(self, name: str, retention_ns: int | None) -> None:
         self._catalog.commit(lambda state: changes.set_retention(state, name, retention_ns))
 
-    def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None:
+    def create_table(
+        self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str], retention_ns: int | None = None
+    ) -> None:
         typed = [(field, FieldType.from_api_name(kind)) for field, kind in fields.items()]
-        self._catalog.commit(lambda state: changes.create_table(state, database, name, tags, typed, limits=self._limits))
+        self._catalog.commit(
+            lambda state: changes.create_table(
+                state, database, name, tags, typed, retention_ns=retention_ns, limits=self._limits
+            )
+        )
 
-    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None:
+    def set_table_retention(self, database: str, name: str, retention_ns: int | None) -> None:
+        self._catalog.commit(lambda state: changes.set_table_retention(state, database, name, retention_ns))
+
+    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None, *, keep_table: bool = False) -> None:
         now_ns = self._clock.now_ns()
         at_ns = _not_before(now_ns, hard_delete_at_ns)
-        self._catalog.commit(lambda state: changes.drop_table(state, database, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
+        change = changes.empty_table if keep_table else changes.drop_table
+        self._catalog.commit(lambda state: change(state, database, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
+
+    def removal_time_ns(self, text: str) -> int | None:
+        delay_ns = self._settings.hard_delete_default_ms * 1_000_000
+        return deletion.removal_time_ns(text, now_ns=self._clock.now_ns(), default_delay_ns=delay_ns)
+
+    def _replace_table(self, database: str, name: str) -> None:
+        """A bulk ingest that replaces a table: what was there goes as if somebody had deleted it."""
+        self.drop_table(database, name, self.removal_time_ns("default"))
 
     # itself
+
+    @property
+    def catalog(self) -> Catalog:
+        """For what concerns the catalog alone: tokens."""
+        return self._catalog
 
     @property
     def cluster_uuid(self) -> str:

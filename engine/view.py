@@ -10,8 +10,10 @@ V1  A durable row is in `open`, `runs` or `files` of its table: in exactly one o
 V2  A ReadView shows whole groups, and all of each.
 V3  The catalog of a ReadView knows every column of its rows.
 V4  A reader of `distinct` rows sees each key once, with the last acknowledged value of each field.
+V5  A row that has outlived its table's retention at the moment of the ReadView is in no reader's `distinct` rows: they end
+    at their `floor_ns` (buffer/rows.py, B6).
 
-Held by tests/unit/engine/test_views.py (V1-V4), tests/property/test_rows_model.py (V4).
+Held by tests/unit/engine/test_views.py (V1-V5), tests/property/test_rows_model.py (V4).
 """
 
 import logging
@@ -27,7 +29,21 @@ from catalog.catalog import Catalog
 from catalog.errors import Damaged
 from catalog.state import CatalogState
 from engine.batch import Group, TableRows, series_buffer, size_of, time_buffer
-from engine.buffer.rows import Arrange, HeldFile, OpenBatch, Run, TableData, TimeRange, as_one, fenced, seal, sealed, times_of
+from engine.buffer.rows import (
+    Arrange,
+    HeldFile,
+    OpenBatch,
+    Run,
+    TableData,
+    TimeRange,
+    as_one,
+    fenced,
+    seal,
+    sealed,
+    since,
+    times_of,
+)
+from engine.clock import Clock
 from engine.files.manifest import DataFile
 
 log = logging.getLogger(__name__)
@@ -41,9 +57,23 @@ class ReadView:
 
     state: CatalogState
     databases: Mapping[int, Mapping[int, TableData]]
+    now_ns: int
 
     def table(self, database_id: int, table_id: int) -> TableData:
+        """Everything that is stored, expired or not."""
         return self.databases.get(database_id, {}).get(table_id, _NOTHING)
+
+    def floor_ns(self, database_id: int, table_id: int) -> int | None:
+        """Rows of the table before this have expired; None where rows are kept for ever."""
+        return floor_ns(self.state, database_id, table_id, self.now_ns)
+
+
+def floor_ns(state: CatalogState, database_id: int, table_id: int, now_ns: int) -> int | None:
+    """Where a table's rows begin at a moment, as far as its retention goes."""
+    database = state.find_database_by_id(database_id)
+    table = None if database is None else database.find_table_by_id(table_id)
+    retention_ns = None if database is None or table is None else database.retention_of(table)
+    return None if retention_ns is None else now_ns - retention_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +93,9 @@ LoadRows = Callable[[DataFile], pa.RecordBatch]
 class Views:
     """The only mutable picture of the rows. Whoever changes it replaces it under the lock, in one assignment."""
 
-    def __init__(self, catalog: Catalog, files: Iterable[DataFile], load: LoadRows) -> None:
+    def __init__(self, catalog: Catalog, files: Iterable[DataFile], load: LoadRows, clock: Clock) -> None:
         self._catalog = catalog
+        self._clock = clock
         self._load = load
         self._lock = threading.Lock()
         self._seal_locks: defaultdict[tuple[int, int], threading.Lock] = defaultdict(threading.Lock)
@@ -80,11 +111,14 @@ class Views:
 
     def now(self) -> ReadView:
         with self._lock:
-            return ReadView(self._catalog.state(), dict(self._databases))
+            return ReadView(self._catalog.state(), dict(self._databases), self._clock.now_ns())
 
     def distinct(self, view: ReadView, database_id: int, table_id: int) -> TableData:
-        """The rows of a table in a view, in which no key occurs twice."""
+        """The rows of a table in a view, in which no key occurs twice and none that has expired (V4, V5)."""
         data = view.table(database_id, table_id)
+        first_ns = view.floor_ns(database_id, table_id)
+        if first_ns is not None:
+            data = since(data, first_ns)
         return data if data.late is None else sealed(data, seal(data, self._load))
 
     @property

@@ -7,12 +7,14 @@
 B3  Rows of runs and files never share a key (series, time). Only open batches may repeat a key, their own or an older one,
     and then the batch says in which range of time (`late`). A file that cannot be read is left as it is; what repeats a key
     of it comes to lie beside it.
+B6  Rows before `floor_ns` have expired: no reader shows them. Where it is None, nothing in the table is that old.
 B4  Every durable row is in exactly one of open, runs and files.
 B5  Values are replaced, never changed: a reader keeps what it holds.
 
-Held by tests/unit/engine/test_table_rows.py (B3-B5), tests/property/test_rows_model.py.
+Held by tests/unit/engine/test_table_rows.py (B3-B6), tests/property/test_rows_model.py.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -83,6 +85,8 @@ class TableData:
     files: tuple[HeldFile, ...] = ()
     #: so many of the open batches are being sealed and must stay as they are
     fenced: int = 0
+    #: what a reader may see begins here (B6)
+    floor_ns: int | None = None
 
     @property
     def unsettled_rows(self) -> int:
@@ -227,7 +231,23 @@ def sealed(data: TableData, sealing: Sealing) -> TableData:
         open=data.open[sealing.batches :],
         runs=(*(run for run in data.runs if run.number not in sealing.taken_runs), *sealing.runs),
         files=tuple(held for held in data.files if held.file.path not in sealing.taken_files),
+        floor_ns=data.floor_ns,
     )
+
+
+def since(data: TableData, floor_ns: int) -> TableData:
+    """The table for readers who must not see rows before `floor_ns` (B6); what lies before it as a whole is left out."""
+    if _earliest_ns(data.open, data.runs, data.files) >= floor_ns:
+        return data
+    open_batches = tuple(batch for batch in data.open if batch.times.end_ns >= floor_ns)
+    runs = tuple(run for run in data.runs if run.times.end_ns >= floor_ns)
+    files = tuple(held for held in data.files if held.times.end_ns >= floor_ns)
+    straddles = _earliest_ns(open_batches, runs, files) < floor_ns
+    return TableData(open_batches, runs, files, floor_ns=floor_ns if straddles else None)
+
+
+def _earliest_ns(*parts: Sequence[OpenBatch] | Sequence[Run] | Sequence[HeldFile]) -> float:
+    return min((part.times.start_ns for group in parts for part in group), default=math.inf)
 
 
 def times_of(rows: pa.RecordBatch) -> TimeRange:

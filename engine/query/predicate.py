@@ -12,7 +12,7 @@ Held by tests/unit/engine/query/test_predicate.py (F1, F2).
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,6 +32,10 @@ class Predicate:
     times: TimeRange = ALL_TIME
     tags: Mapping[str, frozenset[Value]] = field(default_factory=dict)
     exact: bool = True
+
+    def since(self, start_ns: int) -> "Predicate":
+        """The same, without the times before `start_ns`; as exact as it was, for whoever applies `times` too."""
+        return replace(self, times=replace(self.times, start_ns=max(self.times.start_ns, start_ns)))
 
     def both(self, other: "Predicate") -> "Predicate":
         tags = dict(self.tags)

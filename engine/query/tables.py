@@ -8,8 +8,10 @@ T2  The filter that DataFusion hands down is applied exactly; what it keeps to i
 T3  Pruning leaves out only what cannot match.
 T4  A file that cannot be read ends the statement with its name; statements that do not need it go on.
 T5  A scan ends with its statement's flag (stop.py): every batch passes by it.
+T6  Rows before the `floor_ns` of the data have expired: no scan, count or shortcut yields them or tells of them.
 
-Held by tests/integration/engine/test_query.py (T1-T4) and tests/integration/engine/test_cancelling.py (T5).
+Held by tests/integration/engine/test_query.py (T1-T4), tests/integration/engine/test_cancelling.py (T5) and
+tests/integration/engine/test_retention.py (T6).
 Elsewhere: what a filter lets through (predicate.py), rows by series and time (select.py).
 """
 
@@ -18,9 +20,11 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from catalog.errors import ServiceError
+from catalog.names import TIME_COLUMN
 from catalog.schema import Table
 from engine._native import SeriesIndex
 from engine.buffer.rows import HeldFile, OpenBatch, TableData
@@ -80,6 +84,8 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         report = ScanReport(self._table.name, row_groups=partial(self._row_groups, filter=expression_of(filter)))
         try:
             data = self._rows()
+            if data.floor_ns is not None:
+                predicate = predicate.since(data.floor_ns)
             stored = [held for held in data.files if held.rows is None]
             wanted = [held for held in stored if held.times.overlaps(predicate.times)]
             report.files.begins(stored)
@@ -94,7 +100,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         series = series_matching(self._index, self._table.tags, predicate)
         if series is not None:
             report.series = len(series), len(self._index)
-        files = ((held.file.rows, self._file_part(held, report)) for held in wanted)
+        files = ((held.file.rows, self._file_part(held, report, data.floor_ns)) for held in wanted)
         parts = [*self._in_memory(data, predicate, series, report), *files]
         self.rows_at_most = max(self.rows_at_most, sum(rows for rows, _ in parts))
         parts.sort(key=lambda part: -part[0])
@@ -142,8 +148,11 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
         return batches
 
-    def _file_part(self, held: HeldFile, report: ScanReport) -> Part:
+    def _file_part(self, held: HeldFile, report: ScanReport, floor_ns: int | None) -> Part:
         def batches(columns: list[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+            if floor_ns is not None and held.times.start_ns < floor_ns:
+                kept = pc.field(TIME_COLUMN) >= pa.scalar(floor_ns, pa.timestamp("ns"))
+                filter = kept if filter is None else kept & filter
             try:
                 for batch in self._access.batches(held.file, self._schema, columns, filter):
                     report.counted(held, batch.num_rows)

@@ -9,7 +9,7 @@ import pytest
 from engine._native import SeriesIndex
 from engine.batch import series_buffer, time_buffer
 from engine.buffer import rows as rows_module
-from engine.buffer.rows import HeldFile, OpenBatch, Run, TableData, TimeRange, fenced, seal, sealed, times_of
+from engine.buffer.rows import HeldFile, OpenBatch, Run, TableData, TimeRange, fenced, seal, sealed, since, times_of
 from engine.files.manifest import DataFile
 from tests.helpers.rows import Point, batch, merged, points
 
@@ -271,3 +271,31 @@ def test_whatever_happens_rows_are_there_once(seed: int) -> None:
             if sealing is not None:
                 table.data = sealed(table.data, sealing)
         table.check()
+
+
+def test_what_has_expired_as_a_whole_is_left_out_and_a_floor_cuts_the_rest() -> None:
+    """B6: the floor is there only when something reaches below it."""
+    table = Table()
+    for start in (0, 100):
+        table.write(point("a", start, v=1), point("a", start + 50, v=1))
+        table.seal()
+    table.settle("file")
+    table.write(point("a", 200, v=1), point("a", 250, v=1))
+    table.seal()
+    table.write(point("a", 300, v=1))
+
+    def kept(floor_ns: int) -> tuple[int, int, int, int | None]:
+        data = since(table.data, floor_ns)
+        return len(data.files), len(data.runs), len(data.open), data.floor_ns
+
+    assert [kept(floor) for floor in (0, 50, 51, 100, 120, 251, 300, 301)] == [
+        (2, 1, 1, None),
+        (2, 1, 1, 50),
+        (1, 1, 1, None),
+        (1, 1, 1, None),
+        (1, 1, 1, 120),
+        (0, 0, 1, None),
+        (0, 0, 1, None),
+        (0, 0, 0, None),
+    ]
+    assert since(table.data, 0) is table.data
