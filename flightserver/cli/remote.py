@@ -17,7 +17,7 @@ from flightserver.cli.console import CommandError
 from flightserver.cli.parsing import Given
 
 TIMEOUT_S = 600.0
-CONNECT_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 5.0
 
 
 def open_server(given: Given) -> Server:

@@ -27,7 +27,7 @@ GREATEST_FIRST = {
     "distinct_caches": "max_cardinality",
 }
 _PERIODS = "".join(
-    f" WHEN retention_period_ns % {unit_ns} = 0 THEN concat(CAST(retention_period_ns / {unit_ns} AS VARCHAR), '{unit}')"
+    f" WHEN retention_period_ns % {unit_ns} = 0 THEN concat(CAST(retention_period_ns AS BIGINT) / {unit_ns}, '{unit}')"
     for unit, unit_ns in (
         ("d", 86_400 * 10**9),
         ("h", 3600 * 10**9),
