@@ -1,6 +1,7 @@
 """The node as one caller reaches it (V1-V4)."""
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -42,7 +43,7 @@ def guarded(*permissions: str) -> GuardedNode:
     return GuardedNode(node, Doors(), Identity(token))
 
 
-CALLS = {
+CALLS: dict[str, Callable[[GuardedNode, str], object]] = {
     "query": lambda node, db: node.query_sql(db, "SELECT 1"),
     "plan": lambda node, db: node.plan_sql(db, "SELECT 1"),
     "types": lambda node, db: node.parameter_types(db, "SELECT 1"),
