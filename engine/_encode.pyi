@@ -13,8 +13,8 @@ class Encoder:
     def __new__(
         cls, schema: Any, form: Literal["json", "jsonl", "csv", "cells"], zone_offset_s: Callable[[str, int], int]
     ) -> Encoder:
-        """`schema`: anything with __arrow_c_schema__. `zone_offset_s`: of a named zone at a moment (seconds since 1970); what it
-        raises ends the encoding."""
+        """`schema`: anything with __arrow_c_schema__. `zone_offset_s`: of a named zone at a moment (seconds since 1970); what
+        it raises ends the encoding."""
     def encode(self, batch: Any, row: int) -> tuple[bytes, int]:
         """Rows from `row` on, some 256 KiB of them, and the first row that is not among them. `batch`: anything with
         __arrow_c_array__, of the schema's types. The first piece of CSV begins with the header, rows or not."""

@@ -106,7 +106,8 @@ class Node:
         self.instance_id = str(uuid.uuid4())
         self._problems: dict[str, None] = {}
         self._access = FileAccess(store, self._noted)
-        self._live = Live(QueryLog(clock, settings.query_log_max_entries), settings.gen1_duration_ns)
+        queries = QueryLog(clock, settings.query_log_max_entries)
+        self._live = Live(queries, settings.gen1_duration_ns, settings.with_tokens)
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
@@ -249,8 +250,8 @@ class Node:
         own = [
             TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags) for table in found.tables
         ]
-        beside = [TableListing(SYSTEM, table.name, "BASE TABLE", table.schema) for table in system_tables(found).values()]
-        return own + beside
+        beside = system_tables(found, with_tokens=self._settings.with_tokens).values()
+        return own + [TableListing(SYSTEM, table.name, "BASE TABLE", table.schema) for table in beside]
 
     def describe_tables(self, database: str, *, show_deleted: bool = False) -> Sequence[TableDescription]:
         """Those that are there first, each kind by name."""
@@ -315,6 +316,11 @@ class Node:
         self.drop_table(database, name, self.removal_time_ns("default"))
 
     # itself
+
+    @property
+    def catalog(self) -> Catalog:
+        """For what concerns the catalog alone: tokens."""
+        return self._catalog
 
     @property
     def cluster_uuid(self) -> str:

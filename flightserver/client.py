@@ -109,8 +109,14 @@ class EngineClient:
         handover_dir: Path | None = None,
         timeout_s: float | None = None,
         tls_root_certs: bytes | None = None,
+        tls_verify: bool = True,
     ) -> None:
-        self._client = fl.FlightClient(location, generic_options=_CHANNEL_OPTIONS, tls_root_certs=tls_root_certs)
+        self._client = fl.FlightClient(
+            location,
+            generic_options=_CHANNEL_OPTIONS,
+            tls_root_certs=tls_root_certs,
+            disable_server_verification=not tls_verify,
+        )
         self._headers = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
         self._headers.append((wire.ERROR_DETAILS_HEADER.encode(), b"1"))
         self._timeout_s = timeout_s
@@ -157,11 +163,15 @@ class EngineClient:
     def admin(self, verb: str, payload: Mapping[str, Any], authorization: str | None = None) -> dict[str, Any]:
         return wire.decode_object(self._action(wire.ADMIN + verb, wire.encode_json(dict(payload)), authorization))
 
-    def health(self) -> dict[str, Any]:
-        return wire.decode_object(self._action(wire.HEALTH))
+    def authenticate(self, authorization: str | None, resource: str | None = None) -> None:
+        """Raises for nobody, and for who may not read this resource of the server."""
+        self._action(wire.AUTHENTICATE, wire.encode_json({"resource": resource}), authorization)
 
-    def metrics(self) -> bytes:
-        return self._action(wire.METRICS)
+    def health(self, authorization: str | None = None) -> dict[str, Any]:
+        return wire.decode_object(self._action(wire.HEALTH, authorization=authorization))
+
+    def metrics(self, authorization: str | None = None) -> bytes:
+        return self._action(wire.METRICS, authorization=authorization)
 
     def identity(self) -> dict[str, Any]:
         return wire.decode_object(self._action(wire.IDENTITY))

@@ -29,6 +29,7 @@ WRITE_LP = "flightline.write_lp"
 HEALTH = "flightline.health"
 METRICS = "flightline.metrics"
 IDENTITY = "flightline.identity"
+AUTHENTICATE = "flightline.authenticate"
 ADMIN = "flightline.admin."
 
 # A caller that sends this header gets errors whole (encode_error in Flight's extra_info). Others get the gRPC code and the

@@ -47,17 +47,15 @@ class Connection:
 
     def __init__(self, given: Given) -> None:
         self.location = location(given.text("--host"))
-        roots = None
+        self.roots: bytes | None = None
         if (file := given.find("--tls-ca")) is not None:
             try:
                 with open(file, "rb") as stream:
-                    roots = stream.read()
+                    self.roots = stream.read()
             except OSError as error:
                 raise CommandError(f"--tls-ca {file} cannot be used: {error.strerror}") from None
-        options = {"tls_root_certs": roots} if roots else {}
-        if "--tls-no-verify" in given and self.location.startswith("grpc+tls"):
-            options["disable_server_verification"] = True
-        self.client = fl.FlightClient(self.location, **options)
+        self.verifies = "--tls-no-verify" not in given or not self.location.startswith("grpc+tls")
+        self.client = fl.FlightClient(self.location, tls_root_certs=self.roots, disable_server_verification=not self.verifies)
         token = given.find("--token")
         self._headers = [(wire.ERROR_DETAILS_HEADER.encode(), b"1")]
         if token is not None:

@@ -20,7 +20,7 @@ from flightserver.cli.parsing import Given
 
 Query = Mapping[str, object]
 TIMEOUT_S = 600.0
-CONNECT_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 10.0
 
 
 class Answer(NamedTuple):
@@ -39,7 +39,8 @@ class Refused(CommandError):
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
-        super().__init__(f"server responded with error [{answer.status} {answer.reason}]: {_sentence(answer)}")
+        self.sentence = _sentence(answer)
+        super().__init__(f"server responded with error [{answer.status} {answer.reason}]: {self.sentence}")
 
 
 class Unreachable(CommandError):
@@ -52,6 +53,9 @@ class Server(Protocol):
 
     def call(self, method: str, path: str, query: Query | None = None, document: object = None) -> bytes:
         """The body of a successful answer."""
+
+    def rows(self, database: str, statement: str, name: str) -> bytes:
+        """The answer to an SQL statement in a format."""
 
 
 def open_server(given: Given) -> Server:
@@ -86,6 +90,9 @@ class HttpServer:
         if not 200 <= answer.status < 300:
             raise Refused(answer)
         return answer.body
+
+    def rows(self, database: str, statement: str, name: str) -> bytes:
+        return self.call("POST", "/api/v3/query_sql", document={"db": database, "q": statement, "format": name})
 
     def send(
         self,
@@ -124,14 +131,17 @@ class HttpServer:
             self._connection = self._open()
             self._connection.connect()
             self._connection.sock.settimeout(TIMEOUT_S)
-        self._connection.request(method, target, body, headers)  # type: ignore[arg-type]  # a buffer is sent as it is
+        self._connection.request(method, target, body, headers)
         response = self._connection.getresponse()
         content = response.read()
         retry = response.getheader("Retry-After", "")
         if response.will_close:
             self.close()
-        reason = response.reason or http.client.responses.get(response.status, "")
-        return Answer(response.status, reason, content, float(retry) if retry.isdecimal() else None)
+        return Answer(response.status, reason_of(response.status), content, float(retry) if retry.isdecimal() else None)
+
+
+def reason_of(status: int) -> str:
+    return http.client.responses.get(status, "")
 
 
 def tls_context(given: Given) -> ssl.SSLContext:

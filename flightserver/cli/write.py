@@ -408,7 +408,6 @@ class _Tally:
     def line(self, requests: int) -> str:
         elapsed_s = max(time.monotonic() - self._started_s, 1e-6)
         which = "1 request" if requests == 1 else f"{requests} requests"
-        return (
-            f"{elapsed_s:.2f}s: {which} ({requests / elapsed_s:.2f} requests/sec), "
-            f"{self._lines} lines ({self._lines / elapsed_s:.0f} lines/s), {size(self._bytes)} ({size(self._bytes / elapsed_s)}/s)"
-        )
+        lines, sent = f"{self._lines} lines ({self._lines / elapsed_s:.0f} lines/s)", size(self._bytes)
+        rate = f"{which} ({requests / elapsed_s:.2f} requests/sec)"
+        return f"{elapsed_s:.2f}s: {rate}, {lines}, {sent} ({size(self._bytes / elapsed_s)}/s)"

@@ -18,6 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from catalog.access import TOKEN
 from catalog.durations import parse_duration_ns
 from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound, TableNotFound
 from catalog.schema import FieldType
@@ -185,15 +186,15 @@ def _removal(asked: Mapping[str, str], *scopes: str) -> dict[str, Any]:
 
 
 ROUTES: Routes = (
-    ("/api/v3/configure/database", ["GET"], list_databases),
-    ("/api/v3/configure/database", ["POST"], create_database),
-    ("/api/v3/configure/database", ["PUT"], update_database),
-    ("/api/v3/configure/database", ["DELETE"], drop_database),
-    ("/api/v3/configure/database/retention_period", ["POST"], set_retention),
-    ("/api/v3/configure/database/retention_period", ["DELETE"], clear_retention),
-    ("/api/v3/configure/table", ["POST"], create_table),
-    ("/api/v3/configure/table", ["PUT"], update_table),
-    ("/api/v3/configure/table", ["DELETE"], drop_table),
-    ("/api/v3/enterprise/configure/table/retention_period", ["POST"], set_table_retention),
-    ("/api/v3/enterprise/configure/table/retention_period", ["DELETE"], clear_table_retention),
+    ("/api/v3/configure/database", ["GET"], list_databases, TOKEN),
+    ("/api/v3/configure/database", ["POST"], create_database, TOKEN),
+    ("/api/v3/configure/database", ["PUT"], update_database, TOKEN),
+    ("/api/v3/configure/database", ["DELETE"], drop_database, TOKEN),
+    ("/api/v3/configure/database/retention_period", ["POST"], set_retention, TOKEN),
+    ("/api/v3/configure/database/retention_period", ["DELETE"], clear_retention, TOKEN),
+    ("/api/v3/configure/table", ["POST"], create_table, TOKEN),
+    ("/api/v3/configure/table", ["PUT"], update_table, TOKEN),
+    ("/api/v3/configure/table", ["DELETE"], drop_table, TOKEN),
+    ("/api/v3/enterprise/configure/table/retention_period", ["POST"], set_table_retention, TOKEN),
+    ("/api/v3/enterprise/configure/table/retention_period", ["DELETE"], clear_table_retention, TOKEN),
 )

@@ -13,7 +13,8 @@ import uuid
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from catalog.errors import ServiceError
+from catalog.access import system
+from catalog.errors import ServiceError, Unauthenticated
 from httpapi.calls import Call, Routes
 from httpapi.replies import Reply, json_reply, text_reply
 
@@ -36,7 +37,9 @@ def own_version() -> str:
 def health(call: Call) -> Reply:
     """`OK`, or what is wrong; as an object for clients that ask for JSON (the v2 client reads name, status and message)."""
     try:
-        report = call.gateway.health()
+        report = call.gateway.health(call.authorization)
+    except Unauthenticated:
+        raise
     except ServiceError as error:
         report = {"status": "fail", "problems": [error.message]}
     problems = [str(problem) for problem in report.get("problems", ())]
@@ -73,7 +76,9 @@ def ping(call: Call) -> Reply:
 def metrics(call: Call) -> Reply:
     """The engine's figures and those of all HTTP workers. An engine that is away is a figure as well."""
     try:
-        engine, up = call.gateway.metrics().removesuffix(b"# EOF\n"), 1
+        engine, up = call.gateway.metrics(call.authorization).removesuffix(b"# EOF\n"), 1
+    except Unauthenticated:
+        raise
     except ServiceError:
         engine, up = b"", 0
     own = (
@@ -84,8 +89,8 @@ def metrics(call: Call) -> Reply:
 
 
 ROUTES: Routes = (
-    ("/health", ["GET"], health),
-    ("/api/v1/health", ["GET"], health),
-    ("/ping", ["GET", "HEAD", "POST"], ping),
-    ("/metrics", ["GET"], metrics),
+    ("/health", ["GET"], health, system("health")),
+    ("/api/v1/health", ["GET"], health, system("health")),
+    ("/ping", ["GET", "HEAD", "POST"], ping, system("ping")),
+    ("/metrics", ["GET"], metrics, system("metrics")),
 )
