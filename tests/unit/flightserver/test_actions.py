@@ -66,7 +66,7 @@ def test_a_removal_has_a_time_and_a_retention_period_can_change(node: MemoryNode
     assert admin(node, "set_retention", {"name": "db", "retention_ns": 7}) == {}
     assert node.retention_ns["db"] == 7
     assert admin(node, "set_retention", {"name": "db"}) == {}
-    assert node.retention_ns["db"] is None
+    assert [node.retention_ns["db"]] == [None]
     assert admin(node, "drop_table", {"database": "db", "name": "t", "hard_delete_at_ns": 5}) == {}
     assert admin(node, "drop_database", {"name": "db", "hard_delete_at": "never"}) == {}
     assert node.removals == {"db.t": 5, "db": None}
