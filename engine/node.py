@@ -41,6 +41,7 @@ from engine.metrics import Metrics
 from engine.ownership import Ownership
 from engine.paths import CatalogPaths, NodePaths, number_of
 from engine.persist.removals import Removals
+from engine.persist.retention import Retention
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import Snapshots
 from engine.query.system_tables import SCHEMA as SYSTEM
@@ -174,8 +175,18 @@ class Node:
         removals = Removals(
             store, paths, self._catalog, self._views, self._snapshots, self._ownership, clock, grace_ns=grace_ns
         )
+        retention = Retention(self._snapshots, clock, interval_s=settings.retention_check_interval_ms / 1000)
         self._schedule = Schedule(
-            self._snapshots, removals, self._views, self._ownership, settings, clock, metrics, on_fatal, self._access.note
+            self._snapshots,
+            removals,
+            retention,
+            self._views,
+            self._ownership,
+            settings,
+            clock,
+            metrics,
+            on_fatal,
+            self._access.note,
         )
         self._declare_gauges()
         self._schedule.start()
