@@ -184,7 +184,8 @@ class Reader:
         else:
             command = ["bash"]
             state = shlex.quote(str(self._state))
-            text = f"set -a; [ ! -f {state} ] || source {state}\n{text}\nstatus=$?; {{ export -p; echo cd $PWD; }} >{state}; exit $status"
+            keep = f"status=$?; {{ export -p; echo cd $PWD; }} >{state}; exit $status"
+            text = f"set -a; [ ! -f {state} ] || source {state}\n{text}\n{keep}"
         done = subprocess.run(
             command,
             input=text.encode(),
