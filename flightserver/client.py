@@ -174,6 +174,10 @@ class EngineClient:
     def health(self, authorization: str | None = None) -> dict[str, Any]:
         return wire.decode_object(self._action(wire.HEALTH, authorization=authorization))
 
+    def ready(self, authorization: str | None = None) -> list[str]:
+        """Why the engine should get no traffic now; nothing if it should."""
+        return list(wire.decode_object(self._action(wire.READY, authorization=authorization))["problems"])
+
     def metrics(self, authorization: str | None = None) -> bytes:
         return self._action(wire.METRICS, authorization=authorization)
 

@@ -184,8 +184,8 @@ class Reader:
         else:
             command = ["bash"]
             state = shlex.quote(str(self._state))
-            keep = f"status=$?; {{ export -p; echo cd $PWD; }} >{state}; exit $status"
-            text = f"set -a; [ ! -f {state} ] || source {state}\n{text}\n{keep}"
+            restored, kept = f"set -a; [ ! -f {state} ] || source {state}", f"{{ export -p; echo cd $PWD; }} >{state}"
+            text = f"{restored}\n{text}\nstatus=$?; {kept}; exit $status"
         done = subprocess.run(
             command,
             input=text.encode(),
