@@ -14,6 +14,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import pyarrow as pa
 from datafusion import DataFrame
@@ -23,53 +24,82 @@ from datafusion.catalog import Table as PlanTable
 from catalog.errors import ServiceError
 from catalog.names import TIME_COLUMN
 from catalog.schema import Database, Table
+from catalog.tokens import ANYONE, Identity
+from engine import events
 from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
+from engine.clock import SystemClock
+from engine.events import LoggedQuery, QueryLog
 from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
-from engine.query.elsewhere.workers import Workers
+from engine.query.elsewhere.workers import Schema, Workers
 from engine.query.limits import QueryLimits, QueryTimedOut, TooMuchMemory, Turns
 from engine.query.messages import QueryRefused, is_panic, reason_of, runs_out_of_memory
 from engine.query.placeholders import placeholder_types
+from engine.query.report import ScanReport, files_read
 from engine.query.session import new_session, runtime_of
 from engine.query.statement import Prepared, prepare
 from engine.query.stop import Stop
-from engine.query.tables import Failed, TableDataset
+from engine.query.system_schema import SystemSchema
+from engine.query.system_tables import SCHEMA as SYSTEM
+from engine.query.system_tables import Live, Sources
+from engine.query.tables import Failed, Reported, TableDataset
 from engine.query.weight import Scans, explodes, swells
-from engine.requests import QueryResult
+from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
 
 
 class Executor:
-    def __init__(self, series: SeriesRegistry, views: Views, access: FileAccess, metrics: Metrics, limits: QueryLimits) -> None:
+    def __init__(
+        self,
+        series: SeriesRegistry,
+        views: Views,
+        access: FileAccess,
+        metrics: Metrics,
+        limits: QueryLimits,
+        live: Live,
+    ) -> None:
         self._series = series
         self._views = views
         self._access = access
         self._metrics = metrics
         self._limits = limits
+        self._live = live
+        self._unlogged = QueryLog(SystemClock(), 0)
         self._turns = Turns(limits.concurrent)
         self._deadlines = Deadlines()
         self._runtime = runtime_of(limits.memory_bytes)
         self._workers = Workers(replace(limits, memory_bytes=limits.memory_bytes // 2))
 
-    def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+    def run(
+        self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> QueryResult:
         """Planned when this returns. Whoever asks for the first batch waits until it is the statement's turn."""
+        entry = self._logged(database_name, sql, origin)
         stop = self._started()
         try:
-            planned = self._planned(database_name, sql, params or {}, stop)
-        except BaseException:
+            planned = self._planned(database_name, sql, params or {}, stop, origin.caller)
+        except BaseException as error:
             stop.set()
+            entry.ended(events.FAILURE, str(error))
             raise
-        running = _Running(planned, stop, self._turns, self._workers, self._metrics, self._limits)
+        entry.planned()
+        running = _Running(planned, entry, stop, self._turns, self._workers, self._metrics, self._limits)
         return QueryResult(planned.schema, running, running.close)
 
-    def plan(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan(
+        self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
-        return self._planned(database_name, sql, params, Stop()).schema
+        try:
+            return self._planned(database_name, sql, params, Stop(), origin.caller).schema
+        except ServiceError as error:  # whoever asks for the schema first gets no further
+            self._logged(database_name, sql, origin).ended(events.FAILURE, str(error))
+            raise
 
     def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
-        planned = self._planned(database_name, sql, None, Stop())
+        planned = self._planned(database_name, sql, None, Stop(), ANYONE)
         plans = planned.here.written if planned.here is not None else ()
         return {name: kind for plan in plans for name, kind in placeholder_types(plan).items()}
 
@@ -77,14 +107,16 @@ class Executor:
         """Statements in other processes end. Those that run here end with their scans."""
         self._workers.close()
 
-    def _planned(self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop) -> "_Planned":
+    def _planned(
+        self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop, caller: Identity
+    ) -> "_Planned":
         view = self._views.now()
-        tables = _Tables(self, view, view.state.database(database_name), stop)
+        tables = _Tables(self, view, view.state.database(database_name), self._live, caller, stop)
         try:
             if swells(sql):
                 return _Planned(sql, params, tables, self._workers.schema(sql, params, tables))
-            schemas = {name: _Schema(tables, name) for name in tables.schema_names}
-            prepared = prepare(new_session(schemas, self._runtime, self._limits.threads), sql, params, stop=stop)
+            session = new_session(tables.schemas, self._runtime, self._limits.threads)
+            prepared = prepare(session, sql, params, stop=stop)
             return _Planned(sql, params, tables, prepared.schema, prepared)
         except QueryRefused as error:
             self._metrics.queried("refused")
@@ -101,11 +133,18 @@ class Executor:
             self._deadlines.add(stop, QueryTimedOut(timeout_ms), timeout_ms / 1000)
         return stop
 
-    def dataset(self, view: ReadView, database: Database, table: Table, failed: Failed, stop: Stop) -> TableDataset:
+    def _logged(self, database_name: str, sql: str, origin: Origin) -> LoggedQuery:
+        log = self._live.queries if origin.logged else self._unlogged
+        return log.begin(database_name, origin.text or sql, origin.kind, origin.trace_id)
+
+    def dataset(
+        self, view: ReadView, database: Database, table: Table, failed: Failed, reported: Reported, stop: Stop
+    ) -> TableDataset:
         def rows() -> TableData:
             return self._views.distinct(view, database.id, table.id)
 
-        return TableDataset(table, self._series.index(database, table), rows, self._access, failed, self._limits, stop)
+        index = self._series.index(database, table)
+        return TableDataset(table, index, rows, self._access, failed, self._limits, reported, stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,21 +163,31 @@ class _Planned:
         if here is None:
             return True
         frames = (here.frame, *(step.frame for step in here.steps))
-        return any(explodes(frame.logical_plan(), frame.execution_plan, self._scans) for frame in frames)
+        judged = any(explodes(frame.logical_plan(), frame.execution_plan, self._scans) for frame in frames)
+        self.tables.reports.clear()  # of scans that were planned to be judged
+        return judged
 
     def _scans(self) -> Scans:
-        steps = () if self.here is None else self.here.steps
-        rows = math.inf if steps else self.tables.rows_at_most
-        return Scans(rows, self.tables.key_columns, len(self.sql))
+        found = self.tables.scans(self.sql)
+        has_filled_gaps = self.here is not None and self.here.steps
+        return replace(found, rows=math.inf) if has_filled_gaps else found
 
 
 class _Running:
     """A statement at work: begins when its first batch is wanted, ends once, read to the end or not."""
 
     def __init__(
-        self, planned: _Planned, stop: Stop, turns: Turns, workers: Workers, metrics: Metrics, limits: QueryLimits
+        self,
+        planned: _Planned,
+        entry: LoggedQuery,
+        stop: Stop,
+        turns: Turns,
+        workers: Workers,
+        metrics: Metrics,
+        limits: QueryLimits,
     ) -> None:
         self._planned = planned
+        self._entry = entry
         self._stop = stop
         self._turns = turns
         self._workers = workers
@@ -158,36 +207,42 @@ class _Running:
             if self._batches is None:
                 self._begin()
                 self._batches = self._begun()
-            return next(self._batches)
+            batch = next(self._batches)
         except StopIteration:
-            self._end("done")
+            self._end("done", events.SUCCESS)
             raise
         except BaseException as error:  # the bindings raise plain Exception for everything that goes wrong, and panics
             if not isinstance(error, Exception) and not is_panic(error):
-                self._end("left")
+                self._end("left", events.CANCELLED)
                 raise
             reason = self._stop.reason or self._reason(error)
-            self._end("failed")
+            self._end("failed", events.FAILURE, str(reason))
             raise reason from None
+        self._entry.returned(batch.num_rows, batch.nbytes)
+        return batch
 
     def close(self) -> None:
         """At once; what is running in another thread finds the flag set (Q3)."""
-        self._end("left")
+        self._end("left", events.CANCELLED)
         self._batches = None
 
     def _begin(self) -> None:
         self._turns.take(self._stop)
+        self._entry.permitted()
         with self._lock:
             self._has_turn = not self._is_ended
         if not self._has_turn:
             self._turns.give_back()
             self._stop.check()
+        self._entry.began_running()
 
     def _begun(self) -> Iterator[pa.RecordBatch]:
         planned = self._planned
-        if planned.here is None or planned.must_run_elsewhere:
-            return self._workers.batches(planned.sql, planned.params or {}, planned.tables, self._stop)
-        return planned.here.batches(self._run, self._stop.sleep)
+        here, tables = planned.here, planned.tables
+        if here is not None and not planned.must_run_elsewhere:
+            return here.batches(self._run, self._stop.sleep, lambda: tables.reports)
+        batches = self._workers.batches(planned.sql, planned.params or {}, tables, self._stop)
+        return batches if here is None else chain(batches, here.explained_scans(lambda: tables.reports))
 
     def _run(self, frame: DataFrame) -> Iterator[pa.RecordBatch]:
         for batch in frame.execute_stream():
@@ -199,7 +254,7 @@ class _Running:
             return TooMuchMemory(self._limits.memory_bytes)
         return self._planned.tables.reason(error)
 
-    def _end(self, outcome: str) -> None:
+    def _end(self, outcome: str, phase: str, error: str | None = None) -> None:
         with self._lock:
             if self._is_ended:
                 return
@@ -207,67 +262,62 @@ class _Running:
         self._stop.set()
         if had_turn:
             self._turns.give_back()
-        self._metrics.queried(outcome)
+        self._entry.files = files_read(self._planned.tables.reports)
+        self._entry.ended(phase, error)
+        self._metrics.queried(outcome, self._entry)
 
 
-class _Tables:
-    """The tables that one statement may read, made as they are asked for, all of one view."""
+class _Tables(SchemaProvider):  # type: ignore[misc]
+    """The tables of one database, made for the plan of one statement as it asks for them."""
 
-    schema_names = ("iox",)
-
-    def __init__(self, executor: Executor, view: ReadView, database: Database, stop: Stop) -> None:
+    def __init__(
+        self, executor: Executor, view: ReadView, database: Database, live: Live, caller: Identity, stop: Stop
+    ) -> None:
         self._executor = executor
         self._view = view
         self._database = database
         self._stop = stop
         self._failures: list[ServiceError] = []
         self._made: list[tuple[Table, TableDataset]] = []
+        self.reports: list[ScanReport] = []
+        self._system = SystemSchema(Sources(view, database, live, caller))
+        #: everything that a statement can read, all of one moment
+        self.schemas: Mapping[str, Schema] = {"iox": self, SYSTEM: self._system}
 
-    def names(self, schema: str) -> list[str]:
+    @property
+    def owner_name(self) -> str | None:  # the bindings would show a method, and None as a text
+        raise AttributeError("nobody owns a schema")
+
+    @property
+    def table_names(self) -> list[str]:  # the bindings look for a property, and for a sequence
         return sorted(table.name for table in self._database.tables)
 
-    def dataset(self, schema: str, name: str) -> TableDataset | None:
+    def table(self, name: str) -> PlanTable | None:
+        dataset = self.dataset(name)
+        return None if dataset is None else PlanTable(dataset)
+
+    def table_exist(self, name: str) -> bool:
+        return self._database.find_table(name) is not None
+
+    def dataset(self, name: str) -> TableDataset | None:
         table = self._database.find_table(name)
         if table is None:
             return None
-        dataset = self._executor.dataset(self._view, self._database, table, self._failures.append, self._stop)
+        dataset = self._executor.dataset(
+            self._view, self._database, table, self._failures.append, self.reports.append, self._stop
+        )
         self._made.append((table, dataset))
         return dataset
 
-    def has(self, schema: str, name: str) -> bool:
-        return self._database.find_table(name) is not None
-
-    @property
-    def rows_at_most(self) -> int:
-        """Of any scan that has been planned."""
-        return max((dataset.rows_at_most for _, dataset in self._made), default=0)
-
-    @property
-    def key_columns(self) -> frozenset[str]:
-        """Columns that tell the rows of any of the tables apart."""
-        return frozenset([TIME_COLUMN, *(tag for table, _ in self._made for tag in table.tags)])
+    def scans(self, text: str) -> Scans:
+        """What is known of the scans that have been planned."""
+        if self._system.is_read:
+            return Scans(math.inf, (), len(text))
+        keys = frozenset([TIME_COLUMN, *(tag for table, _ in self._made for tag in table.tags)])
+        return Scans(max((dataset.rows_at_most for _, dataset in self._made), default=0), keys, len(text))
 
     def reason(self, error: BaseException) -> ServiceError:
         """What ended the statement: a table that could not be read, or else the statement itself."""
         if self._failures:
             return self._failures[0]
         return reason_of(error)
-
-
-class _Schema(SchemaProvider):  # type: ignore[misc]
-    """A statement's tables as the planner asks for them."""
-
-    def __init__(self, tables: _Tables, name: str) -> None:
-        self._tables = tables
-        self._name = name
-
-    @property
-    def table_names(self) -> list[str]:  # the bindings look for a property, and for a sequence
-        return self._tables.names(self._name)
-
-    def table(self, name: str) -> PlanTable | None:
-        dataset = self._tables.dataset(self._name, name)
-        return None if dataset is None else PlanTable(dataset)
-
-    def table_exist(self, name: str) -> bool:
-        return self._tables.has(self._name, name)

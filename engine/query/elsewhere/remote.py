@@ -61,6 +61,10 @@ class RemoteSchema(SchemaProvider):  # type: ignore[misc]
         self._name = name
 
     @property
+    def owner_name(self) -> str | None:  # the bindings would show a method, and None as a text
+        raise AttributeError("nobody owns a schema")
+
+    @property
     def table_names(self) -> list[str]:
         return cast("list[str]", self._remote.ask("tables", self._name))
 

@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -62,13 +62,17 @@ class QueryCrashed(ServiceError):
     code = "query_crashed"
 
 
+class Schema(Protocol):
+    @property
+    def table_names(self) -> Sequence[str]: ...
+    def dataset(self, name: str) -> ds.Dataset | None: ...
+
+
 class Tables(Protocol):
-    """What statements read, by schema and name."""
+    """What a statement reads."""
 
     @property
-    def schema_names(self) -> tuple[str, ...]: ...
-    def names(self, schema: str) -> list[str]: ...
-    def dataset(self, schema: str, name: str) -> ds.Dataset | None: ...
+    def schemas(self) -> Mapping[str, Schema]: ...
 
 
 class Workers:
@@ -181,7 +185,7 @@ class Statement:
     ) -> None:
         limits = workers.limits
         self._workers = workers
-        self._order = (text, parameters, tables.schema_names, limits.threads, limits.memory_bytes, rows)
+        self._order = (text, parameters, tuple(tables.schemas), limits.threads, limits.memory_bytes, rows)
         self._rows = rows
         self._tables = tables
         self._stop = stop
@@ -257,14 +261,17 @@ class Statement:
 
     @property
     def _answers(self) -> Mapping[str, Callable[..., object]]:
-        return {"tables": self._tables.names, "schema": self._schema_of, "scan": self._scan}
+        return {"tables": self._names, "schema": self._schema_of, "scan": self._scan}
+
+    def _names(self, schema: str) -> list[str]:
+        return list(self._tables.schemas[schema].table_names)
 
     def _schema_of(self, schema: str, name: str) -> pa.Schema | None:
-        dataset = self._tables.dataset(schema, name)
+        dataset = self._tables.schemas[schema].dataset(name)
         return None if dataset is None else dataset.schema
 
     def _scan(self, schema: str, name: str, filter: ds.Expression | None) -> tuple[int, int]:
-        dataset = self._tables.dataset(schema, name)
+        dataset = self._tables.schemas[schema].dataset(name)
         if dataset is None:
             raise InvalidRequest(f"table {name} is gone")
         parts = list(dataset.get_fragments(filter))
