@@ -210,6 +210,7 @@ class Node:
             raise
 
     def close(self) -> None:
+        self._executor.result().close()
         self._files.give_up()
         self._wal.close()  # first: a snapshot may be waiting for a log that waits for its store
         self._schedule.close()
