@@ -41,6 +41,7 @@ from engine.metrics import Metrics
 from engine.ownership import Ownership
 from engine.paths import CatalogPaths, NodePaths, number_of
 from engine.persist.removals import Removals
+from engine.persist.retention import Retention
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import Snapshots
 from engine.query.system_tables import SCHEMA as SYSTEM
@@ -110,7 +111,8 @@ class Node:
         self._problems: dict[str, None] = {}
         self._store_trouble: tuple[float, str | None] = (-_READY_EVERY_S, None)
         self._access = FileAccess(store, self._noted)
-        self._live = Live(QueryLog(clock, settings.query_log_max_entries), settings.gen1_duration_ns)
+        queries = QueryLog(clock, settings.query_log_max_entries)
+        self._live = Live(queries, settings.gen1_duration_ns, settings.with_tokens)
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
@@ -173,8 +175,18 @@ class Node:
         removals = Removals(
             store, paths, self._catalog, self._views, self._snapshots, self._ownership, clock, grace_ns=grace_ns
         )
+        retention = Retention(self._snapshots, clock, interval_s=settings.retention_check_interval_ms / 1000)
         self._schedule = Schedule(
-            self._snapshots, removals, self._views, self._ownership, settings, clock, metrics, on_fatal, self._access.note
+            self._snapshots,
+            removals,
+            retention,
+            self._views,
+            self._ownership,
+            settings,
+            clock,
+            metrics,
+            on_fatal,
+            self._access.note,
         )
         self._declare_gauges()
         self._schedule.start()
@@ -254,8 +266,8 @@ class Node:
         own = [
             TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags) for table in found.tables
         ]
-        beside = [TableListing(SYSTEM, table.name, "BASE TABLE", table.schema) for table in system_tables(found).values()]
-        return own + beside
+        beside = system_tables(found, with_tokens=self._settings.with_tokens).values()
+        return own + [TableListing(SYSTEM, table.name, "BASE TABLE", table.schema) for table in beside]
 
     def describe_tables(self, database: str, *, show_deleted: bool = False) -> Sequence[TableDescription]:
         """Those that are there first, each kind by name."""
@@ -320,6 +332,11 @@ class Node:
         self.drop_table(database, name, self.removal_time_ns("default"))
 
     # itself
+
+    @property
+    def catalog(self) -> Catalog:
+        """For what concerns the catalog alone: tokens."""
+        return self._catalog
 
     @property
     def cluster_uuid(self) -> str:

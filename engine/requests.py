@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import pyarrow as pa
 
+from catalog.tokens import ANYONE, Identity
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -92,12 +94,16 @@ class StartedWrite:
 @dataclass(frozen=True, slots=True)
 class Origin:
     """How a statement came, for the log of queries: the door's name in `system.queries`, the text as its sender wrote it where
-    something else of it runs, and the trace that it is part of. A statement of the server's own is not logged."""
+    something else of it runs, the trace that it is part of, and who asks. A statement of the server's own is not logged.
+
+    That `caller` may read the database has been seen to; of what is not the database's own, they are shown what they may see.
+    """
 
     kind: str = "sql"
     text: str | None = None
     trace_id: str | None = None
     logged: bool = True
+    caller: Identity = ANYONE
 
 
 FROM_SQL = Origin()

@@ -21,6 +21,7 @@ from datafusion.catalog import Table as PlanTable
 
 from catalog.errors import ServiceError
 from catalog.schema import Database, Table
+from catalog.tokens import ANYONE, Identity
 from engine import events
 from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
@@ -71,7 +72,7 @@ class Executor:
         entry = self._logged(database_name, sql, origin)
         stop = self._started()
         try:
-            prepared, tables = self._planned(database_name, sql, params or {}, stop)
+            prepared, tables = self._planned(database_name, sql, params or {}, stop, origin.caller)
         except BaseException as error:
             stop.set()
             entry.ended(events.FAILURE, str(error))
@@ -85,22 +86,22 @@ class Executor:
     ) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
         try:
-            return self._planned(database_name, sql, params, Stop())[0].schema
+            return self._planned(database_name, sql, params, Stop(), origin.caller)[0].schema
         except ServiceError as error:  # whoever asks for the schema first gets no further
             self._logged(database_name, sql, origin).ended(events.FAILURE, str(error))
             raise
 
     def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
-        prepared, _ = self._planned(database_name, sql, None, Stop())
+        prepared, _ = self._planned(database_name, sql, None, Stop(), ANYONE)
         return {name: kind for plan in prepared.written for name, kind in placeholder_types(plan).items()}
 
     def _planned(
-        self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop
+        self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop, caller: Identity
     ) -> tuple[Prepared, "_Tables"]:
         view = self._views.now()
         tables = _Tables(self, view, view.state.database(database_name), stop)
         try:
-            return prepare(self._context(tables), sql, params, stop=stop), tables
+            return prepare(self._context(tables, caller), sql, params, stop=stop), tables
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
@@ -116,7 +117,7 @@ class Executor:
         log = self._live.queries if origin.logged else self._unlogged
         return log.begin(database_name, origin.text or sql, origin.kind, origin.trace_id)
 
-    def _context(self, tables: "_Tables") -> SessionContext:
+    def _context(self, tables: "_Tables", caller: Identity) -> SessionContext:
         config = (
             SessionConfig()
             .with_default_catalog_and_schema(CATALOG, "iox")
@@ -127,7 +128,7 @@ class Executor:
         context = SessionContext(config, self._runtime)
         catalog = PlanCatalog.memory_catalog(context)
         catalog.register_schema("iox", tables)
-        catalog.register_schema(SYSTEM, SystemSchema(tables.sources(self._live)))
+        catalog.register_schema(SYSTEM, SystemSchema(tables.sources(self._live, caller)))
         context.register_catalog_provider(CATALOG, catalog)
         return context
 
@@ -184,7 +185,6 @@ class _Running:
         self._batches = None
 
     def _begin(self) -> None:
-        self._entry.waiting()
         self._turns.take(self._stop)
         self._entry.permitted()
         with self._lock:
@@ -239,9 +239,9 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         )
         return PlanTable(dataset)
 
-    def sources(self, live: Live) -> Sources:
+    def sources(self, live: Live, caller: Identity) -> Sources:
         """For the tables beside them, of the same moment."""
-        return Sources(self._view, self._database, live)
+        return Sources(self._view, self._database, live, caller)
 
     def table_exist(self, name: str) -> bool:
         return self._database.find_table(name) is not None

@@ -14,7 +14,8 @@ import uuid
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from catalog.errors import ServiceError
+from catalog.access import system
+from catalog.errors import ServiceError, Unauthenticated
 from httpapi.calls import Call, Routes
 from httpapi.replies import Reply, json_reply, text_reply
 
@@ -37,7 +38,9 @@ def own_version() -> str:
 def health(call: Call) -> Reply:
     """`OK`, or what is wrong; as an object for clients that ask for JSON (the v2 client reads name, status and message)."""
     try:
-        report = call.gateway.health()
+        report = call.gateway.health(call.authorization)
+    except Unauthenticated:
+        raise
     except ServiceError as error:
         report = {"status": "fail", "problems": [error.message]}
     problems = [str(problem) for problem in report.get("problems", ())]
@@ -61,7 +64,9 @@ def health(call: Call) -> Reply:
 def ready(call: Call) -> Reply:
     """For load balancers: unlike /health it asks the object store, and is no more than yes or no."""
     try:
-        problems = call.gateway.ready()
+        problems = call.gateway.ready(call.authorization)
+    except Unauthenticated:
+        raise
     except ServiceError as error:
         problems = [error.message]
     if problems:
@@ -74,6 +79,7 @@ def heap_profile(call: Call) -> Reply:
 
 
 def ping(call: Call) -> Reply:
+    """Says who serves this address, in which version, without asking the engine."""
     headers = (*_PING_HEADERS, ("X-Request-Id", call.request_id))
     if not any(wanted in call.accept for wanted in ("application/json", "application/*", "*/*")):
         return Reply(204, headers=headers)
@@ -89,7 +95,9 @@ def ping(call: Call) -> Reply:
 def metrics(call: Call) -> Reply:
     """The engine's figures and those of all HTTP workers. An engine that is away is a figure as well."""
     try:
-        engine, up = call.gateway.metrics().removesuffix(b"# EOF\n"), 1
+        engine, up = call.gateway.metrics(call.authorization).removesuffix(b"# EOF\n"), 1
+    except Unauthenticated:
+        raise
     except ServiceError:
         engine, up = b"", 0
     own = (
@@ -100,10 +108,10 @@ def metrics(call: Call) -> Reply:
 
 
 ROUTES: Routes = (
-    ("/health", ["GET"], health),
-    ("/api/v1/health", ["GET"], health),
-    ("/ready", ["GET"], ready),
-    ("/ping", ["GET", "HEAD", "POST"], ping),
-    ("/debug/pprof/heap", ["GET", "POST"], heap_profile),
-    ("/metrics", ["GET"], metrics),
+    ("/health", ["GET"], health, system("health")),
+    ("/api/v1/health", ["GET"], health, system("health")),
+    ("/ready", ["GET"], ready, system("ready")),
+    ("/ping", ["GET", "HEAD", "POST"], ping, system("ping")),
+    ("/debug/pprof/heap", ["GET", "POST"], heap_profile, system("pprof")),
+    ("/metrics", ["GET"], metrics, system("metrics")),
 )

@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from catalog.access import TOKEN
 from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound, ServiceError, no_influxql
 from flightserver.client import ResultStream
 from httpapi.calls import Call, Routes
@@ -45,6 +46,7 @@ _FORMAT_BY_ACCEPT = {
 
 
 def query_sql(call: Call) -> Reply:
+    """Answers an SQL query. Parameters or JSON: `db`, `q`, `format` (`json`, `jsonl`, `csv`, `pretty`, `parquet`), `params`."""
     accepted = _accepted_format(call.accept)
     asked = _from_query_string(call) if call.method == "GET" else _from_body(call)
     params = _params(asked.get("params"))
@@ -56,6 +58,7 @@ def query_sql(call: Call) -> Reply:
 
 
 def query_influxql(call: Call) -> Reply:
+    """Says that InfluxQL is not part of this version yet."""
     raise no_influxql()
 
 
@@ -163,7 +166,7 @@ class _Body:
 
 
 ROUTES: Routes = (
-    ("/api/v3/query_sql", ["GET", "POST"], query_sql),
-    ("/api/v3/query_influxql", ["GET", "POST"], query_influxql),
-    ("/query", ["GET", "POST"], query_influxql),
+    ("/api/v3/query_sql", ["GET", "POST"], query_sql, TOKEN),
+    ("/api/v3/query_influxql", ["GET", "POST"], query_influxql, TOKEN),
+    ("/query", ["GET", "POST"], query_influxql, TOKEN),
 )
