@@ -13,13 +13,13 @@ import orjson
 import pyarrow as pa
 
 from catalog.durations import parse_duration_ns
-from catalog.errors import LinesRejected, ServiceError
+from catalog.errors import DatabaseNotFound, LinesRejected, ServiceError, TableNotFound
 from flightserver import wire
+from flightserver.cli.answers import Answer, Query, Refused, reason_of
 from flightserver.cli.console import CommandError
 from flightserver.cli.flight import Connection, Failed, Statement
 from flightserver.cli.parsing import Given
 from flightserver.cli.refused import RefusedLine
-from flightserver.cli.remote import Answer, Query, Refused, reason_of
 from flightserver.cli.splitting import Body
 from flightserver.cli.write import Outcome, Source
 from flightserver.client import EngineClient
@@ -106,7 +106,7 @@ class GrpcServer:
         try:
             answer = self._connection.action(wire.ADMIN + verb, orjson.dumps(payload_of(asked)))
         except Failed as failed:
-            raise _as_http(failed) from None
+            raise _as_http(failed, path) from None
         if verb != "list_databases":
             return answer
         rows = orjson.loads(answer)["databases"]
@@ -148,7 +148,8 @@ class GrpcDoor:
                 authorization=self._authorization,
             )
         except LinesRejected as error:
-            return Outcome(_refused(error.details["rejected"], body, source), CommandError(error.message))
+            lines = _refused(error.details["rejected"], body, source)
+            return Outcome(lines, _as_http(Failed(error.message, error)))
         except ServiceError as error:
             return Outcome(error=_as_http(Failed(error.message, error)))
         return Outcome(_refused(report["rejected"], body, source))
@@ -161,13 +162,26 @@ def _refused(lines: Any, body: Body, source: Source) -> list[RefusedLine]:
     ]
 
 
-def _as_http(failed: Failed) -> CommandError:
+def _as_http(failed: Failed, path: str = "") -> CommandError:
     """The same words as over HTTP."""
-    if failed.error is None:
+    error = failed.error
+    if error is None:
         return failed
-    status = _STATUS_BY_KIND.get(failed.error.kind, 500)
-    document = {"error": failed.error.message} | ({"hint": failed.error.hint} if failed.error.hint else {})
+    document = {"error": _missing(error, path) or error.message} | ({"hint": error.hint} if error.hint else {})
+    status = _STATUS_BY_KIND.get(error.kind, 500)
     return Refused(Answer(status, reason_of(status), orjson.dumps(document)))
+
+
+def _missing(error: ServiceError, path: str) -> str | None:
+    """What HTTP's endpoint says about a name that is not there."""
+    match error:
+        case DatabaseNotFound() if path.endswith("/database"):
+            return f"the requested resource was not found: {error.details['name']}"
+        case DatabaseNotFound() if path.endswith("/table"):
+            return f"Database not found {error.details['name']}"
+        case TableNotFound():
+            return f"Table {error.details['table']} not in DB schema for {error.details['database']}"
+    return None
 
 
 def _no_hurry() -> None:

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
+from flightserver.cli.answers import Server
 from flightserver.cli.console import CommandError, is_terminal, terminal_width, write_out
 from flightserver.cli.parsing import Given
-from flightserver.cli.remote import Server, open_server
+from flightserver.cli.remote import open_server
 from flightserver.cli.tables import fitted
 
 INTERNAL = "_internal"
@@ -26,7 +27,7 @@ GREATEST_FIRST = {
     "distinct_caches": "max_cardinality",
 }
 _PERIODS = "".join(
-    f" WHEN retention_period_ns % {unit_ns} = 0 THEN concat(CAST(retention_period_ns / {unit_ns} AS VARCHAR), '{unit}')"
+    f" WHEN retention_period_ns % {unit_ns} = 0 THEN concat(CAST(retention_period_ns AS BIGINT) / {unit_ns}, '{unit}')"
     for unit, unit_ns in (
         ("d", 86_400 * 10**9),
         ("h", 3600 * 10**9),

@@ -14,10 +14,11 @@ import sys
 import time
 
 from catalog.durations import SECOND_NS, parse_duration_ns
+from flightserver.cli.answers import Refused
 from flightserver.cli.console import CommandError, confirm, styled
 from flightserver.cli.delete import ask
 from flightserver.cli.parsing import Given, UsageError
-from flightserver.cli.remote import Refused, open_server
+from flightserver.cli.remote import open_server
 
 OPERATOR = "_admin"
 KEEP_IT = "Store this token securely, as it will not be shown again."

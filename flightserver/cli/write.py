@@ -19,10 +19,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, NamedTuple, Protocol
 
+from flightserver.cli.answers import Answer, Refused, Unreachable
 from flightserver.cli.console import CommandError, Interrupted, Progress, is_terminal, size
 from flightserver.cli.parsing import Given, UsageError
 from flightserver.cli.refused import RefusedLine, told
-from flightserver.cli.remote import Answer, HttpServer, Refused, Unreachable
+from flightserver.cli.remote import HttpServer
 from flightserver.cli.splitting import Body, Read, bodies
 
 NOTHING_GIVEN = "No input from stdin detected, no string was passed in, and no file path was given"

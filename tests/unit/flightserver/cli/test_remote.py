@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from flightserver.cli.answers import Unreachable
 from flightserver.cli.parsing import parse
-from flightserver.cli.remote import HttpServer, Unreachable
+from flightserver.cli.remote import HttpServer
 from flightserver.cli.tree import TREE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -42,7 +43,7 @@ def server_on(port: int) -> HttpServer:
 
 
 def test_a_call_that_finds_its_connection_closed_is_sent_again() -> None:
-    """R3."""
+    """R1."""
     with closing_after([[OK], [OK]]) as (port, asked):
         server = server_on(port)
 
@@ -52,7 +53,7 @@ def test_a_call_that_finds_its_connection_closed_is_sent_again() -> None:
 
 
 def test_what_may_not_be_repeated_is_not() -> None:
-    """R3."""
+    """R1."""
     with closing_after([[OK], []]) as (port, asked):
         server = server_on(port)
         server.call("GET", "/health")
