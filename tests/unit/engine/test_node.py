@@ -449,3 +449,28 @@ def test_health_is_good_while_nothing_is_wrong() -> None:
     with running(MemoryStore()) as node:
         assert node.health() == {"status": "pass", "problems": []}
         assert read(node, "SELECT 1 AS one", "_internal") == [{"one": 1}]
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_node_with_data_is_not_opened_on_another_catalog(settled: bool) -> None:
+    """N4: neither on a cluster's that it never joined nor on a new one in place of its own."""
+    store = MemoryStore()
+    with running(store) as node:
+        write(node, "t v=1 1")
+        if settled:
+            node.snapshot_now()
+
+    with pytest.raises(Damaged, match="the catalog c/catalog does not know node n, which has data here"):
+        open_node(store, cluster_id="c")
+    kept = {info.path: store.get(info.path) for info in store.list("n/catalog/")}
+    for path in kept:
+        store.delete(path)
+    with pytest.raises(Damaged, match="the catalog n/catalog does not know node n"):
+        open_node(store)
+
+    for info in store.list("n/catalog/"):
+        store.delete(info.path)
+    for path, data in kept.items():
+        store.put_new(path, data)
+    with running(store) as node:
+        assert times(node) == [1]
