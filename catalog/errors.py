@@ -69,6 +69,11 @@ class UnsupportedFeature(InvalidRequest):
     code = "unsupported"
 
 
+def no_influxql() -> UnsupportedFeature:
+    """The same words at every door."""
+    return UnsupportedFeature("InfluxQL is not part of this version yet", hint="use SQL")
+
+
 class Unauthenticated(ServiceError):
     code = "unauthenticated"
     kind = "unauthenticated"

@@ -109,8 +109,14 @@ class EngineClient:
         handover_dir: Path | None = None,
         timeout_s: float | None = None,
         tls_root_certs: bytes | None = None,
+        tls_verify: bool = True,
     ) -> None:
-        self._client = fl.FlightClient(location, generic_options=_CHANNEL_OPTIONS, tls_root_certs=tls_root_certs)
+        self._client = fl.FlightClient(
+            location,
+            generic_options=_CHANNEL_OPTIONS,
+            tls_root_certs=tls_root_certs,
+            disable_server_verification=not tls_verify,
+        )
         self._headers = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
         self._headers.append((wire.ERROR_DETAILS_HEADER.encode(), b"1"))
         self._timeout_s = timeout_s
@@ -163,6 +169,10 @@ class EngineClient:
 
     def health(self, authorization: str | None = None) -> dict[str, Any]:
         return wire.decode_object(self._action(wire.HEALTH, authorization=authorization))
+
+    def ready(self, authorization: str | None = None) -> list[str]:
+        """Why the engine should get no traffic now; nothing if it should."""
+        return list(wire.decode_object(self._action(wire.READY, authorization=authorization))["problems"])
 
     def metrics(self, authorization: str | None = None) -> bytes:
         return self._action(wire.METRICS, authorization=authorization)

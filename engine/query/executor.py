@@ -167,7 +167,7 @@ class _Running:
         try:
             if self._batches is None:
                 self._begin()
-                self._batches = self._prepared.batches(self._run, self._stop.sleep)
+                self._batches = self._prepared.batches(self._run, self._stop.sleep, lambda: self._tables.reports)
             batch = next(self._batches)
         except StopIteration:
             self._end("done", events.SUCCESS)
@@ -192,7 +192,6 @@ class _Running:
         if not self._has_turn:
             self._turns.give_back()
             self._stop.check()
-        self._entry.began_running()
 
     def _run(self, frame: DataFrame) -> Iterator[pa.RecordBatch]:
         for batch in frame.execute_stream():
@@ -209,7 +208,7 @@ class _Running:
             self._turns.give_back()
         self._entry.files = files_read(self._tables.reports)
         self._entry.ended(phase, error)
-        self._metrics.queried(outcome)
+        self._metrics.queried(outcome, self._entry)
 
 
 class _Tables(SchemaProvider):  # type: ignore[misc]

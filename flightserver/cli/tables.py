@@ -50,6 +50,9 @@ def _fit(widths: list[int], width: int) -> list[int]:
         many = fitted_widths.count(widest)
         lower = max(following, widest - -(-surplus // many), 1)
         fitted_widths = [min(found, lower) for found in fitted_widths]
+    cut = [place for place in range(kept) if fitted_widths[place] < widths[place]]
+    for place in cut[: max(room - sum(fitted_widths), 0)]:
+        fitted_widths[place] += 1
     return fitted_widths + [0] * (len(widths) - kept)
 
 

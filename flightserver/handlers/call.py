@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import pyarrow.flight as fl
 
 from catalog.access import Access
-from catalog.errors import InvalidRequest, ServiceError, UnsupportedFeature
+from catalog.errors import InvalidRequest, ServiceError, no_influxql
 from catalog.tokens import Identity
 from engine.requests import NodeLike, Origin
 from flightserver import wire
@@ -127,10 +127,6 @@ class Call:
         if found is None:
             raise InvalidRequest("no 'database' header in request")
         return found
-
-
-def no_influxql() -> UnsupportedFeature:
-    return UnsupportedFeature("InfluxQL is not supported by this version", hint="use SQL")
 
 
 def table_path(descriptor: fl.FlightDescriptor) -> tuple[str, str]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.flight as fl
 from google.protobuf.message import Message
 
-from catalog.errors import UnsupportedFeature
+from catalog.errors import UnsupportedFeature, no_influxql
 from engine.requests import NodeLike, QueryResult
 from flightserver.flightsql import commands, tickets
 from flightserver.flightsql.inserts import COUNT
@@ -25,7 +25,7 @@ from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.flightsql.results import plain_schema
 from flightserver.flightsql.statements import is_insert, parse_insert
 from flightserver.handlers.bound import Bound
-from flightserver.handlers.call import Call, no_influxql, table_path
+from flightserver.handlers.call import Call, table_path
 from flightserver.handlers.guarded import GuardedNode
 from flightserver.handlers.metadata import Metadata
 from flightserver.handlers.prepared import Prepared
@@ -109,6 +109,7 @@ class Queries:
         if self._metadata.answers(command):
             table = self._metadata.table(call, database, command)
             return QueryResult(table.schema, iter(table.to_batches()))
+        call.check_language()
         bound = self._bound(call, database, command)
         if is_insert(bound.query):
             return self._updates.as_query(call, bound)

@@ -42,6 +42,7 @@ class Updates:
 
     def run(self, call: Call, bound: Bound) -> int:
         """Store the rows, and return how many."""
+        call.check_language()
         runs, node = Runs(), call.node
         with self._watcher.watching(call.is_cancelled, runs.close):
             if is_read(bound.query):

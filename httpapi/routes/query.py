@@ -23,7 +23,7 @@ import orjson
 import pyarrow as pa
 
 from catalog.access import TOKEN
-from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound, ServiceError, UnsupportedFeature
+from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound, ServiceError, no_influxql
 from flightserver.client import ResultStream
 from httpapi.calls import Call, Routes
 from httpapi.formats import FORMAT_NAMES, Format, named_format
@@ -43,7 +43,6 @@ _FORMAT_BY_ACCEPT = {
     "text/plain": "pretty",
     "application/vnd.apache.parquet": "parquet",
 }
-_NO_INFLUXQL = "InfluxQL is not part of this version yet"
 
 
 def query_sql(call: Call) -> Reply:
@@ -58,7 +57,7 @@ def query_sql(call: Call) -> Reply:
 
 
 def query_influxql(call: Call) -> Reply:
-    raise UnsupportedFeature(_NO_INFLUXQL, hint="use SQL: /api/v3/query_sql")
+    raise no_influxql()
 
 
 def accepted_or_named(name: str | None, accept: str) -> Format:

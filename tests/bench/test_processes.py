@@ -30,6 +30,15 @@ def test_the_cpu_time_of_children_counts_even_when_they_are_gone(tmp_path: Path)
         assert server.cpu_s() >= 0.4
 
 
+def test_a_server_comes_to_rest_when_its_work_is_done(tmp_path: Path) -> None:
+    """P4."""
+    busy = "import time\nwhile time.process_time() < 1.5: pass\ntime.sleep(60)"
+    with Server([sys.executable, "-c", busy], tmp_path / "log") as server:
+        server.come_to_rest()
+
+        assert server.cpu_s() >= 1.5
+
+
 def test_the_end_of_a_server_is_the_end_of_its_children(tmp_path: Path) -> None:
     """P1, P2."""
     log = tmp_path / "log"

@@ -1,7 +1,7 @@
 """The node as one caller reaches it (V1-V4)."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -43,7 +43,7 @@ def guarded(*permissions: str) -> GuardedNode:
     return GuardedNode(node, Doors(), Identity(token))
 
 
-CALLS: Mapping[str, Callable[[GuardedNode, str], object]] = {
+CALLS: dict[str, Callable[[GuardedNode, str], object]] = {
     "query": lambda node, db: node.query_sql(db, "SELECT 1"),
     "plan": lambda node, db: node.plan_sql(db, "SELECT 1"),
     "types": lambda node, db: node.parameter_types(db, "SELECT 1"),
@@ -61,7 +61,7 @@ CALLS: Mapping[str, Callable[[GuardedNode, str], object]] = {
     "empty": lambda node, db: node.drop_database(db, keep="tables"),
     "drop": lambda node, db: node.drop_database(db),
 }
-ALLOWED: Mapping[str, set[str]] = {
+ALLOWED = {
     "read": {"query", "plan", "types", "tables", "describe"},
     "describe": {"tables", "describe"},
     "write": {"write", "ingest", "values", "create table"},
