@@ -190,6 +190,9 @@ HTTP_ROWS: Mapping[tuple[str, str], Row] = {
     ("HEAD", "/ping"): (http("HEAD", "/ping"), SYSTEM),
     ("POST", "/ping"): (http("POST", "/ping"), SYSTEM),
     ("GET", "/metrics"): (http("GET", "/metrics"), SYSTEM),
+    ("GET", "/ready"): (http("GET", "/ready"), SYSTEM),
+    ("GET", "/debug/pprof/heap"): (http("GET", "/debug/pprof/heap"), ADMINS),
+    ("POST", "/debug/pprof/heap"): (http("POST", "/debug/pprof/heap"), ADMINS),
     ("GET", "/api/v3/query_sql"): (http("GET", "/api/v3/query_sql?db={db}&q=SELECT+*+FROM+cpu"), READ),
     ("POST", "/api/v3/query_sql"): (http("POST", "/api/v3/query_sql", json={"db": "{db}", "q": "SELECT 1"}), READ),
     # refused as a whole so far, to everybody who is somebody
@@ -482,6 +485,7 @@ ACTION_ROWS: Mapping[str, Row] = {
     wire.WRITE_LP: (write_action, WRITE),
     wire.HEALTH: (action(wire.HEALTH), SYSTEM),
     wire.METRICS: (action(wire.METRICS), SYSTEM),
+    wire.READY: (action(wire.READY), SYSTEM),
     wire.IDENTITY: (action(wire.IDENTITY), OPEN),
     wire.AUTHENTICATE: (action(wire.AUTHENTICATE), ANY),
     "CreatePreparedStatement": (
@@ -557,6 +561,7 @@ def test_an_action_admits_whom_it_should(server: Secured, flight: fl.FlightClien
 COMMAND_LINE: Mapping[str, tuple[object, ...]] = {
     "serve": (),
     "completion": (),
+    "complete": (),
     "query": ("CommandStatementQuery", "CreatePreparedStatement", "do_get", ("POST", "/api/v3/query_sql")),
     "write": (("POST", "/api/v3/write_lp"), wire.WRITE_LP),
     "create database": (("POST", "/api/v3/configure/database"), wire.ADMIN + "create_database"),

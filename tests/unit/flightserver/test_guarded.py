@@ -43,6 +43,8 @@ def guarded(*permissions: str) -> GuardedNode:
     return GuardedNode(node, Doors(), Identity(token))
 
 
+#: the server itself tells the node how a call ended
+NOT_FOR_HANDLERS = {"call_ended"}
 CALLS: dict[str, Callable[[GuardedNode, str], object]] = {
     "query": lambda node, db: node.query_sql(db, "SELECT 1"),
     "plan": lambda node, db: node.plan_sql(db, "SELECT 1"),
@@ -84,7 +86,7 @@ def may(permission: str, call: str, database: str) -> bool:
 
 def test_every_method_of_a_node_is_guarded_or_closed() -> None:
     """V1."""
-    asked = {name for name in vars(NodeLike) if not name.startswith("_")}
+    asked = {name for name in vars(NodeLike) if not name.startswith("_")} - NOT_FOR_HANDLERS
 
     assert asked <= {name for name, _ in inspect.getmembers(GuardedNode)}
     with pytest.raises(AttributeError):
