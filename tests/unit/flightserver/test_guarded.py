@@ -30,6 +30,9 @@ class Doors:
     def check_again(self, identity: Identity) -> None:
         pass
 
+    def tell(self, identity: Identity, what: str) -> None:
+        pass
+
     def database_id(self, name: str) -> int | None:
         return IDS.get(name)
 
