@@ -41,6 +41,7 @@ from engine.metrics import Metrics
 from engine.ownership import Ownership
 from engine.paths import CatalogPaths, NodePaths, number_of
 from engine.persist.removals import Removals
+from engine.persist.retention import Retention
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import Snapshots
 from engine.query.system_tables import SCHEMA as SYSTEM
@@ -61,7 +62,8 @@ from engine.requests import (
     WriteRequest,
 )
 from engine.settings import Settings
-from engine.storage.base import ObjectExists, ObjectStore
+from engine.storage.base import ObjectExists, ObjectMissing, ObjectStore, StoreError
+from engine.storage.counted import counted
 from engine.storage.local import explain
 from engine.storage.retry import hurried
 from engine.view import Views
@@ -76,6 +78,8 @@ log = logging.getLogger(__name__)
 
 _WAITING_BYTES = 256 << 20
 _WAIT_TIMEOUT_S = 30.0
+_READY_PATIENCE_S = 2.0
+_READY_EVERY_S = 1.0
 _CATALOG_PATIENCE_S = 20.0  # whoever needs a new column waits for it
 
 
@@ -105,6 +109,7 @@ class Node:
         self.node_id = settings.node_id
         self.instance_id = str(uuid.uuid4())
         self._problems: dict[str, None] = {}
+        self._store_trouble: tuple[float, str | None] = (-_READY_EVERY_S, None)
         self._access = FileAccess(store, self._noted)
         queries = QueryLog(clock, settings.query_log_max_entries)
         self._live = Live(queries, settings.gen1_duration_ns, settings.with_tokens)
@@ -170,8 +175,18 @@ class Node:
         removals = Removals(
             store, paths, self._catalog, self._views, self._snapshots, self._ownership, clock, grace_ns=grace_ns
         )
+        retention = Retention(self._snapshots, clock, interval_s=settings.retention_check_interval_ms / 1000)
         self._schedule = Schedule(
-            self._snapshots, removals, self._views, self._ownership, settings, clock, metrics, on_fatal, self._access.note
+            self._snapshots,
+            removals,
+            retention,
+            self._views,
+            self._ownership,
+            settings,
+            clock,
+            metrics,
+            on_fatal,
+            self._access.note,
         )
         self._declare_gauges()
         self._schedule.start()
@@ -187,7 +202,8 @@ class Node:
         """`on_fatal` is called when the log has stopped for good: the process should end and be started anew."""
         lock = _take_lock(store, settings.node_id)
         try:
-            return cls(settings, store, clock, Metrics(), lock, on_fatal)
+            metrics = Metrics()
+            return cls(settings, counted(store, metrics), clock, metrics, lock, on_fatal)
         except BaseException:
             if lock is not None:
                 os.close(lock)
@@ -327,10 +343,40 @@ class Node:
         return self._catalog.state().uuid
 
     def health(self) -> dict[str, object]:
-        closed = [problem for problem in (self._wal.problem,) if problem is not None]
-        passing = [problem for problem in (self._wal.failure, self._schedule.problem) if problem is not None]
-        problems = [*closed, *passing, *self._problems]
+        problems = self._problems_now()
+        closed = self._wal.problem is not None
         return {"status": "fail" if closed else "degraded" if problems else "pass", "problems": problems}
+
+    def _problems_now(self) -> list[str]:
+        """What keeps writes from being taken first."""
+        passing = (self._wal.problem, self._wal.failure, self._schedule.problem)
+        return [*(problem for problem in passing if problem is not None), *self._problems]
+
+    def readiness(self) -> list[str]:
+        """Why no traffic should come here now: nothing, while writes are taken and the object store answers."""
+        asked_s, trouble = self._store_trouble
+        now_s = self._clock.monotonic_s()
+        if now_s - asked_s > _READY_EVERY_S:  # a store bills each request
+            trouble = self._ask_store()
+            self._store_trouble = now_s, trouble
+        return [problem for problem in (self._wal.problem, trouble) if problem is not None]
+
+    def _ask_store(self) -> str | None:
+        local = self._store.durable_appends is not None
+        try:
+            hurried(self._store, _READY_PATIENCE_S).get(f"{self.node_id}/{'lock' if local else 'ready'}")
+        except ObjectMissing as error:
+            return error.message if local else None  # elsewhere that is an answer
+        except StoreError as error:
+            return error.message
+        return None
+
+    def introduce(self, version: str) -> None:
+        """Say in the metrics who this is."""
+        self._metrics.info(version=version, node_id=self.node_id, instance_id=self.instance_id, cluster_uuid=self.cluster_uuid)
+
+    def call_ended(self, method: str, outcome: str, seconds: float) -> None:
+        self._metrics.called(method, outcome, seconds)
 
     def metrics_text(self) -> bytes:
         return self._metrics.text()
@@ -381,6 +427,13 @@ class Node:
         metrics.gauge(
             "flightline_file_bytes", "Bytes of live Parquet files", lambda: sum(f.size_bytes for f in self._files.files)
         )
+        metrics.gauge("flightline_held_bytes", "Bytes of rows in memory that files hold too", lambda: self._views.held_bytes)
+        metrics.gauge("flightline_databases", "Databases", lambda: self._catalog.state().live_database_count)
+        metrics.gauge("flightline_tables", "Tables of all databases", lambda: self._catalog.state().live_table_count)
+        metrics.gauge("flightline_catalog_sequence", "Commits of the catalog", lambda: self._catalog.state().sequence)
+        metrics.gauge("flightline_queries_running", "Statements that run or wait", lambda: self._live.queries.running_count)
+        metrics.gauge("flightline_problems", "What /health names", lambda: len(self._problems_now()))
+        metrics.gauge("flightline_accepts_writes", "Whether writes are taken", lambda: self._wal.problem is None)
         metrics.gauge("flightline_series", "Series known in memory", lambda: self._series.series_count)
         metrics.gauge("flightline_series_bytes", "Memory of the series indexes", lambda: self._series.memory_bytes)
 

@@ -211,4 +211,10 @@ class NodeLike(Protocol):
         """Settle the rows that are in no file yet; how many they were."""
 
     def health(self) -> dict[str, object]: ...
+    def readiness(self) -> Sequence[str]:
+        """Why no traffic should come here now, if there is a reason."""
+
+    def call_ended(self, method: str, outcome: str, seconds: float) -> None:
+        """Count a call of a client."""
+
     def metrics_text(self) -> bytes: ...

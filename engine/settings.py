@@ -53,5 +53,6 @@ class Settings:
 
     # housekeeping
     delete_grace_period_ms: int = 24 * 3_600_000
+    retention_check_interval_ms: int = 30 * 60_000
     hard_delete_default_ms: int = 72 * 3_600_000
     shutdown_timeout_ms: int = 30_000

@@ -16,7 +16,6 @@ Elsewhere: what a token is (catalog.tokens), how it is written (catalog.credenti
 import logging
 import time
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
 from typing import Protocol
 
 import pyarrow as pa
@@ -26,6 +25,7 @@ from catalog.credentials import MalformedCredential, NotAuthenticated, TokenExpi
 from catalog.errors import InvalidRequest
 from catalog.state import CatalogState
 from catalog.tokens import ANYONE, Identity, hash_of
+from flightserver.tokens import time_text
 
 log = logging.getLogger("flightserver.auth")
 
@@ -97,7 +97,7 @@ class TokenAuthorizer:
             self._tell("unknown", "token provided is not present in catalog")
             raise NotAuthenticated
         if found.expiry_ms is not None and not found.is_valid(self._now_ns() // 1_000_000):
-            self._tell(f"expired {found.id}", f"token has expired {_written(found.expiry_ms)} (token {found.name!r})")
+            self._tell(f"expired {found.id}", f"token has expired {time_text(found.expiry_ms)} (token {found.name!r})")
             raise TokenExpired
         return Identity(found)
 
@@ -107,10 +107,6 @@ class TokenAuthorizer:
         if now_s - self._told_at_s.get(kind, -_TOLD_AGAIN_AFTER_S) >= _TOLD_AGAIN_AFTER_S:
             self._told_at_s[kind] = now_s
             log.info("a request was refused: %s", sentence)
-
-
-def _written(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class _Outgoing(Protocol):

@@ -60,6 +60,8 @@ _CHANNEL_OPTIONS = [
 
 
 class EngineUnreachable(Unavailable):
+    """The HTTP process cannot reach the engine process, which is starting or has died."""
+
     code = "engine_unreachable"
 
 
@@ -70,6 +72,8 @@ class CallCancelled(Unavailable):
 
 
 class EngineTimeout(Unavailable):
+    """The engine process did not answer in time."""
+
     code = "engine_timeout"
 
 
@@ -169,6 +173,10 @@ class EngineClient:
 
     def health(self, authorization: str | None = None) -> dict[str, Any]:
         return wire.decode_object(self._action(wire.HEALTH, authorization=authorization))
+
+    def ready(self, authorization: str | None = None) -> list[str]:
+        """Why the engine should get no traffic now; nothing if it should."""
+        return list(wire.decode_object(self._action(wire.READY, authorization=authorization))["problems"])
 
     def metrics(self, authorization: str | None = None) -> bytes:
         return self._action(wire.METRICS, authorization=authorization)

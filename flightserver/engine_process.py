@@ -37,6 +37,7 @@ from flightserver.recovery import Recovery
 from flightserver.server import EngineServer
 from flightserver.token_files import take_in_admin_token, take_in_permission_tokens
 from flightserver.tokens import TokenKeeper
+from flightserver.version import version
 
 log = logging.getLogger("flightserver.engine_process")
 
@@ -75,6 +76,7 @@ def open_engine(orders: Mapping[str, Any]) -> Running:
     clock = SystemClock()
     node = Node.open(settings, store, clock, _end)
     try:
+        node.introduce(version())
         return _serve(store, node, orders, clock)
     except BaseException:
         node.close()

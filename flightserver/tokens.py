@@ -10,7 +10,7 @@ Elsewhere: tokens as values (catalog.tokens, catalog.token_changes), the actions
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypedDict
 
 from catalog import token_changes
@@ -29,6 +29,9 @@ from catalog.tokens import (
     permission_text,
 )
 from engine.clock import Clock
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST_MS = 253_402_300_799_999
 
 
 class NewToken(TypedDict):
@@ -155,6 +158,5 @@ def _listed(token: Token, database_names: Mapping[int, str]) -> ListedToken:
 
 def time_text(time_ms: int) -> str:
     """Far futures are beyond what a date can be; they are shown as the last one."""
-    latest_ms = 253_402_300_799_999
-    moment = datetime.fromtimestamp(min(time_ms, latest_ms) / 1000, UTC)
+    moment = _EPOCH + timedelta(milliseconds=min(time_ms, _LATEST_MS))
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -27,6 +27,7 @@ from catalog.errors import InvalidRequest
 
 WRITE_LP = "flightline.write_lp"
 HEALTH = "flightline.health"
+READY = "flightline.ready"
 METRICS = "flightline.metrics"
 IDENTITY = "flightline.identity"
 AUTHENTICATE = "flightline.authenticate"

@@ -63,6 +63,9 @@ class Gateway:
     def health(self, authorization: str | None) -> dict[str, Any]:
         return self._watching.health(authorization)
 
+    def ready(self, authorization: str | None) -> list[str]:
+        return self._watching.ready(authorization)
+
     def metrics(self, authorization: str | None) -> bytes:
         return self._watching.metrics(authorization)
 

@@ -208,7 +208,7 @@ class _Running:
             self._turns.give_back()
         self._entry.files = files_read(self._tables.reports)
         self._entry.ended(phase, error)
-        self._metrics.queried(outcome)
+        self._metrics.queried(outcome, self._entry)
 
 
 class _Tables(SchemaProvider):  # type: ignore[misc]

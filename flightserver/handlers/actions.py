@@ -83,6 +83,9 @@ def node_actions() -> list[Action]:
     def health(call: Call, body: pa.Buffer) -> list[bytes]:
         return [wire.encode_json(call.guard.bare_node.health())]
 
+    def ready(call: Call, body: pa.Buffer) -> list[bytes]:
+        return [wire.encode_json({"problems": list(call.guard.bare_node.readiness())})]
+
     def metrics(call: Call, body: pa.Buffer) -> list[bytes]:
         return [call.guard.bare_node.metrics_text()]
 
@@ -178,6 +181,7 @@ def node_actions() -> list[Action]:
 
     return [
         Action(wire.HEALTH, "whether the node can read and write, and what is wrong", health, system("health")),
+        Action(wire.READY, "why no traffic should come here now, if there is a reason", ready, system("ready")),
         Action(wire.METRICS, "counters in Prometheus' text format", metrics, system("metrics")),
         Action(wire.IDENTITY, "cluster, node, instance and version", identity, OPEN),
         Action(wire.AUTHENTICATE, "whether the caller's token is valid", authenticate, TOKEN),

@@ -114,6 +114,10 @@ class GuardedNode:
         self.needs(database, WRITE)
         return self._node.query_sql(database, sql, params, self._of_caller(origin))
 
+    def values_parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+        self.needs(database, WRITE)
+        return self._node.parameter_types(database, sql)
+
     def query_sql(
         self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
     ) -> QueryResult:

@@ -65,7 +65,8 @@ class Updates:
         insert = parse_insert(query)
         table = node.table_to_write(database, insert.table)
         if insert.sole_row is None or table is None:
-            return node.parameter_types(database, insert.source)
+            ask = node.values_parameter_types if insert.reads_nothing else node.parameter_types
+            return ask(database, insert.source)
         names = inserted_names(insert, insert.sole_row, table)
         known = {column.name: column.type for column in table}
         return {mark: known[name] for mark, name in zip(insert.sole_row, names, strict=True) if name in known}

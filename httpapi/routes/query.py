@@ -46,6 +46,7 @@ _FORMAT_BY_ACCEPT = {
 
 
 def query_sql(call: Call) -> Reply:
+    """Answers an SQL query. Parameters or JSON: `db`, `q`, `format` (`json`, `jsonl`, `csv`, `pretty`, `parquet`), `params`."""
     accepted = _accepted_format(call.accept)
     asked = _from_query_string(call) if call.method == "GET" else _from_body(call)
     params = _params(asked.get("params"))
@@ -57,6 +58,7 @@ def query_sql(call: Call) -> Reply:
 
 
 def query_influxql(call: Call) -> Reply:
+    """Says that InfluxQL is not part of this version yet."""
     raise no_influxql()
 
 

@@ -28,8 +28,9 @@ LAYERS = [
         "engine._encode",
     ],
     ["engine.ownership"],
+    ["engine.metrics"],
     ["engine.events"],
-    ["engine.clock", "engine.settings", "engine.metrics"],
+    ["engine.clock", "engine.settings"],
     ["catalog"],
 ]
 #: units of one line that stand on one another all the same, with the reason

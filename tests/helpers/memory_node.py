@@ -4,6 +4,7 @@ import itertools
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -106,6 +107,7 @@ class MemoryNode:
     requests: list[WriteRequest] = field(default_factory=list)
     removals: dict[str, int | None] = field(default_factory=dict)
     retention_ns: dict[str, int | None] = field(default_factory=dict)
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def start_lp(self, request: WriteRequest) -> StartedWrite:
@@ -261,6 +263,13 @@ class MemoryNode:
 
     def health(self) -> dict[str, object]:
         return {"status": "ok"}
+
+    def readiness(self) -> list[str]:
+        return []
+
+    def call_ended(self, method: str, outcome: str, seconds: float) -> None:
+        with self.lock:
+            self.calls[method, outcome] += 1
 
     def metrics_text(self) -> bytes:
         return b"flightline_up 1\n"
