@@ -229,7 +229,9 @@ def test_json_is_spelled_as_the_reference_spells_it(made: tuple[pa.RecordBatch, 
 
 @settings(max_examples=150)
 @given(batches())
-def test_csv_and_cells_of_tables_show_what_the_reference_shows(made: tuple[pa.RecordBatch, list[list[Any]], list[Spell]]) -> None:
+def test_csv_and_cells_of_tables_show_what_the_reference_shows(
+    made: tuple[pa.RecordBatch, list[list[Any]], list[Spell]],
+) -> None:
     """F2, F3."""
     batch, columns, spells = made
 
