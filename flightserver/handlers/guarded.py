@@ -198,6 +198,9 @@ class GuardedNode:
     def health(self) -> dict[str, object]:
         return self._node.health()
 
+    def readiness(self) -> Sequence[str]:
+        return self._node.readiness()
+
     def metrics_text(self) -> bytes:
         return self._node.metrics_text()
 

@@ -67,18 +67,11 @@ def test_a_removal_has_a_time_and_a_retention_period_can_change(node: MemoryNode
     admin(node, "create_database", {"name": "db"})
     admin(node, "create_table", {"database": "db", "name": "t", "tags": [], "fields": {}})
 
-<<<<<<< HEAD
     retention_ns = []
     for wanted in ({"retention_ns": 7}, {}):
         assert admin(node, "set_retention", {"name": "db", **wanted}) == {}
         retention_ns.append(node.retention_ns["db"])
     assert retention_ns == [7, None]
-=======
-    assert admin(node, "set_retention", {"name": "db", "retention_ns": 7}) == {}
-    assert node.retention_ns["db"] == 7
-    assert admin(node, "set_retention", {"name": "db"}) == {}
-    assert [node.retention_ns["db"]] == [None]
->>>>>>> admin
     assert admin(node, "drop_table", {"database": "db", "name": "t", "hard_delete_at_ns": 5}) == {}
     assert admin(node, "drop_database", {"name": "db", "hard_delete_at": "never"}) == {}
     assert node.removals == {"db.t": 5, "db": None}

@@ -84,7 +84,8 @@ def may(permission: str, call: str, database: str) -> bool:
 
 def test_every_method_of_a_node_is_guarded_or_closed() -> None:
     """V1."""
-    asked = {name for name in vars(NodeLike) if not name.startswith("_")}
+    of_the_server = {"call_ended"}  # no handler's: calls are counted when they are over
+    asked = {name for name in vars(NodeLike) if not name.startswith("_")} - of_the_server
 
     assert asked <= {name for name, _ in inspect.getmembers(GuardedNode)}
     with pytest.raises(AttributeError):
