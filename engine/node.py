@@ -341,6 +341,7 @@ class Node:
             threads=settings.query_threads or os.cpu_count() or 1,
             concurrent=settings.concurrent_query_limit,
             files=settings.query_file_limit,
+            timeout_ms=settings.query_timeout_ms,
         )
         return Executor(self._series, self._views, self._access, self._metrics, limits)
 

@@ -45,6 +45,7 @@ class Settings:
     query_file_limit: int | None = None
     concurrent_query_limit: int | None = None
     query_threads: int | None = None  # None: one per core
+    query_timeout_ms: int | None = None  # None: a query may take as long as it takes
 
     # housekeeping
     delete_grace_period_ms: int = 24 * 3_600_000

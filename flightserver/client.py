@@ -63,6 +63,12 @@ class EngineUnreachable(Unavailable):
     code = "engine_unreachable"
 
 
+class CallCancelled(Unavailable):
+    """By this side: nobody waits for the answer any more."""
+
+    code = "call_cancelled"
+
+
 class EngineTimeout(Unavailable):
     code = "engine_timeout"
 
@@ -415,6 +421,8 @@ def _service_error(error: fl.FlightError) -> ServiceError:
             return decode_error(error.extra_info)
     if isinstance(error, fl.FlightUnavailableError):
         return EngineUnreachable("the engine is not reachable", hint="it may be starting; try again")
+    if isinstance(error, fl.FlightCancelledError):
+        return CallCancelled("the call was cancelled")
     if isinstance(error, fl.FlightTimedOutError):
         return EngineTimeout("the engine did not answer in time")
     return ServiceError(str(error))

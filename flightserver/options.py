@@ -695,6 +695,14 @@ OPTIONS: tuple[Option, ...] = (
         sets="settings.concurrent_query_limit",
     ),
     Option(
+        flag="--query-timeout",
+        help="Longest time of a query, waiting for its turn included. No limit unless set.",
+        group="Memory and queries",
+        kind=duration_ms,
+        value_name="DURATION",
+        sets="settings.query_timeout_ms",
+    ),
+    Option(
         flag="--num-datafusion-threads",
         help="Threads that work on queries; default: one per core.",
         group="Memory and queries",

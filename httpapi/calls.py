@@ -1,5 +1,6 @@
 """One request that goes through Flask, and what its view may use."""
 
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,12 @@ class Call:
     @property
     def authorization(self) -> str | None:
         return self.request.headers.get("Authorization")
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """The client's connection, where a server tells."""
+        found: socket.socket | None = self.request.environ.get("gunicorn.socket")
+        return found
 
     @property
     def request_id(self) -> str:

@@ -4,13 +4,14 @@
 
 Q1  A statement sees one state of catalog and rows from start to end.
 Q2  A statement only reads: whatever would change something is refused by kind.
+Q3  A statement that is closed, or takes too long, uses no CPU a moment later: its flag (stop.py) is in every scan of it.
 
-Held by tests/integration/engine/test_query.py (Q1, Q2).
-Elsewhere: what SQL means (statement.py), how a table of a view is scanned (tables.py).
+Held by tests/integration/engine/test_query.py (Q1, Q2) and tests/integration/engine/test_cancelling.py (Q3).
+Elsewhere: what SQL means (statement.py), how a table of a view is scanned (tables.py), how much at once (limits.py).
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext
@@ -24,10 +25,12 @@ from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
 from engine.files.access import FileAccess
 from engine.metrics import Metrics
-from engine.query.limits import QueryLimits, Turns
+from engine.query.deadlines import Deadlines
+from engine.query.limits import QueryLimits, QueryTimedOut, Turns
 from engine.query.messages import QueryRefused, planner_message
 from engine.query.placeholders import placeholder_types
 from engine.query.statement import CATALOG, Prepared, prepare
+from engine.query.stop import Stop
 from engine.query.tables import Failed, TableDataset
 from engine.requests import QueryResult
 from engine.view import ReadView, Views
@@ -41,38 +44,45 @@ class Executor:
         self._metrics = metrics
         self._limits = limits
         self._turns = Turns(limits.concurrent)
+        self._deadlines = Deadlines()
         self._runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(limits.memory_bytes)
 
     def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        self._turns.take()
+        """Planned when this returns. Whoever asks for the first batch waits until it is the statement's turn."""
+        stop = self._started()
         try:
-            prepared, tables = self._planned(database_name, sql, params or {})
-            running = _Running(prepared, tables, self._ended)
-            return QueryResult(prepared.schema, running, running.close)
+            prepared, tables = self._planned(database_name, sql, params or {}, stop)
         except BaseException:
-            self._turns.give_back()
+            stop.set()
             raise
+        running = _Running(prepared, tables, stop, self._turns, self._metrics)
+        return QueryResult(prepared.schema, running, running.close)
 
     def plan(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
-        return self._planned(database_name, sql, params)[0].schema
+        return self._planned(database_name, sql, params, Stop())[0].schema
 
     def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
-        prepared, _ = self._planned(database_name, sql, None)
+        prepared, _ = self._planned(database_name, sql, None, Stop())
         return {name: kind for plan in prepared.written for name, kind in placeholder_types(plan).items()}
 
-    def _planned(self, database_name: str, sql: str, params: Mapping[str, object] | None) -> tuple[Prepared, "_Tables"]:
+    def _planned(
+        self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop
+    ) -> tuple[Prepared, "_Tables"]:
         view = self._views.now()
-        tables = _Tables(self, view, view.state.database(database_name))
+        tables = _Tables(self, view, view.state.database(database_name), stop)
         try:
-            return prepare(self._context(tables), sql, params), tables
+            return prepare(self._context(tables), sql, params, stop=stop), tables
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
 
-    def _ended(self, outcome: str) -> None:
-        self._turns.give_back()
-        self._metrics.queried(outcome)
+    def _started(self) -> Stop:
+        stop = Stop()
+        timeout_ms = self._limits.timeout_ms
+        if timeout_ms is not None:
+            self._deadlines.add(stop, QueryTimedOut(timeout_ms), timeout_ms / 1000)
+        return stop
 
     def _context(self, tables: "_Tables") -> SessionContext:
         config = (
@@ -88,55 +98,79 @@ class Executor:
         context.register_catalog_provider(CATALOG, catalog)
         return context
 
-    def dataset(self, view: ReadView, database: Database, table: Table, failed: Failed) -> TableDataset:
+    def dataset(self, view: ReadView, database: Database, table: Table, failed: Failed, stop: Stop) -> TableDataset:
         def rows() -> TableData:
             return self._views.distinct(view, database.id, table.id)
 
-        return TableDataset(table, self._series.index(database, table), rows, self._access, failed, self._limits)
+        return TableDataset(table, self._series.index(database, table), rows, self._access, failed, self._limits, stop)
 
 
 class _Running:
     """A statement at work: begins when its first batch is wanted, ends once, read to the end or not."""
 
-    def __init__(self, prepared: Prepared, tables: "_Tables", ended: Callable[[str], None]) -> None:
+    def __init__(self, prepared: Prepared, tables: "_Tables", stop: Stop, turns: Turns, metrics: Metrics) -> None:
         self._prepared = prepared
         self._tables = tables
-        self._ended = ended
-        self._open = threading.Lock()
+        self._stop = stop
+        self._turns = turns
+        self._metrics = metrics
+        self._lock = threading.Lock()
+        self._has_turn = self._is_ended = False
         self._batches: Iterator[pa.RecordBatch] | None = None
-        self._is_closed = False
 
     def __iter__(self) -> "_Running":
         return self
 
     def __next__(self) -> pa.RecordBatch:
-        if self._is_closed:
+        if self._is_ended:
             raise StopIteration
         try:
             if self._batches is None:
-                self._batches = self._prepared.batches(_run)
+                self._begin()
+                self._batches = self._prepared.batches(self._run, self._stop.sleep)
             return next(self._batches)
         except StopIteration:
             self._end("done")
             raise
         except Exception as error:  # the bindings raise plain Exception for everything that goes wrong
+            reason = self._stop.reason or self._tables.reason(error)
             self._end("failed")
-            raise self._tables.reason(error) from None
+            raise reason from None
 
     def close(self) -> None:
-        self._is_closed = True
+        """At once; what is running in another thread finds the flag set (Q3)."""
         self._end("left")
         self._batches = None
 
+    def _begin(self) -> None:
+        self._turns.take(self._stop)
+        with self._lock:
+            self._has_turn = not self._is_ended
+        if not self._has_turn:
+            self._turns.give_back()
+            self._stop.check()
+
+    def _run(self, frame: DataFrame) -> Iterator[pa.RecordBatch]:
+        for batch in frame.execute_stream():
+            yield batch.to_pyarrow()
+            self._stop.check()
+
     def _end(self, outcome: str) -> None:
-        if self._open.acquire(blocking=False):
-            self._ended(outcome)
+        with self._lock:
+            if self._is_ended:
+                return
+            self._is_ended, had_turn = True, self._has_turn
+        self._stop.set()
+        if had_turn:
+            self._turns.give_back()
+        self._metrics.queried(outcome)
 
 
 class _Tables(SchemaProvider):  # type: ignore[misc]
     """The tables of one database, made for the plan of one statement as it asks for them."""
 
-    def __init__(self, executor: Executor, view: ReadView, database: Database) -> None:
+    def __init__(self, executor: Executor, view: ReadView, database: Database, stop: Stop) -> None:
+        self._stop = stop
         self._executor = executor
         self._view = view
         self._database = database
@@ -150,7 +184,7 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         table = self._database.find_table(name)
         if table is None:
             return None
-        return PlanTable(self._executor.dataset(self._view, self._database, table, self._failures.append))
+        return PlanTable(self._executor.dataset(self._view, self._database, table, self._failures.append, self._stop))
 
     def table_exist(self, name: str) -> bool:
         return self._database.find_table(name) is not None
@@ -160,8 +194,3 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         if self._failures:
             return self._failures[0]
         return error if isinstance(error, ServiceError) else QueryRefused(planner_message(error))
-
-
-def _run(frame: DataFrame) -> Iterator[pa.RecordBatch]:
-    for batch in frame.execute_stream():
-        yield batch.to_pyarrow()

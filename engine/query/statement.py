@@ -33,6 +33,7 @@ from engine.query.functions.tokens import Tokens
 from engine.query.functions.wallclock import shift_function
 from engine.query.lineage import without_strange_marks
 from engine.query.messages import QueryRefused, planner_message
+from engine.query.stop import Stop
 
 CATALOG = "public"
 
@@ -84,12 +85,18 @@ class Prepared:
 
 
 def prepare(
-    context: SessionContext, text: str, parameters: params.Parameters | None = None, *, now_ns: int | None = None
+    context: SessionContext,
+    text: str,
+    parameters: params.Parameters | None = None,
+    *,
+    now_ns: int | None = None,
+    stop: Stop | None = None,
 ) -> Prepared:
     """Plan a statement over the tables of a context, whose default catalog is `public`; one at a time in each context.
     Raises QueryRefused.
 
     Without parameters (None) those of the statement stay open: then its schema can be known, and it can not run.
+    `stop` ends what it does between its parts; its scans look at a flag of their own.
     """
     guard.check(text)
     bound = params.bind(text, parameters) if parameters is not None else params.left_open(text)
@@ -102,7 +109,7 @@ def prepare(
     if not _GAPS.search(rewritten):
         return planner.prepared(Split(rewritten), functions.used)
     moment = now_ns if now_ns is not None else time.time_ns()
-    filling = GapFilling(planner.plan, planner.optimized, planner.register_table, context.udafs())
+    filling = GapFilling(planner.plan, planner.optimized, planner.register_table, context.udafs(), stop or Stop())
     split = filling.split(_at_moment(Tokens(rewritten), moment))
     return planner.prepared(split, functions.used | {*gapfill.BINS, "now"})
 

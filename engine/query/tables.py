@@ -7,8 +7,9 @@ T1  A scan yields the rows of one ReadView and no other, whatever is written mea
 T2  The filter that DataFusion hands down is applied exactly; what it keeps to itself it applies to what we yield.
 T3  Pruning leaves out only what cannot match.
 T4  A file that cannot be read ends the statement with its name; statements that do not need it go on.
+T5  A scan ends with its statement's flag (stop.py): every batch passes by it.
 
-Held by tests/integration/engine/test_query.py (T1-T4).
+Held by tests/integration/engine/test_query.py (T1-T4) and tests/integration/engine/test_cancelling.py (T5).
 Elsewhere: what a filter lets through (predicate.py), rows by series and time (select.py).
 """
 
@@ -27,6 +28,7 @@ from engine.hydrate import hydrated, table_schema
 from engine.query.limits import QueryLimits
 from engine.query.predicate import Predicate, expression_of, read_filter
 from engine.query.select import SeriesSet, selected, series_matching
+from engine.query.stop import Stop
 
 Part = Callable[[list[str], ds.Expression | None], Iterator[pa.RecordBatch]]
 #: is told what ended a scan; DataFusion makes a sentence of its own out of every exception
@@ -44,8 +46,12 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         access: FileAccess,
         failed: Failed,
         limits: QueryLimits,
+        stop: Stop,
     ) -> None:
         """`rows` is called when the plan wants them: no key twice."""
+        self._stop = stop
+        #: how many rows any of the scans that have been planned can yield
+        self.rows_at_most = 0
         self._table = table
         self._index = index
         self._rows = rows
@@ -63,6 +69,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
     def get_fragments(self, filter: ds.Expression | None = None) -> list["_Fragment"]:
         """One fragment for each partition; DataFusion gives each a thread."""
+        self._stop.check()
         predicate = read_filter(expression_of(filter), self._table.tags)
         try:
             data = self._rows()
@@ -75,6 +82,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         # only now: making the rows may have numbered series that lie in files alone
         series = series_matching(self._index, self._table.tags, predicate)
         parts = [*self._in_memory(data, predicate, series), *((held.file.rows, self._file_part(held)) for held in wanted)]
+        self.rows_at_most = max(self.rows_at_most, sum(rows for rows, _ in parts))
         parts.sort(key=lambda part: -part[0])
         groups: list[list[Part]] = [[] for _ in range(max(1, min(self._limits.threads, len(parts))))]
         sizes = [0] * len(groups)
@@ -82,7 +90,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
             smallest = sizes.index(min(sizes))
             groups[smallest].append(part)
             sizes[smallest] += rows
-        return [_Fragment(self._schema, group) for group in groups]
+        return [_Fragment(self._schema, group, self._stop) for group in groups]
 
     def _in_memory(self, data: TableData, predicate: Predicate, series: SeriesSet | None) -> list[tuple[int, Part]]:
         if series is not None and len(series) == 0:
@@ -127,9 +135,10 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 class _Fragment:
     """One partition of the plan: parts of memory and files, one after another."""
 
-    def __init__(self, schema: pa.Schema, parts: Sequence[Part]) -> None:
+    def __init__(self, schema: pa.Schema, parts: Sequence[Part], stop: Stop) -> None:
         self._schema = schema
         self._parts = parts
+        self._stop = stop
 
     def scanner(
         self,
@@ -140,7 +149,8 @@ class _Fragment:
         **_: Any,
     ) -> "_Scan":
         wanted, condition = self._schema.names if columns is None else list(columns), expression_of(filter)
-        return _Scan(_projected(self._schema, columns), (batch for part in self._parts for batch in part(wanted, condition)))
+        batches = (batch for part in self._parts for batch in part(wanted, condition))
+        return _Scan(_projected(self._schema, columns), self._stop.checked(batches))
 
 
 class _Scan:

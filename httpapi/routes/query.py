@@ -15,7 +15,7 @@ Elsewhere: how values are spelled (httpapi.formats).
 
 import errno
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -26,10 +26,13 @@ from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound, ServiceEr
 from flightserver.client import ResultStream
 from httpapi.calls import Call, Routes
 from httpapi.formats import FORMAT_NAMES, Format, named_format
+from httpapi.hangups import Hangups
 from httpapi.parameters import one_of, query_parameters, require, told_as
 from httpapi.replies import Reply
 
 log = logging.getLogger("httpapi")
+
+_hangups = Hangups()
 
 _FORMAT_BY_ACCEPT = {
     "": "json",
@@ -48,7 +51,7 @@ def query_sql(call: Call) -> Reply:
     params = _params(asked.get("params"))
     try:
         result = call.gateway.query_sql(db=asked["db"], q=asked["q"], params=params, authorization=call.authorization)
-        return _streamed(result, named_format(asked.get("format") or accepted))
+        return _streamed(call, result, named_format(asked.get("format") or accepted))
     except DatabaseNotFound as error:
         raise NotFound(f"query error: {error}") from None
 
@@ -123,23 +126,30 @@ def _accepted_format(accept: str) -> str:
     raise InvalidRequest(f"invalid mime type ({accept})")
 
 
-def _streamed(result: ResultStream, wanted: Format) -> Reply:
-    batches = iter(result)
+def _streamed(call: Call, result: ResultStream, wanted: Format) -> Reply:
+    unwatch = _nothing if call.socket is None else _hangups.watch(call.socket, result.close)  # Q3
     try:
+        batches = iter(result)
         first = next(batches, None)
     except BaseException:
+        unwatch()
         result.close()
         raise
     rest = batches if first is None else chain([first], batches)
-    return Reply(200, _Body(result, wanted.encode(result.schema, rest)), wanted.content_type)
+    return Reply(200, _Body(result, wanted.encode(result.schema, rest), unwatch), wanted.content_type)
+
+
+def _nothing() -> None:
+    pass
 
 
 class _Body:
     """The answer on its way, and the end of the work behind it however it ends."""
 
-    def __init__(self, result: ResultStream, chunks: Iterator[bytes]) -> None:
+    def __init__(self, result: ResultStream, chunks: Iterator[bytes], unwatch: Callable[[], None]) -> None:
         self._result = result
         self._chunks = chunks
+        self._unwatch = unwatch
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -149,6 +159,7 @@ class _Body:
             raise BrokenPipeError(errno.EPIPE, "the answer is cut short") from None  # the server closes the connection (Q1)
 
     def close(self) -> None:
+        self._unwatch()
         self._result.close()
 
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -12,7 +14,9 @@ from werkzeug.test import TestResponse
 
 from catalog.errors import ServiceError, Unavailable
 from engine.requests import QueryResult
+from tests.helpers.flight_process import within
 from tests.helpers.http_api import HttpApi
+from tests.helpers.memory_node import wait_until_closed
 
 SQL = "/api/v3/query_sql"
 
@@ -254,3 +258,19 @@ def test_leaving_early_ends_the_work(api: HttpApi, monkeypatch: pytest.MonkeyPat
     api.stop_engine()
 
     assert closed
+
+
+def test_a_connection_that_is_closed_while_its_answer_is_awaited_ends_the_work(api: HttpApi) -> None:
+    """Q3. Before the first byte, when nothing is written and so nothing fails."""
+    api.node.create_database("db")
+    api.node.before_batch = wait_until_closed
+    here, there = socket.socketpair()
+    threading.Timer(0.1, there.close).start()
+
+    answer = api.http.get(
+        "/api/v3/query_sql", query_string={"db": "db", "q": "SELECT 1"}, environ_overrides={"gunicorn.socket": here}
+    )
+
+    assert answer.status_code == 503
+    within(60, lambda: api.node.closed_results == api.node.opened_results == 1)
+    here.close()
