@@ -29,6 +29,7 @@ from engine._native import SeriesIndex
 from engine.buffer.series import SeriesRegistry
 from engine.catalog_log import StoredCatalogLog
 from engine.clock import Clock
+from engine.events import QueryLog
 from engine.files.access import FileAccess
 from engine.files.index import FileIndex
 from engine.files.inspection import refuse_lost_manifest
@@ -42,11 +43,15 @@ from engine.paths import CatalogPaths, NodePaths, number_of
 from engine.persist.removals import Removals
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import Snapshots
+from engine.query.system_tables import SCHEMA as SYSTEM
+from engine.query.system_tables import Live, system_tables
 from engine.replay import Replay, Replayed
 from engine.requests import (
+    FROM_SQL,
     DatabaseListing,
     IngestOptions,
     IngestSession,
+    Origin,
     QueryResult,
     StartedWrite,
     TableListing,
@@ -99,6 +104,7 @@ class Node:
         self.instance_id = str(uuid.uuid4())
         self._problems: dict[str, None] = {}
         self._access = FileAccess(store, self._noted)
+        self._live = Live(QueryLog(clock, settings.query_log_max_entries), settings.gen1_duration_ns)
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
@@ -206,12 +212,16 @@ class Node:
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         return self._ingest.session(database, table, schema, options, self.drop_table)
 
-    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        return self._executor.result().run(database, sql, params)
+    def query_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> QueryResult:
+        return self._executor.result().run(database, sql, params, origin)
 
-    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> pa.Schema:
         """The schema of a statement's result; nothing runs."""
-        return self._executor.result().plan(database, sql, params)
+        return self._executor.result().plan(database, sql, params, origin)
 
     def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
         return self._executor.result().parameter_types(database, sql)
@@ -231,10 +241,12 @@ class Node:
         ]
 
     def list_tables(self, database: str) -> Sequence[TableListing]:
-        return [
-            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags)
-            for table in self._catalog.state().database(database).tables
+        found = self._catalog.state().database(database)
+        own = [
+            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags) for table in found.tables
         ]
+        beside = [TableListing(SYSTEM, table.name, "BASE TABLE", table.schema) for table in system_tables(found).values()]
+        return own + beside
 
     def create_database(self, name: str, retention_ns: int | None = None) -> None:
         self._catalog.commit(lambda state: changes.create_database(state, name, retention_ns=retention_ns, limits=self._limits))
@@ -343,7 +355,7 @@ class Node:
             files=settings.query_file_limit,
             timeout_ms=settings.query_timeout_ms,
         )
-        return Executor(self._series, self._views, self._access, self._metrics, limits)
+        return Executor(self._series, self._views, self._access, self._metrics, limits, self._live)
 
     def _noted(self, damage: Damaged) -> None:
         """Known to everyone who asks for health; logged once."""

@@ -90,6 +90,20 @@ class StartedWrite:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """How a statement came, for the log of queries: the door's name in `system.queries`, the text as its sender wrote it where
+    something else of it runs, and the trace that it is part of. A statement of the server's own is not logged."""
+
+    kind: str = "sql"
+    text: str | None = None
+    trace_id: str | None = None
+    logged: bool = True
+
+
+FROM_SQL = Origin()
+
+
+@dataclass(frozen=True, slots=True)
 class QueryResult:
     """A schema and the batches that have it.
 
@@ -141,10 +155,14 @@ class NodeLike(Protocol):
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         """Afterwards the table exists with the columns of the schema, or the options refused it; `replace` has emptied it."""
 
-    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+    def query_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> QueryResult:
         """Plan, and run as the batches are asked for. Parameters go by name without `$`; the n-th `?` is called "n"."""
 
-    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> pa.Schema:
         """The schema of the result, without running anything. Parameters may stay open: then they are None."""
 
     def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:

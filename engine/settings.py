@@ -46,6 +46,7 @@ class Settings:
     concurrent_query_limit: int | None = None
     query_threads: int | None = None  # None: one per core
     query_timeout_ms: int | None = None  # None: a query may take as long as it takes
+    query_log_max_entries: int = 1_000
 
     # housekeeping
     delete_grace_period_ms: int = 24 * 3_600_000

@@ -56,12 +56,12 @@ class Parts:
     most_deaths: int = 6  # of one part within a minute
 
 
-#: Memory that the engine frees stays its own for a moment. Rows come and go by the megabyte, and pages that are given back to
+#: Memory that the engine frees stays its own for some seconds. Rows come and go by the megabyte, and pages given back to
 #: the kernel at once are zeroed anew each time: that was a quarter of the CPU time of a load.
 ENGINE_MEMORY = {
-    "MIMALLOC_PURGE_DELAY": "1000",  # ms, for Arrow's buffers
+    "MIMALLOC_PURGE_DELAY": "10000",  # ms, for Arrow's buffers
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
-    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
 }
 
 

@@ -12,12 +12,14 @@ Elsewhere: the options themselves (options.py), the engine's values (engine.sett
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
 from engine.settings import Settings
+from flightserver.environment import parse_dotenv as parse_dotenv
+from flightserver.environment import read_environment as read_environment
 from flightserver.logs import LogOptions, parse_log_filter
 from flightserver.options import CLOUD, OPTIONS, Given, Machine, Option, Value, flag
 
@@ -82,41 +84,6 @@ def _memory_bytes() -> int:
         if limit.isdecimal():
             return min(physical, int(limit))
     return physical
-
-
-def read_environment(directory: Path | None = None) -> dict[str, str]:
-    """The process environment over the first .env file found in `directory` or above it."""
-    return {**_read_dotenv(directory or Path.cwd()), **os.environ}
-
-
-def _read_dotenv(directory: Path) -> dict[str, str]:
-    for place in (directory, *directory.parents):
-        try:
-            content = (place / ".env").read_text()
-        except OSError:
-            continue
-        return dict(parse_dotenv(content))
-    return {}
-
-
-_DOTENV_LINE = re.compile(
-    r"""^\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.]*)\s*=\s*
-        (?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<bare>[^#]*?(?:\S\#[^#]*?)*))\s*(?:\#.*)?$""",
-    re.VERBOSE,
-)
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
-
-
-def parse_dotenv(content: str) -> Iterator[tuple[str, str]]:
-    """NAME=value lines; quotes, comments and `export` as shells read them, no expansion. Other lines are skipped."""
-    for line in content.splitlines():
-        found = _DOTENV_LINE.match(line)
-        if found is None:
-            continue
-        if found["double"] is not None:
-            yield found["name"], re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), found["double"])
-        else:
-            yield found["name"], found["single"] if found["single"] is not None else found["bare"].strip()
 
 
 # ------------------------------------------------------------------------------------------------------- one option

@@ -681,9 +681,10 @@ OPTIONS: tuple[Option, ...] = (
         flag="--query-log-max-entries",
         help="Queries that system.queries remembers.",
         group="Memory and queries",
-        kind=text,
+        kind=count,
         value_name="N",
-        unsupported="this version keeps no log of queries",
+        sets="settings.query_log_max_entries",
+        default="1000",
         also=("--query-log-size",),
     ),
     Option(

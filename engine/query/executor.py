@@ -21,46 +21,75 @@ from datafusion.catalog import Table as PlanTable
 
 from catalog.errors import ServiceError
 from catalog.schema import Database, Table
+from engine import events
 from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
+from engine.clock import SystemClock
+from engine.events import LoggedQuery, QueryLog
 from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
 from engine.query.limits import QueryLimits, QueryTimedOut, Turns
 from engine.query.messages import QueryRefused, planner_message
 from engine.query.placeholders import placeholder_types
+from engine.query.report import ScanReport, files_read
+from engine.query.shapes.needs import ALL_ROWS, needs_of
 from engine.query.statement import CATALOG, Prepared, prepare
 from engine.query.stop import Stop
-from engine.query.tables import Failed, TableDataset
-from engine.requests import QueryResult
+from engine.query.system_schema import SystemSchema
+from engine.query.system_tables import SCHEMA as SYSTEM
+from engine.query.system_tables import Live, Sources
+from engine.query.tables import Failed, Reported, TableDataset
+from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
 
 
 class Executor:
-    def __init__(self, series: SeriesRegistry, views: Views, access: FileAccess, metrics: Metrics, limits: QueryLimits) -> None:
+    def __init__(
+        self,
+        series: SeriesRegistry,
+        views: Views,
+        access: FileAccess,
+        metrics: Metrics,
+        limits: QueryLimits,
+        live: Live,
+    ) -> None:
         self._series = series
         self._views = views
         self._access = access
         self._metrics = metrics
         self._limits = limits
+        self._live = live
+        self._unlogged = QueryLog(SystemClock(), 0)
         self._turns = Turns(limits.concurrent)
         self._deadlines = Deadlines()
         self._runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(limits.memory_bytes)
 
-    def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+    def run(
+        self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> QueryResult:
         """Planned when this returns. Whoever asks for the first batch waits until it is the statement's turn."""
+        entry = self._logged(database_name, sql, origin)
         stop = self._started()
         try:
             prepared, tables = self._planned(database_name, sql, params or {}, stop)
-        except BaseException:
+        except BaseException as error:
             stop.set()
+            entry.ended(events.FAILURE, str(error))
             raise
-        running = _Running(prepared, tables, stop, self._turns, self._metrics)
+        entry.planned()
+        running = _Running(prepared, tables, entry, stop, self._turns, self._metrics)
         return QueryResult(prepared.schema, running, running.close)
 
-    def plan(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan(
+        self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
-        return self._planned(database_name, sql, params, Stop())[0].schema
+        try:
+            return self._planned(database_name, sql, params, Stop())[0].schema
+        except ServiceError as error:  # whoever asks for the schema first gets no further
+            self._logged(database_name, sql, origin).ended(events.FAILURE, str(error))
+            raise
 
     def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
         prepared, _ = self._planned(database_name, sql, None, Stop())
@@ -72,7 +101,9 @@ class Executor:
         view = self._views.now()
         tables = _Tables(self, view, view.state.database(database_name), stop)
         try:
-            return prepare(self._context(tables), sql, params, stop=stop), tables
+            prepared = prepare(self._context(tables), sql, params, stop=stop)
+            tables.need(prepared)
+            return prepared, tables
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
@@ -83,6 +114,10 @@ class Executor:
         if timeout_ms is not None:
             self._deadlines.add(stop, QueryTimedOut(timeout_ms), timeout_ms / 1000)
         return stop
+
+    def _logged(self, database_name: str, sql: str, origin: Origin) -> LoggedQuery:
+        log = self._live.queries if origin.logged else self._unlogged
+        return log.begin(database_name, origin.text or sql, origin.kind, origin.trace_id)
 
     def _context(self, tables: "_Tables") -> SessionContext:
         config = (
@@ -95,22 +130,29 @@ class Executor:
         context = SessionContext(config, self._runtime)
         catalog = PlanCatalog.memory_catalog(context)
         catalog.register_schema("iox", tables)
+        catalog.register_schema(SYSTEM, SystemSchema(tables.sources(self._live)))
         context.register_catalog_provider(CATALOG, catalog)
         return context
 
-    def dataset(self, view: ReadView, database: Database, table: Table, failed: Failed, stop: Stop) -> TableDataset:
+    def dataset(
+        self, view: ReadView, database: Database, table: Table, failed: Failed, reported: Reported, stop: Stop
+    ) -> TableDataset:
         def rows() -> TableData:
             return self._views.distinct(view, database.id, table.id)
 
-        return TableDataset(table, self._series.index(database, table), rows, self._access, failed, self._limits, stop)
+        index = self._series.index(database, table)
+        return TableDataset(table, index, rows, self._access, failed, self._limits, reported, stop)
 
 
 class _Running:
     """A statement at work: begins when its first batch is wanted, ends once, read to the end or not."""
 
-    def __init__(self, prepared: Prepared, tables: "_Tables", stop: Stop, turns: Turns, metrics: Metrics) -> None:
+    def __init__(
+        self, prepared: Prepared, tables: "_Tables", entry: LoggedQuery, stop: Stop, turns: Turns, metrics: Metrics
+    ) -> None:
         self._prepared = prepared
         self._tables = tables
+        self._entry = entry
         self._stop = stop
         self._turns = turns
         self._metrics = metrics
@@ -128,34 +170,38 @@ class _Running:
             if self._batches is None:
                 self._begin()
                 self._batches = self._prepared.batches(self._run, self._stop.sleep)
-            return next(self._batches)
+            batch = next(self._batches)
         except StopIteration:
-            self._end("done")
+            self._end("done", events.SUCCESS)
             raise
         except Exception as error:  # the bindings raise plain Exception for everything that goes wrong
             reason = self._stop.reason or self._tables.reason(error)
-            self._end("failed")
+            self._end("failed", events.FAILURE, str(reason))
             raise reason from None
+        self._entry.returned(batch.num_rows, batch.nbytes)
+        return batch
 
     def close(self) -> None:
         """At once; what is running in another thread finds the flag set (Q3)."""
-        self._end("left")
+        self._end("left", events.CANCELLED)
         self._batches = None
 
     def _begin(self) -> None:
         self._turns.take(self._stop)
+        self._entry.permitted()
         with self._lock:
             self._has_turn = not self._is_ended
         if not self._has_turn:
             self._turns.give_back()
             self._stop.check()
+        self._entry.began_running()
 
     def _run(self, frame: DataFrame) -> Iterator[pa.RecordBatch]:
         for batch in frame.execute_stream():
             yield batch.to_pyarrow()
             self._stop.check()
 
-    def _end(self, outcome: str) -> None:
+    def _end(self, outcome: str, phase: str, error: str | None = None) -> None:
         with self._lock:
             if self._is_ended:
                 return
@@ -163,6 +209,8 @@ class _Running:
         self._stop.set()
         if had_turn:
             self._turns.give_back()
+        self._entry.files = files_read(self._tables.reports)
+        self._entry.ended(phase, error)
         self._metrics.queried(outcome)
 
 
@@ -175,6 +223,19 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         self._view = view
         self._database = database
         self._failures: list[ServiceError] = []
+        self._datasets: list[TableDataset] = []
+        self.reports: list[ScanReport] = []
+
+    def need(self, prepared: Prepared) -> None:
+        """Tell the tables what the plans of a statement need of them, before these run."""
+        plans = [prepared.frame.logical_plan(), *(step.frame.logical_plan() for step in prepared.steps)]
+        needs = needs_of(plans, self._database.find_table) if self._datasets else {}
+        for dataset in self._datasets:
+            dataset.needs = needs.get(dataset.table.name, ALL_ROWS)
+
+    @property
+    def owner_name(self) -> str | None:  # the bindings would show a method, and None as a text
+        raise AttributeError("nobody owns a schema")
 
     @property
     def table_names(self) -> list[str]:  # the bindings look for a property, and for a sequence
@@ -184,7 +245,15 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         table = self._database.find_table(name)
         if table is None:
             return None
-        return PlanTable(self._executor.dataset(self._view, self._database, table, self._failures.append, self._stop))
+        dataset = self._executor.dataset(
+            self._view, self._database, table, self._failures.append, self.reports.append, self._stop
+        )
+        self._datasets.append(dataset)
+        return PlanTable(dataset)
+
+    def sources(self, live: Live) -> Sources:
+        """For the tables beside them, of the same moment."""
+        return Sources(self._view, self._database, live)
 
     def table_exist(self, name: str) -> bool:
         return self._database.find_table(name) is not None

@@ -11,6 +11,9 @@ import re
 from collections.abc import Callable, Iterable
 
 from catalog.errors import InvalidRequest
+from catalog.names import INTERNAL_DATABASE
+from engine.query.system_tables import SCHEMA as SYSTEM
+from engine.query.system_tables import SYSTEM_TABLES
 
 MESSAGE_BYTES = 1000
 
@@ -55,7 +58,9 @@ def planner_message(
     text = _DEPTH.sub(lambda found: f"the statement is nested more than {found[1]} levels deep", text)
     missing = _TABLE.search(text)
     if missing:
-        text = text.rstrip(".") + _suggestion(missing["name"], tables(missing["schema"] or ""))
+        text = text.rstrip(".") + (
+            _elsewhere(missing["schema"], missing["name"]) or _suggestion(missing["name"], tables(missing["schema"] or ""))
+        )
     unknown = _FUNCTION.search(text)
     if unknown:
         text = text[: unknown.start()] + f"Invalid function '{unknown['name']}'" + _suggestion(unknown["name"], functions())
@@ -65,6 +70,11 @@ def planner_message(
 def shortened(text: str) -> str:
     encoded = text.encode()
     return text if len(encoded) <= MESSAGE_BYTES else encoded[: MESSAGE_BYTES - 3].decode(errors="ignore") + "…"
+
+
+def _elsewhere(schema: str | None, name: str) -> str:
+    is_internal = schema == SYSTEM and any(table.name == name and table.internal for table in SYSTEM_TABLES)
+    return f". It is in the database '{INTERNAL_DATABASE}'" if is_internal else ""
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:

@@ -101,6 +101,8 @@ _NAMES = {
 }
 _SKELETON = ("And", "Or")
 _MIRRORED = {"Lt": "Gt", "Gt": "Lt", "LtEq": "GtEq", "GtEq": "LtEq", "Eq": "Eq", "NotEq": "NotEq"}
+#: calls that mean the same without their options, as pyarrow calls them
+_PLAIN = {ours: name for name, ours in _NAMES.items()} | {"is_null": "is_null"}
 
 
 def narrowed(tree: Tree, tags: Collection[str]) -> Predicate:
@@ -237,3 +239,30 @@ class _Flat:
 
     def _follow(self, at: int) -> int:
         return int(at + struct.unpack_from("<I", self._data, at)[0])
+
+
+def with_plain_strings(expression: pc.Expression) -> pc.Expression:
+    """The same, with texts as Utf8 where they are views, which pyarrow cannot compare. What is not understood stays."""
+    try:
+        tree = _read_tree(expression)
+    except (pa.ArrowInvalid, ValueError, IndexError, struct.error):
+        return expression
+    done: list[pc.Expression] = []
+    waiting: list[tuple[Tree, bool]] = [(tree, False)]
+    while waiting:
+        part, visited = waiting.pop()
+        if isinstance(part, Column):
+            done.append(pc.field(part.name))
+        elif isinstance(part, Literal):
+            done.append(
+                pc.scalar(pa.scalar(part.value.as_py(), pa.utf8()) if part.value.type == pa.string_view() else part.value)
+            )
+        elif not isinstance(part, Call) or part.name not in _PLAIN or not part.arguments:
+            return expression
+        elif visited:
+            arguments = done[-len(part.arguments) :]
+            del done[-len(part.arguments) :]
+            done.append(getattr(pc, _PLAIN[part.name])(*arguments))
+        else:
+            waiting += [(part, True), *((argument, False) for argument in reversed(part.arguments))]
+    return done[0]

@@ -2,14 +2,14 @@
 
     guard ─▶ parameters ─▶ functions that others say ─▶ gap filling: a statement in parts ─▶ DataFusion plans
 
-S1  A statement that calls none of our functions and has no parameters reaches DataFusion as it came.
+S1  A statement that calls none of our functions and has no parameters reaches DataFusion as it came; SHOW TABLES does in order.
 S2  `prepare` reads no rows: the schema is known, and what is wrong has been said, before anything runs.
 S3  All parts of a statement see the same moment: `now()` is one instant.
 S4  Columns have the names, types and marks that InfluxDB 3 gives them; a mark says that the values are a column's own.
 
 Held by tests/unit/engine/query/test_statement.py (S1-S4).
-Elsewhere: limits and read-only (guard.py), values (params.py), what is wrong, in one line (messages.py), our functions
-(functions/).
+Elsewhere: limits and read-only (guard.py), SHOW (show.py), values (params.py), what is wrong, in one line (messages.py), our
+functions (functions/).
 """
 
 import re
@@ -23,7 +23,7 @@ from datafusion.catalog import Schema
 from datafusion.catalog import Table as PlanTable
 from datafusion.plan import LogicalPlan
 
-from engine.query import guard, params
+from engine.query import guard, params, show
 from engine.query.functions import gapfill, local, names
 from engine.query.functions.gapfill import GapFill, GapFilling, Split
 from engine.query.functions.late import LateTable
@@ -40,7 +40,6 @@ CATALOG = "public"
 _OURS = re.compile(rf"\b(?:{'|'.join((*local.NAMES, *gapfill.NAMES))})\b", re.IGNORECASE)
 _GAPS = re.compile(rf"\b(?:{'|'.join(gapfill.NAMES)})\b", re.IGNORECASE)
 _NOW = ("now", "current_timestamp")
-_INFORMATION = ("tables", "views", "columns", "df_settings", "schemata", "routines", "parameters")
 _PLANS = frozenset({"Explain", "Analyze", "DescribeTable"})
 
 Run = Callable[[DataFrame], Iterator[pa.RecordBatch]]
@@ -99,6 +98,7 @@ def prepare(
     `stop` ends what it does between its parts; its scans look at a flag of their own.
     """
     guard.check(text)
+    text = show.as_select(text)
     bound = params.bind(text, parameters) if parameters is not None else params.left_open(text)
     planner = _Planner(context, bound.values)
     if not _OURS.search(bound.text):
@@ -187,7 +187,7 @@ class _Planner:
 
     def _tables(self, schema: str) -> Iterable[str]:
         if schema == "information_schema":
-            return _INFORMATION
+            return show.VIEWS
         try:
             found = self._context.catalog(CATALOG).schema(schema or "iox")
         except KeyError:

@@ -53,8 +53,8 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         access: FileAccess,
         failed: Failed,
         limits: QueryLimits,
+        reported: Reported,
         stop: Stop,
-        reported: Reported = lambda _: None,
     ) -> None:
         """`rows` is called when the plan wants them: no key twice."""
         self.table = table

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import pyarrow.flight as fl
 
 from catalog.errors import InvalidRequest, UnsupportedFeature
+from engine.requests import Origin
 from flightserver import wire
 from flightserver.auth import bearer_of
 
@@ -52,6 +53,17 @@ class Call:
         """Statements are SQL, whatever else the call says that they are."""
         if (self.header(LANGUAGE_HEADER) or "sql").lower() != "sql":
             raise no_influxql()
+
+    def origin(self, text: str | None = None) -> Origin:
+        """What the log of queries says of a Flight SQL statement of this call."""
+        return Origin("flightsql", text, self._trace_id())
+
+    def _trace_id(self) -> str | None:
+        """That of the caller's own tracing: W3C `version-trace-span-flags`, or Jaeger's `trace:span:parent:flags`."""
+        told = self.header("traceparent")
+        if told is not None:
+            return told.partition("-")[2].partition("-")[0] or None
+        return (self.header("uber-trace-id") or "").partition(":")[0] or None
 
     @property
     def detailed(self) -> bool:

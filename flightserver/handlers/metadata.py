@@ -1,6 +1,6 @@
 """What exists, for clients that ask before they query: catalogs, schemas, tables, keys, types, capabilities.
 
-E1  The tables of the database are those of the catalog at this moment; what stands beside them (information_schema, system)
+E1  The tables of the database are those of the catalog at this moment; what stands beside them (system, information_schema)
     is what the engine itself lists.
 E2  The schema of a table is the one that SELECT * has on the wire: tags are plain strings.
 E3  The header x-influxdata-base-table-type: TABLE makes `BASE TABLE` a `TABLE`, for clients that know no other word.
@@ -17,7 +17,7 @@ import pyarrow as pa
 from google.protobuf.message import Message
 
 from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound
-from engine.requests import NodeLike, TableListing
+from engine.requests import NodeLike, Origin, TableListing
 from flightserver.flightsql import info
 from flightserver.flightsql.commands import optional
 from flightserver.flightsql.proto import flightsql_pb2 as sql
@@ -40,7 +40,7 @@ _SCHEMAS: Mapping[type[Message], pa.Schema] = {
     sql.CommandGetCrossReference: info.FOREIGN_KEYS,
 }
 _OF_A_DATABASE = (sql.CommandGetDbSchemas, sql.CommandGetTables, sql.CommandGetPrimaryKeys)
-_BESIDE = "SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE table_schema <> 'iox'"
+_BESIDE = "SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE table_schema = 'information_schema'"
 
 
 class Metadata:
@@ -96,21 +96,23 @@ class Metadata:
         )
 
     def _listings(self, database: str) -> Sequence[TableListing]:
-        own = self._own(database)
+        listed = self._listed(database)
         if self._beside is None:
             self._beside = self._list_beside(database)
-        return own + list(self._beside)
+        return [*listed, *self._beside]
 
     def _own(self, database: str) -> list[TableListing]:
+        return [listing for listing in self._listed(database) if listing.db_schema == info.DEFAULT_SCHEMA]
+
+    def _listed(self, database: str) -> Sequence[TableListing]:
         try:
-            listed = self._node.list_tables(database)
+            return self._node.list_tables(database)
         except DatabaseNotFound:
             raise NotFound(f"Database '{database}' not found") from None
-        return [listing for listing in listed if listing.db_schema == info.DEFAULT_SCHEMA]
 
     def _list_beside(self, database: str) -> tuple[TableListing, ...]:
         """The same in every database for as long as the server runs, so it is asked for once."""
-        found = pa.Table.from_batches(list(self._node.query_sql(database, _BESIDE)))
+        found = pa.Table.from_batches(list(self._node.query_sql(database, _BESIDE, origin=Origin(logged=False))))
         return tuple(
             TableListing(schema, name, kind, self._node.plan_sql(database, f'SELECT * FROM "{schema}"."{name}"'))
             for schema, name, kind in zip(*(column.to_pylist() for column in found.columns), strict=True)

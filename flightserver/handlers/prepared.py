@@ -91,7 +91,7 @@ class Prepared:
         names = parameters_of(query)
         is_update = is_insert(query)
         handle = sql.PreparedStatementHandle(query=query, database=database, id=secrets.token_bytes(16))
-        schema = pa.schema([]) if is_update else plain_schema(self._node.plan_sql(database, query))
+        schema = pa.schema([]) if is_update else plain_schema(self._node.plan_sql(database, query, origin=call.origin()))
         types = self._parameter_types(database, query) if names else {}
         wanted = pa.schema([(f"${name}", plain_type(types.get(name, pa.utf8()))) for name in names])
         result = sql.ActionCreatePreparedStatementResult(

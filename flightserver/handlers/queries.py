@@ -101,7 +101,7 @@ class Queries:
         if is_insert(bound.query):
             parse_insert(bound.query)
             return COUNT
-        return plain_schema(self._node.plan_sql(bound.database, bound.query, bound.first()))
+        return plain_schema(self._node.plan_sql(bound.database, bound.query, bound.first(), call.origin()))
 
     def _result(self, call: Call, database: str, command: Message) -> QueryResult:
         if self._metadata.answers(command):
@@ -110,11 +110,12 @@ class Queries:
         bound = self._bound(call, database, command)
         if is_insert(bound.query):
             return self._updates.as_query(call, bound)
-        first = self._node.query_sql(bound.database, bound.query, bound.first())
+        origin = call.origin()
+        first = self._node.query_sql(bound.database, bound.query, bound.first(), origin)
         if bound.rows is None:
             return first
         others = islice(bound.each(), 1, None)
-        return chained(first, (self._node.query_sql(bound.database, bound.query, values) for values in others))
+        return chained(first, (self._node.query_sql(bound.database, bound.query, values, origin) for values in others))
 
     def _bound(self, call: Call, database: str, command: Message) -> Bound:
         match command:

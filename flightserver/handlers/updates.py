@@ -19,7 +19,7 @@ from itertools import groupby
 import pyarrow as pa
 
 from catalog.errors import UnsupportedFeature
-from engine.requests import IngestOptions, NodeLike, QueryResult, TableListing
+from engine.requests import IngestOptions, NodeLike, Origin, QueryResult, TableListing
 from flightserver.flightsql.inserts import COUNT, as_inserted, inserted_names
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.flightsql.statements import Insert, is_read, parse_insert
@@ -45,17 +45,17 @@ class Updates:
         runs = Runs()
         with self._watcher.watching(call.is_cancelled, runs.close):
             if is_read(bound.query):
-                return self._read(bound, runs)
-            return self._insert(bound, tags_of(call), runs)
+                return self._read(bound, runs, call.origin())
+            return self._insert(bound, tags_of(call), runs, call.origin(bound.query))
 
     def as_query(self, call: Call, bound: Bound) -> QueryResult:
         """The same for clients that ask for every statement like for a query: one row with the count."""
         parse_insert(bound.query)
-        tags = tags_of(call)
+        tags, origin = tags_of(call), call.origin(bound.query)
         runs = Runs()
 
         def rows() -> Iterator[pa.RecordBatch]:
-            yield pa.record_batch([pa.array([self._insert(bound, tags, runs)], pa.uint64())], schema=COUNT)
+            yield pa.record_batch([pa.array([self._insert(bound, tags, runs, origin)], pa.uint64())], schema=COUNT)
 
         return QueryResult(COUNT, rows(), runs.close)
 
@@ -69,19 +69,19 @@ class Updates:
         known = {column.name: column.type for column in table}
         return {mark: known[name] for mark, name in zip(insert.sole_row, names, strict=True) if name in known}
 
-    def _read(self, bound: Bound, runs: Runs) -> int:
+    def _read(self, bound: Bound, runs: Runs, origin: Origin) -> int:
         for values in bound.each():
-            for _ in runs.read(self._node.query_sql(bound.database, bound.query, values)):
+            for _ in runs.read(self._node.query_sql(bound.database, bound.query, values, origin)):
                 continue
         return 0
 
-    def _insert(self, bound: Bound, tags: tuple[str, ...] | None, runs: Runs) -> int:
+    def _insert(self, bound: Bound, tags: tuple[str, ...] | None, runs: Runs, origin: Origin) -> int:
         insert = parse_insert(bound.query)
         table = self._schema_of(bound.database, insert.table)
         if insert.sole_row is not None and bound.rows is not None:
             source: Iterable[pa.RecordBatch] = _columns(insert.sole_row, bound)
         else:
-            source = self._queried(insert, bound, runs)
+            source = self._queried(insert, bound, runs, origin)
         rows = 0
         for schema, batches in groupby(_fitted(insert, source, table), key=_schema):
             own_tags = None if tags is None else tuple(name for name in tags if name in schema.names)
@@ -92,9 +92,9 @@ class Updates:
                 session.close()
         return rows
 
-    def _queried(self, insert: Insert, bound: Bound, runs: Runs) -> Iterator[pa.RecordBatch]:
+    def _queried(self, insert: Insert, bound: Bound, runs: Runs, origin: Origin) -> Iterator[pa.RecordBatch]:
         for values in bound.each():
-            yield from runs.read(self._node.query_sql(bound.database, insert.source, values))
+            yield from runs.read(self._node.query_sql(bound.database, insert.source, values, origin))
 
     def _schema_of(self, database: str, table: str) -> pa.Schema | None:
         listed = (found for found in self._node.list_tables(database) if _is(found, table))

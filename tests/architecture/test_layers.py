@@ -27,6 +27,7 @@ LAYERS = [
         "engine._native",
     ],
     ["engine.ownership"],
+    ["engine.events"],
     ["engine.clock", "engine.settings", "engine.metrics"],
     ["catalog"],
 ]

@@ -14,9 +14,11 @@ from catalog.schema import FieldType, Table
 from engine.ingest.arrow import normalise, plan_columns
 from engine.query.placeholders import placeholder_types
 from engine.requests import (
+    FROM_SQL,
     DatabaseListing,
     IngestOptions,
     IngestSession,
+    Origin,
     PendingWrite,
     QueryResult,
     RejectedLine,
@@ -146,7 +148,9 @@ class MemoryNode:
             plan_columns(schema, table, _known(tables.get(table), table), options.tags)
             return MemorySession(self, tables, table, schema, options)
 
-    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+    def query_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> QueryResult:
         self._fail()
         frame = self._planned(database, sql, params)
         closed = threading.Event()
@@ -160,7 +164,9 @@ class MemoryNode:
 
         return QueryResult(frame.schema(), self._run(frame, closed), close)
 
-    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> pa.Schema:
         self._fail()
         return self._planned(database, sql, params).schema()
 

@@ -329,7 +329,7 @@ not a line
 
 
 def test_the_nearest_dotenv_counts_and_the_environment_beats_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """F1."""
+    """F1, V1."""
     (tmp_path / ".env").write_text("FAR=1\nBOTH=far\n")
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)

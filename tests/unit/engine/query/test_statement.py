@@ -44,7 +44,7 @@ class Spy:
         "SELECT * FROM cpu",
         "  SELECT/* x */host -- y\nFROM cpu WHERE note = 'locf' ;",
         "SELECT avg(usage), approx_percentile_cont(usage, 0.5) FROM cpu GROUP BY host",
-        "SHOW TABLES",
+        "SHOW COLUMNS FROM cpu",
     ],
 )
 def test_a_statement_without_our_functions_reaches_the_planner_as_it_came(cpu: SessionContext, text: str) -> None:
