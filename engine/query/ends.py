@@ -18,104 +18,83 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from catalog.names import TIME_COLUMN
-from catalog.schema import Table
-from engine._native import SeriesIndex
 from engine.buffer.rows import HeldFile, TimeRange
-from engine.files.access import FileAccess
 from engine.hydrate import hydrated
-from engine.query.predicate import Predicate
-from engine.query.report import Chunk, ScanReport
+from engine.query.report import Chunk
 from engine.query.scan import Part, Scan
-from engine.query.select import SeriesSet
 from engine.query.shapes.needs import End
 
 
-class EndsScan(Scan):
-    def __init__(
-        self,
-        table: Table,
-        schema: pa.Schema,
-        index: SeriesIndex,
-        access: FileAccess,
-        report: ScanReport,
-        predicate: Predicate,
-        exact: bool,
-        series: SeriesSet | None,
-        chunks: Sequence[Chunk],
-        files: Sequence[HeldFile],
-        ends: frozenset[End],
-        each: bool,
-    ) -> None:
-        super().__init__(table, schema, index, access, report, predicate, exact, series, chunks, files)
+class EndsScan:
+    def __init__(self, scan: Scan, ends: frozenset[End], *, each: bool) -> None:
+        self._scan = scan
         self._ends = ends
         self._each = each
 
     def parts(self) -> list[Part]:
-        rows = sum(held.file.rows for held in self.files)
-        if self._each and not self.exact:  # which row is a series' last one is known only after the filter
-            return super().parts()
-        for chunk in self.chunks:
+        rows = sum(held.file.rows for held in self._scan.files)
+        if self._each and not self._scan.exact:  # which row is a series' last one is known only after the filter
+            return self._scan.parts()
+        for chunk in self._scan.chunks:
             rows += 0 if chunk.rows is None else chunk.rows.num_rows
         return [Part(rows, self._batches)]
 
     def _batches(self, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
         frontier = None if self._each else _Frontier(self._ends)
         newest_first = any(end.newest for end in self._ends)
-        items: list[Chunk] = [*self.chunks, *self.files]
+        items: list[Chunk] = [*self._scan.chunks, *self._scan.files]
         items.sort(key=lambda item: item.times.end_ns if newest_first else -item.times.start_ns, reverse=True)
         for item in items:
             if frontier is not None and not frontier.reaches(item.times):
                 continue
             for batch in self._of(item, columns, filter, frontier):
                 if batch.num_rows:
-                    self.report.counted(item, batch.num_rows)
+                    self._scan.report.counted(item, batch.num_rows)
                     yield batch
 
     def _of(
         self, item: Chunk, columns: Sequence[str], filter: ds.Expression | None, frontier: "_Frontier | None"
     ) -> Iterator[pa.RecordBatch]:
         only_times = all(name == TIME_COLUMN for name in columns) and all(end.count == 1 for end in self._ends)
-        if frontier is not None and only_times and self.exact and not self.is_cut(item):
+        if frontier is not None and only_times and self._scan.exact and not self._scan.is_cut(item):
             times = pa.array([item.times.start_ns, item.times.end_ns], pa.timestamp("ns"))
             frontier.add(times)
-            yield pa.record_batch([times for _ in columns], schema=pa.schema([self.schema.field(name) for name in columns]))
+            schema = pa.schema([self._scan.schema.field(name) for name in columns])
+            yield pa.record_batch([times for _ in columns], schema=schema)
         elif isinstance(item, HeldFile) and item.rows is None:
             yield from self._of_stored(item, columns, filter, frontier)
         else:
             rows = self._of_rows(item, columns, filter, frontier)
-            yield hydrated(rows, self.table, self.index, columns)
+            yield hydrated(rows, self._scan.table, self._scan.index, columns)
 
     def _of_rows(
         self, chunk: Chunk, columns: Sequence[str], filter: ds.Expression | None, frontier: "_Frontier | None"
     ) -> pa.RecordBatch:
-        if not self.exact:
-            rows = self.rows(chunk, columns, filter)
+        if not self._scan.exact:
+            rows = self._scan.rows(chunk, columns, filter)
         else:
             fields = {*columns, *(end.field for end in self._ends if end.field is not None)}
-            ranges = self.ranges(chunk, fields)
+            ranges = self._scan.ranges(chunk, fields)
             found = [
-                ranges.newest(end.count, end.field) if end.newest else ranges.oldest(end.count, end.field)
-                for end in self._ends
+                ranges.newest(end.count, end.field) if end.newest else ranges.oldest(end.count, end.field) for end in self._ends
             ]
             numbers = found[0] if len(found) == 1 else pc.unique(pa.concat_arrays(found))
-            if len(numbers) * 2 < ranges.batch.num_rows:
-                rows = ranges.batch.take(numbers)
-            else:  # nearly everything: as it is
-                rows = ranges.rows()
+            few = len(numbers) * 2 < ranges.batch.num_rows
+            rows = ranges.batch.take(numbers) if few else ranges.rows()
         return rows if frontier is None else rows.filter(frontier.kept(rows.column(1)))
 
     def _of_stored(
         self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None, frontier: "_Frontier | None"
     ) -> Iterator[pa.RecordBatch]:
         if frontier is None:
-            yield from self.access.batches(held.file, self.schema, columns, filter)
+            yield from self._scan.stored(held, columns, filter)
             return
-        for times in self.access.batches(held.file, self.schema, [TIME_COLUMN], filter):
+        for times in self._scan.stored(held, [TIME_COLUMN], filter):
             if times.num_rows:
                 frontier.add(times.column(0))
         reached = pa.scalar(frontier.begins_ns, pa.timestamp("ns")), pa.scalar(frontier.ends_ns, pa.timestamp("ns"))
         near = (ds.field(TIME_COLUMN) >= reached[0]) | (ds.field(TIME_COLUMN) <= reached[1])
-        yield from self.access.batches(held.file, self.schema, columns, near if filter is None else filter & near)
+        yield from self._scan.stored(held, columns, near if filter is None else filter & near)
 
 
 class _Frontier:

@@ -73,6 +73,7 @@ class Executor:
         stop = self._started()
         try:
             prepared, tables = self._planned(database_name, sql, params or {}, stop)
+            tables.need(prepared)
         except BaseException as error:
             stop.set()
             entry.ended(events.FAILURE, str(error))
@@ -101,9 +102,7 @@ class Executor:
         view = self._views.now()
         tables = _Tables(self, view, view.state.database(database_name), stop)
         try:
-            prepared = prepare(self._context(tables), sql, params, stop=stop)
-            tables.need(prepared)
-            return prepared, tables
+            return prepare(self._context(tables), sql, params, stop=stop), tables
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None

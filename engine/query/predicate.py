@@ -8,19 +8,23 @@ to itself above a scan is read the same way, from shapes/expressions.py.
 F1  A row that the filter accepts lies in `times`, has, for each tag in `tags`, one of the values there, and for each tag in
     `without` none of those.
 F2  `exact` is claimed only when every row that does so is accepted.
+F3  `expression_for` accepts exactly the rows that do so.
 
-Held by tests/unit/engine/query/test_predicate.py (F1, F2).
+Held by tests/unit/engine/query/test_predicate.py (F1-F3).
 """
 
 import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_, or_
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog.names import TIME_COLUMN
 from engine.buffer.rows import TimeRange
+from engine.hydrate import TAG_ARROW
 from engine.query.shapes.expressions import Call, Column, Literal, Tree, columns_of
 
 ALL_TIME = TimeRange(-(2**63), 2**63 - 1)
@@ -65,6 +69,29 @@ _UNKNOWN = Predicate(exact=False)
 def expression_of(filter: pc.Expression | pa.Scalar | None) -> pc.Expression | None:
     """A scan's filter as an expression: one that the planner found to be always or never true arrives as a plain value."""
     return filter if filter is None or isinstance(filter, pc.Expression) else pc.scalar(filter)
+
+
+def expression_for(predicate: Predicate) -> pc.Expression | None:
+    """The predicate as a filter (F3); None for one that lets everything through."""
+    parts: list[pc.Expression] = []
+    time = pc.field(TIME_COLUMN)
+    if predicate.times.start_ns > ALL_TIME.start_ns:
+        parts.append(time >= pa.scalar(predicate.times.start_ns, pa.timestamp("ns")))
+    if predicate.times.end_ns < ALL_TIME.end_ns:
+        parts.append(time <= pa.scalar(predicate.times.end_ns, pa.timestamp("ns")))
+    parts += [_any_of(name, values) for name, values in predicate.tags.items()]
+    for name, values in predicate.without.items():
+        parts.append(~_any_of(name, values) if None in values else ~_any_of(name, values) | pc.field(name).is_null())
+    return reduce(and_, parts) if parts else None
+
+
+def _any_of(name: str, values: frozenset[Value]) -> pc.Expression:
+    """True or false, or, for a null that is not among the values, null."""
+    known = [pc.field(name) == pa.scalar(value, TAG_ARROW) for value in sorted(value for value in values if value is not None)]
+    if None in values:
+        empty = pc.field(name).is_null()
+        return reduce(or_, [empty, *(~empty & each for each in known)])
+    return reduce(or_, known) if known else pc.scalar(False)
 
 
 def columns_in(expression: pc.Expression, names: Collection[str]) -> frozenset[str]:

@@ -4,7 +4,7 @@ K1  A part yields the rows of its chunk or file that the filter keeps, each once
 K2  A chunk's rows pay for the columns that are asked for and for those of the filter, and for no others.
 K3  Rows that are only counted are not looked at where their number is known.
 
-Held by tests/integration/engine/test_query.py (K1) and tests/integration/engine/test_scans.py (K2, K3).
+Held by tests/property/test_sql_against_duckdb.py (K1) and tests/integration/engine/test_scans.py (K2, K3).
 Elsewhere: which chunks and files (tables.py), the ends of series alone (ends.py).
 """
 
@@ -19,7 +19,7 @@ from engine._native import SeriesIndex
 from engine.buffer.rows import HeldFile, OpenBatch
 from engine.files.access import FileAccess
 from engine.hydrate import hydrated
-from engine.query.predicate import Predicate, columns_in
+from engine.query.predicate import Predicate, columns_in, expression_for
 from engine.query.report import Chunk, ScanReport
 from engine.query.select import Ranges, SeriesSet, ranges_of, selected
 
@@ -49,8 +49,10 @@ class Scan:
         series: SeriesSet | None,
         chunks: Sequence[Chunk],
         files: Sequence[HeldFile],
+        narrower: Predicate | None = None,
     ) -> None:
-        """`exact`: the filter that was handed down says no more than the predicate does. `series`: those that can match."""
+        """`exact`: the filter that was handed down says no more than the predicate does; `narrower` is what the predicate
+        says beyond that filter. `series`: those that can match."""
         self.table = table
         self.schema = schema
         self.index = index
@@ -61,6 +63,7 @@ class Scan:
         self.series = series
         self.chunks = chunks
         self.files = files
+        self.narrower = narrower
 
     def parts(self) -> list[Part]:
         return [*(self._of_chunk(chunk) for chunk in self.chunks), *(self._of_file(held) for held in self.files)]
@@ -90,9 +93,15 @@ class Scan:
         return Part(held.file.rows, batches)
 
     def of_file(self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-        for batch in self.access.batches(held.file, self.schema, columns, filter):
+        for batch in self.stored(held, columns, filter):
             self.report.counted(held, batch.num_rows)
             yield batch
+
+    def stored(self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+        """Rows of a file that is not in memory: those that both the filter and the predicate let through."""
+        own = None if self.narrower is None else expression_for(self.narrower)
+        both = own if filter is None else filter if own is None else filter & own
+        yield from self.access.batches(held.file, self.schema, columns, both)
 
     def is_cut(self, item: Chunk) -> bool:
         """Whether the predicate may leave out rows of it."""
@@ -120,9 +129,7 @@ class Scan:
             return rows
         needed = [name for name in self.schema.names if name in of_filter]
         wide = hydrated(rows, self.table, self.index, needed)
-        numbered = pa.Table.from_arrays(
-            [*wide.columns, pa.arange(0, rows.num_rows, 1).cast(pa.int32())], names=[*needed, _ROW]
-        )
+        numbered = pa.Table.from_arrays([*wide.columns, pa.arange(0, rows.num_rows, 1).cast(pa.int32())], names=[*needed, _ROW])
         kept = numbered.filter(filter).column(_ROW)
         return rows if len(kept) == rows.num_rows else rows.take(kept.combine_chunks())
 

@@ -90,7 +90,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         groups = _balanced(parts, self._limits.threads)
         return [_Fragment(self._schema, group, self._stop, self._failed) for group in groups]
 
-    def scan(self, filter: ds.Expression | None) -> Scan:
+    def scan(self, filter: ds.Expression | None) -> Scan | EndsScan:
         """What a filter leaves to be read. Raises ServiceError."""
         handed = read_filter(filter, self.table.tags)
         predicate = handed.both(self.needs.predicate)
@@ -114,10 +114,10 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         if series is not None and len(series) == 0:
             chunks = []
             report.chunks.leaves("tags", chunks)
-        parts = self.table, self._schema, self._index, self._access, report
-        if self.needs.ends is None:
-            return Scan(*parts, predicate, handed.exact, series, chunks, files)
-        return EndsScan(*parts, predicate, handed.exact, series, chunks, files, self.needs.ends, self.needs.each)
+        narrower = None if self.needs.is_all else self.needs.predicate
+        given = self.table, self._schema, self._index, self._access, report
+        scan = Scan(*given, predicate, handed.exact, series, chunks, files, narrower)
+        return scan if self.needs.ends is None else EndsScan(scan, self.needs.ends, each=self.needs.each)
 
     def _row_groups(self, held: HeldFile, filter: ds.Expression | None) -> tuple[int, int]:
         return self._access.row_groups(held.file, self._schema, filter)

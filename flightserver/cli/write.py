@@ -26,9 +26,7 @@ from flightserver.cli.remote import Answer, HttpServer, Refused, Unreachable
 from flightserver.cli.splitting import Body, Read, bodies
 
 NOTHING_GIVEN = "No input from stdin detected, no string was passed in, and no file path was given"
-SEVERAL_ARGUMENTS = (
-    "ensure that a single protocol line string is provided as the final argument, enclosed in quotes"
-)
+SEVERAL_ARGUMENTS = "ensure that a single protocol line string is provided as the final argument, enclosed in quotes"
 UNDER_WAY_BYTES_MAX = 128 * 1024 * 1024
 PAUSE_S = 1.0
 IDLE_CONNECTION_MAX_S = 1.0

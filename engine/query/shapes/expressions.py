@@ -116,9 +116,7 @@ def replaced(tree: Tree, columns: Mapping[str, Tree]) -> Tree:
         case Aggregate():
             filter = None if tree.filter is None else replaced(tree.filter, columns)
             keys = tuple(SortKey(replaced(key.expression, columns), key.ascending) for key in tree.order)
-            return Aggregate(
-                tree.name, _replaced(tree.arguments, columns), tree.distinct, filter, keys, tree.ignores_nulls
-            )
+            return Aggregate(tree.name, _replaced(tree.arguments, columns), tree.distinct, filter, keys, tree.ignores_nulls)
         case Window():
             keys = tuple(SortKey(replaced(key.expression, columns), key.ascending) for key in tree.order)
             return Window(tree.name, _replaced(tree.arguments, columns), _replaced(tree.partition, columns), keys)
@@ -230,7 +228,7 @@ def _binary(message: _Message) -> Tree:
     first, *others = message.nodes(1)
     tree = first
     for other in others:
-        tree = Call(message.text(2), (tree, other))
+        tree = Call(message.text(3), (tree, other))
     return tree
 
 

@@ -245,8 +245,8 @@ def _aggregated(node: Any, plan: LogicalPlan, find_table: FindTable) -> tuple[So
         if needed is None:
             return None
         ends.add(needed)
-    if not ends:
-        ends.add(End(newest=True))
+    if all(end.field is not None for end in ends):
+        ends.add(End(newest=True))  # a group is there, whether it has a value or not
     aggregates = node.aggregate_exprs()
     of_all = not keys and aggregates and all(_is_time_end(source.tree(expression)) for expression in aggregates)
     return source, Needs(source.predicate, frozenset(ends), each=not of_all)
@@ -372,5 +372,3 @@ def _at_most(condition: Tree, ranks: set[str]) -> list[int]:
                 if bound is not None:
                     bounds.append(value.as_py() + bound)
     return bounds
-
-
