@@ -4,8 +4,10 @@ H1  Pure: each function reads one state and returns ops for `Catalog.commit`.
 H2  What people can get wrong is refused here with the text they know; apply.py then refuses nothing.
 H3  A deletion frees the name: the thing is called NAME-YYYYMMDDTHHMMSS (UTC) from then on, with `-ID` behind it when that
     is taken. Deleting it again under that name changes the time of its removal and nothing else.
+H4  To delete the data of a table and keep the table is to delete it and make one like it, at once: the rows wait for their
+    removal under the other name.
 
-Held by tests/unit/catalog/test_changes.py (H1-H3).
+Held by tests/unit/catalog/test_changes.py (H1-H4).
 Elsewhere: what a write needs (growth.py), removing the files of a deleted thing before its entry (engine).
 """
 
@@ -14,7 +16,7 @@ from datetime import UTC, datetime
 
 from catalog.apply import SoftDeleted
 from catalog.errors import AlreadyDeleted, AlreadyExists, InvalidRequest
-from catalog.ids import INTERNAL_DATABASE_ID
+from catalog.ids import INTERNAL_DATABASE_ID, TableId
 from catalog.limits import NO_LIMITS, Limits
 from catalog.names import check_database_name, check_table_name
 from catalog.ops import (
@@ -27,6 +29,7 @@ from catalog.ops import (
     RemoveDatabase,
     RemoveTable,
     SetRetention,
+    SetTableRetention,
     StopNode,
 )
 from catalog.schema import Database, Fields, Table
@@ -35,6 +38,7 @@ from catalog.state import NODE_STOPPED, CatalogState
 
 def create_database(state: CatalogState, name: str, *, retention_ns: int | None = None, limits: Limits = NO_LIMITS) -> list[Op]:
     check_database_name(name)
+    _check_retention(retention_ns)
     if name in state.database_ids:
         raise AlreadyExists(name)
     limits.check_new_database(state)
@@ -58,6 +62,7 @@ def create_table(
     if database is not None and name in database.table_ids:
         raise AlreadyExists(name)
     check_table_name(name)
+    _check_retention(retention_ns)
     limits.check_new_tables(state, 1)
     limits.check_columns(None, len(tags), len(fields))
     ops: list[Op] = []
@@ -87,6 +92,56 @@ def drop_table(state: CatalogState, database_name: str, name: str, *, now_ns: in
     return [DropTable(database.id, table.id, deleted_name, now_ns, hard_delete_at_ns)]
 
 
+def empty_database(
+    state: CatalogState, name: str, *, keep_tables: bool, now_ns: int, hard_delete_at_ns: int | None
+) -> list[Op]:
+    """Delete the data of a database that stays: its tables go with their rows, or begin anew."""
+    database = state.database(name)
+    if database.id == INTERNAL_DATABASE_ID:
+        raise InvalidRequest("cannot delete internal db")
+    if database.deleted:
+        raise AlreadyDeleted(name)
+    ops: list[Op] = []
+    taken = {table.name for table in database.tables}
+    next_id = database.next_table_id
+    for table in database.tables:
+        if table.deleted:
+            continue
+        deleted_name = _deleted_name(table.name, now_ns, table.id, taken)
+        taken.add(deleted_name)
+        ops.append(DropTable(database.id, table.id, deleted_name, now_ns, hard_delete_at_ns))
+        if keep_tables:
+            ops.append(_table_like(database, table, next_id))
+            next_id = TableId(next_id + 1)
+    return ops
+
+
+def empty_table(state: CatalogState, database_name: str, name: str, *, now_ns: int, hard_delete_at_ns: int | None) -> list[Op]:
+    """Delete the data of a table that stays."""
+    database = state.database(database_name)
+    table = database.table(name)
+    if database.deleted or table.deleted:
+        raise AlreadyDeleted(name)
+    ops = drop_table(state, database_name, name, now_ns=now_ns, hard_delete_at_ns=hard_delete_at_ns)
+    return [*ops, _table_like(database, table, database.next_table_id)]
+
+
+def _table_like(database: Database, table: Table, id: TableId) -> CreateTable:
+    return CreateTable(database.id, id, table.name, table.tags, tuple(table.fields.items()), table.retention_ns)
+
+
+def set_table_retention(state: CatalogState, database_name: str, name: str, retention_ns: int | None) -> list[Op]:
+    """None leaves it to the database."""
+    database = state.database(database_name)
+    table = database.table(name)
+    if database.id == INTERNAL_DATABASE_ID:
+        raise InvalidRequest("cannot modify internal db")
+    if database.deleted or table.deleted:
+        raise AlreadyDeleted(name)
+    _check_retention(retention_ns)
+    return [SetTableRetention(database.id, table.id, retention_ns)]
+
+
 def set_retention(state: CatalogState, name: str, retention_ns: int | None) -> list[Op]:
     """None keeps rows for ever. Always an op: that it is so already may be what another writer has just changed."""
     database = state.database(name)
@@ -94,6 +149,7 @@ def set_retention(state: CatalogState, name: str, retention_ns: int | None) -> l
         raise InvalidRequest("cannot modify internal db")
     if database.deleted:
         raise AlreadyDeleted(name)
+    _check_retention(retention_ns)
     return [SetRetention(database.id, retention_ns)]
 
 
@@ -141,6 +197,11 @@ def stop_node(state: CatalogState, node_id: str, *, instance_id: str, now_ns: in
 def _refuse_same_deletion(thing: Database | Table, hard_delete_at_ns: int | None) -> None:
     if thing.hard_delete_at_ns == hard_delete_at_ns:
         raise AlreadyDeleted(thing.name)
+
+
+def _check_retention(retention_ns: int | None) -> None:
+    if retention_ns is not None and retention_ns < 0:
+        raise InvalidRequest("a retention period cannot be negative")
 
 
 def _deleted_name(name: str, now_ns: int, id: int, taken: Container[str]) -> str:

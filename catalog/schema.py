@@ -76,6 +76,8 @@ Fields = Sequence[tuple[str, FieldType]]
 
 
 class ColumnExists(InvalidColumn):
+    """A column of that name is there already, with another type."""
+
     code = "column_exists"
 
     def __init__(self, name: str, existing: str) -> None:
@@ -210,6 +212,10 @@ class Database:
     @property
     def deleted(self) -> bool:
         return self.deleted_at_ns is not None
+
+    def retention_of(self, table: Table) -> int | None:
+        """How long a table keeps its rows: as itself says, or else its database; None keeps them for ever."""
+        return self.retention_ns if table.retention_ns is None else table.retention_ns
 
     def with_new_table(self, table: Table) -> "Database":
         return replace(

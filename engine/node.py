@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from catalog import changes
+from catalog import changes, deletion
 from catalog.catalog import Catalog
 from catalog.errors import Conflict, Damaged, ServiceError
 from catalog.schema import FieldType
@@ -41,6 +41,7 @@ from engine.metrics import Metrics
 from engine.ownership import Ownership
 from engine.paths import CatalogPaths, NodePaths, number_of
 from engine.persist.removals import Removals
+from engine.persist.retention import Retention
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import Snapshots
 from engine.query.system_tables import SCHEMA as SYSTEM
@@ -51,15 +52,18 @@ from engine.requests import (
     DatabaseListing,
     IngestOptions,
     IngestSession,
+    Keep,
     Origin,
     QueryResult,
     StartedWrite,
+    TableDescription,
     TableListing,
     WriteReport,
     WriteRequest,
 )
 from engine.settings import Settings
-from engine.storage.base import ObjectExists, ObjectStore
+from engine.storage.base import ObjectExists, ObjectMissing, ObjectStore, StoreError
+from engine.storage.counted import counted
 from engine.storage.local import explain
 from engine.storage.retry import hurried
 from engine.view import Views
@@ -74,6 +78,8 @@ log = logging.getLogger(__name__)
 
 _WAITING_BYTES = 256 << 20
 _WAIT_TIMEOUT_S = 30.0
+_READY_PATIENCE_S = 2.0
+_READY_EVERY_S = 1.0
 _CATALOG_PATIENCE_S = 20.0  # whoever needs a new column waits for it
 
 
@@ -103,8 +109,10 @@ class Node:
         self.node_id = settings.node_id
         self.instance_id = str(uuid.uuid4())
         self._problems: dict[str, None] = {}
+        self._store_trouble: tuple[float, str | None] = (-_READY_EVERY_S, None)
         self._access = FileAccess(store, self._noted)
-        self._live = Live(QueryLog(clock, settings.query_log_max_entries), settings.gen1_duration_ns)
+        queries = QueryLog(clock, settings.query_log_max_entries)
+        self._live = Live(queries, settings.gen1_duration_ns, settings.with_tokens)
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
@@ -125,7 +133,7 @@ class Node:
             floors_ns=_floors_ns(self._files.files),
         )
         self._catalog.subscribe(self._series.catalog_changed)
-        self._views = Views(self._catalog, self._files.files, self._load)
+        self._views = Views(self._catalog, self._files.files, self._load, clock)
         replayed = self._replay(groups)
         limits = WalLimits(
             settings.wal_flush_interval_ms / 1000,
@@ -167,8 +175,18 @@ class Node:
         removals = Removals(
             store, paths, self._catalog, self._views, self._snapshots, self._ownership, clock, grace_ns=grace_ns
         )
+        retention = Retention(self._snapshots, clock, interval_s=settings.retention_check_interval_ms / 1000)
         self._schedule = Schedule(
-            self._snapshots, removals, self._views, self._ownership, settings, clock, metrics, on_fatal, self._access.note
+            self._snapshots,
+            removals,
+            retention,
+            self._views,
+            self._ownership,
+            settings,
+            clock,
+            metrics,
+            on_fatal,
+            self._access.note,
         )
         self._declare_gauges()
         self._schedule.start()
@@ -184,7 +202,8 @@ class Node:
         """`on_fatal` is called when the log has stopped for good: the process should end and be started anew."""
         lock = _take_lock(store, settings.node_id)
         try:
-            return cls(settings, store, clock, Metrics(), lock, on_fatal)
+            metrics = Metrics()
+            return cls(settings, counted(store, metrics), clock, metrics, lock, on_fatal)
         except BaseException:
             if lock is not None:
                 os.close(lock)
@@ -210,7 +229,7 @@ class Node:
         return self._ingest.start_lp(request)
 
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
-        return self._ingest.session(database, table, schema, options, self.drop_table)
+        return self._ingest.session(database, table, schema, options, self._replace_table)
 
     def query_sql(
         self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
@@ -234,51 +253,130 @@ class Node:
     # names
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]:
-        return [
-            DatabaseListing(database.name, database.retention_ns, database.deleted)
+        """Those that are there first, each kind by name."""
+        found = [
+            DatabaseListing(database.name, database.retention_ns, database.deleted, database.hard_delete_at_ns)
             for database in self._catalog.state().databases
             if show_deleted or not database.deleted
         ]
+        return sorted(found, key=lambda database: (database.deleted, database.name))
 
     def list_tables(self, database: str) -> Sequence[TableListing]:
         found = self._catalog.state().database(database)
         own = [
             TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags) for table in found.tables
         ]
-        beside = [TableListing(SYSTEM, table.name, "BASE TABLE", table.schema) for table in system_tables(found).values()]
-        return own + beside
+        beside = system_tables(found, with_tokens=self._settings.with_tokens).values()
+        return own + [TableListing(SYSTEM, table.name, "BASE TABLE", table.schema) for table in beside]
+
+    def describe_tables(self, database: str, *, show_deleted: bool = False) -> Sequence[TableDescription]:
+        """Those that are there first, each kind by name."""
+        found = [
+            TableDescription(
+                table.name,
+                table.tags,
+                {name: kind.api_name for name, kind in table.fields.items()},
+                table.retention_ns,
+                table.deleted,
+                table.hard_delete_at_ns,
+            )
+            for table in self._catalog.state().database(database).tables
+            if show_deleted or not table.deleted
+        ]
+        return sorted(found, key=lambda table: (table.deleted, table.name))
 
     def create_database(self, name: str, retention_ns: int | None = None) -> None:
         self._catalog.commit(lambda state: changes.create_database(state, name, retention_ns=retention_ns, limits=self._limits))
 
-    def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None:
+    def drop_database(self, name: str, hard_delete_at_ns: int | None = None, keep: Keep = "nothing") -> None:
         now_ns = self._clock.now_ns()
         at_ns = _not_before(now_ns, hard_delete_at_ns)
-        self._catalog.commit(lambda state: changes.drop_database(state, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
+        if keep == "nothing":
+            self._catalog.commit(lambda state: changes.drop_database(state, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
+        else:
+            keep_tables = keep == "tables"
+            self._catalog.commit(
+                lambda state: changes.empty_database(
+                    state, name, keep_tables=keep_tables, now_ns=now_ns, hard_delete_at_ns=at_ns
+                )
+            )
 
     def set_retention(self, name: str, retention_ns: int | None) -> None:
         self._catalog.commit(lambda state: changes.set_retention(state, name, retention_ns))
 
-    def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None:
+    def create_table(
+        self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str], retention_ns: int | None = None
+    ) -> None:
         typed = [(field, FieldType.from_api_name(kind)) for field, kind in fields.items()]
-        self._catalog.commit(lambda state: changes.create_table(state, database, name, tags, typed, limits=self._limits))
+        self._catalog.commit(
+            lambda state: changes.create_table(
+                state, database, name, tags, typed, retention_ns=retention_ns, limits=self._limits
+            )
+        )
 
-    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None:
+    def set_table_retention(self, database: str, name: str, retention_ns: int | None) -> None:
+        self._catalog.commit(lambda state: changes.set_table_retention(state, database, name, retention_ns))
+
+    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None, *, keep_table: bool = False) -> None:
         now_ns = self._clock.now_ns()
         at_ns = _not_before(now_ns, hard_delete_at_ns)
-        self._catalog.commit(lambda state: changes.drop_table(state, database, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
+        change = changes.empty_table if keep_table else changes.drop_table
+        self._catalog.commit(lambda state: change(state, database, name, now_ns=now_ns, hard_delete_at_ns=at_ns))
+
+    def removal_time_ns(self, text: str) -> int | None:
+        delay_ns = self._settings.hard_delete_default_ms * 1_000_000
+        return deletion.removal_time_ns(text, now_ns=self._clock.now_ns(), default_delay_ns=delay_ns)
+
+    def _replace_table(self, database: str, name: str) -> None:
+        """A bulk ingest that replaces a table: what was there goes as if somebody had deleted it."""
+        self.drop_table(database, name, self.removal_time_ns("default"))
 
     # itself
+
+    @property
+    def catalog(self) -> Catalog:
+        """For what concerns the catalog alone: tokens."""
+        return self._catalog
 
     @property
     def cluster_uuid(self) -> str:
         return self._catalog.state().uuid
 
     def health(self) -> dict[str, object]:
-        closed = [problem for problem in (self._wal.problem,) if problem is not None]
-        passing = [problem for problem in (self._wal.failure, self._schedule.problem) if problem is not None]
-        problems = [*closed, *passing, *self._problems]
+        problems = self._problems_now()
+        closed = self._wal.problem is not None
         return {"status": "fail" if closed else "degraded" if problems else "pass", "problems": problems}
+
+    def _problems_now(self) -> list[str]:
+        """What keeps writes from being taken first."""
+        passing = (self._wal.problem, self._wal.failure, self._schedule.problem)
+        return [*(problem for problem in passing if problem is not None), *self._problems]
+
+    def readiness(self) -> list[str]:
+        """Why no traffic should come here now: nothing, while writes are taken and the object store answers."""
+        asked_s, trouble = self._store_trouble
+        now_s = self._clock.monotonic_s()
+        if now_s - asked_s > _READY_EVERY_S:  # a store bills each request
+            trouble = self._ask_store()
+            self._store_trouble = now_s, trouble
+        return [problem for problem in (self._wal.problem, trouble) if problem is not None]
+
+    def _ask_store(self) -> str | None:
+        local = self._store.durable_appends is not None
+        try:
+            hurried(self._store, _READY_PATIENCE_S).get(f"{self.node_id}/{'lock' if local else 'ready'}")
+        except ObjectMissing as error:
+            return error.message if local else None  # elsewhere that is an answer
+        except StoreError as error:
+            return error.message
+        return None
+
+    def introduce(self, version: str) -> None:
+        """Say in the metrics who this is."""
+        self._metrics.info(version=version, node_id=self.node_id, instance_id=self.instance_id, cluster_uuid=self.cluster_uuid)
+
+    def call_ended(self, method: str, outcome: str, seconds: float) -> None:
+        self._metrics.called(method, outcome, seconds)
 
     def metrics_text(self) -> bytes:
         return self._metrics.text()
@@ -329,6 +427,13 @@ class Node:
         metrics.gauge(
             "flightline_file_bytes", "Bytes of live Parquet files", lambda: sum(f.size_bytes for f in self._files.files)
         )
+        metrics.gauge("flightline_held_bytes", "Bytes of rows in memory that files hold too", lambda: self._views.held_bytes)
+        metrics.gauge("flightline_databases", "Databases", lambda: self._catalog.state().live_database_count)
+        metrics.gauge("flightline_tables", "Tables of all databases", lambda: self._catalog.state().live_table_count)
+        metrics.gauge("flightline_catalog_sequence", "Commits of the catalog", lambda: self._catalog.state().sequence)
+        metrics.gauge("flightline_queries_running", "Statements that run or wait", lambda: self._live.queries.running_count)
+        metrics.gauge("flightline_problems", "What /health names", lambda: len(self._problems_now()))
+        metrics.gauge("flightline_accepts_writes", "Whether writes are taken", lambda: self._wal.problem is None)
         metrics.gauge("flightline_series", "Series known in memory", lambda: self._series.series_count)
         metrics.gauge("flightline_series_bytes", "Memory of the series indexes", lambda: self._series.memory_bytes)
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import pyarrow as pa
 
+from catalog.tokens import ANYONE, Identity
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -92,12 +94,16 @@ class StartedWrite:
 @dataclass(frozen=True, slots=True)
 class Origin:
     """How a statement came, for the log of queries: the door's name in `system.queries`, the text as its sender wrote it where
-    something else of it runs, and the trace that it is part of. A statement of the server's own is not logged."""
+    something else of it runs, the trace that it is part of, and who asks. A statement of the server's own is not logged.
+
+    That `caller` may read the database has been seen to; of what is not the database's own, they are shown what they may see.
+    """
 
     kind: str = "sql"
     text: str | None = None
     trace_id: str | None = None
     logged: bool = True
+    caller: Identity = ANYONE
 
 
 FROM_SQL = Origin()
@@ -136,6 +142,23 @@ class DatabaseListing:
     name: str
     retention_ns: int | None = None
     deleted: bool = False
+    hard_delete_at_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableDescription:
+    """A table as administrators see it. `retention_ns` is its own; None leaves it to the database's."""
+
+    name: str
+    tags: tuple[str, ...]
+    fields: Mapping[str, str]
+    retention_ns: int | None = None
+    deleted: bool = False
+    hard_delete_at_ns: int | None = None
+
+
+#: what a deletion leaves standing: nothing, the database without its tables, or the tables without their rows
+Keep = Literal["nothing", "database", "tables"]
 
 
 class NodeLike(Protocol):
@@ -170,14 +193,28 @@ class NodeLike(Protocol):
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]: ...
     def list_tables(self, database: str) -> Sequence[TableListing]: ...
+    def describe_tables(self, database: str, *, show_deleted: bool = False) -> Sequence[TableDescription]: ...
     def create_database(self, name: str, retention_ns: int | None = None) -> None: ...
     def set_retention(self, name: str, retention_ns: int | None) -> None: ...
-    def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None: ...
-    def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None: ...
-    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None: ...
+    def drop_database(self, name: str, hard_delete_at_ns: int | None = None, keep: Keep = "nothing") -> None: ...
+    def create_table(
+        self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str], retention_ns: int | None = None
+    ) -> None: ...
+    def set_table_retention(self, database: str, name: str, retention_ns: int | None) -> None: ...
+    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None, *, keep_table: bool = False) -> None:
+        """`keep_table`: its rows go, and a table like it takes its place."""
+
+    def removal_time_ns(self, text: str) -> int | None:
+        """When data goes for good that is deleted now: `never`, `now`, `default` or a moment as RFC 3339."""
 
     def snapshot_now(self) -> int:
         """Settle the rows that are in no file yet; how many they were."""
 
     def health(self) -> dict[str, object]: ...
+    def readiness(self) -> Sequence[str]:
+        """Why no traffic should come here now, if there is a reason."""
+
+    def call_ended(self, method: str, outcome: str, seconds: float) -> None:
+        """Count a call of a client."""
+
     def metrics_text(self) -> bytes: ...

@@ -48,6 +48,11 @@ class Settings:
     query_timeout_ms: int | None = None  # None: a query may take as long as it takes
     query_log_max_entries: int = 1_000
 
+    # who is asked for a token: here it decides only what is shown of tokens
+    with_tokens: bool = True
+
     # housekeeping
     delete_grace_period_ms: int = 24 * 3_600_000
+    retention_check_interval_ms: int = 30 * 60_000
+    hard_delete_default_ms: int = 72 * 3_600_000
     shutdown_timeout_ms: int = 30_000

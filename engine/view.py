@@ -2,16 +2,22 @@
 
     ReadView        the catalog and every table's rows at one moment: a value, held without locks
     Views.apply     a durable group becomes visible (stage of the log)
-    Views.seal      open batches become a sorted run, duplicates folded
+    Views.seal      open batches become a sorted run, duplicates folded; what has expired is dropped
     Views.settled   runs have become files
     Views.evict     rows of files leave memory, the oldest first
+    Views.expire    files whose rows have all expired are let go
 
-V1  A durable row is in `open`, `runs` or `files` of its table: in exactly one of them, at every moment.
+V1  A durable row is in `open`, `runs` or `files` of its table: in exactly one of them, at every moment until it expires.
 V2  A ReadView shows whole groups, and all of each.
 V3  The catalog of a ReadView knows every column of its rows.
 V4  A reader of `distinct` rows sees each key once, with the last acknowledged value of each field.
+V5  A row that has outlived its table's retention at the moment of the ReadView is in no reader's `distinct` rows: they end
+    at their `floor_ns` (buffer/rows.py, B6).
+V6  A seal that is given a budget loads files of no more than that, or of as little as can be, and says whether late rows are
+    left for another.
 
-Held by tests/unit/engine/test_views.py (V1-V4), tests/property/test_rows_model.py (V4).
+Held by tests/unit/engine/test_views.py (V1-V5), tests/unit/engine/test_snapshot_steps.py (V6) and
+tests/property/test_rows_model.py (V4).
 """
 
 import logging
@@ -25,14 +31,41 @@ import pyarrow as pa
 
 from catalog.catalog import Catalog
 from catalog.errors import Damaged
+from catalog.schema import FieldType
 from catalog.state import CatalogState
 from engine.batch import Group, TableRows, series_buffer, size_of, time_buffer
-from engine.buffer.rows import Arrange, HeldFile, OpenBatch, Run, TableData, TimeRange, as_one, fenced, seal, sealed, times_of
+from engine.buffer.rows import (
+    Arrange,
+    HeldFile,
+    OpenBatch,
+    Run,
+    TableData,
+    TimeRange,
+    as_one,
+    fenced,
+    first_share,
+    seal,
+    sealed,
+    since,
+    times_of,
+)
+from engine.clock import Clock
 from engine.files.manifest import DataFile
 
 log = logging.getLogger(__name__)
 
+SHARE_BYTES = 256 << 20
+"""For how much of their files late rows are merged at a time."""
+
 _NOTHING = TableData()
+_ROW_BYTES = 12  # series and time
+_FIELD_BYTES = {
+    FieldType.FLOAT: 8,
+    FieldType.INTEGER: 8,
+    FieldType.UINTEGER: 8,
+    FieldType.STRING: 32,
+    FieldType.BOOLEAN: 1,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +74,23 @@ class ReadView:
 
     state: CatalogState
     databases: Mapping[int, Mapping[int, TableData]]
+    now_ns: int
 
     def table(self, database_id: int, table_id: int) -> TableData:
+        """Everything that is stored, expired or not."""
         return self.databases.get(database_id, {}).get(table_id, _NOTHING)
+
+    def floor_ns(self, database_id: int, table_id: int) -> int | None:
+        """Rows of the table before this have expired; None where rows are kept for ever."""
+        return floor_ns(self.state, database_id, table_id, self.now_ns)
+
+
+def floor_ns(state: CatalogState, database_id: int, table_id: int, now_ns: int) -> int | None:
+    """Where a table's rows begin at a moment, as far as its retention goes."""
+    database = state.find_database_by_id(database_id)
+    table = None if database is None else database.find_table_by_id(table_id)
+    retention_ns = None if database is None or table is None else database.retention_of(table)
+    return None if retention_ns is None else now_ns - retention_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +110,9 @@ LoadRows = Callable[[DataFile], pa.RecordBatch]
 class Views:
     """The only mutable picture of the rows. Whoever changes it replaces it under the lock, in one assignment."""
 
-    def __init__(self, catalog: Catalog, files: Iterable[DataFile], load: LoadRows) -> None:
+    def __init__(self, catalog: Catalog, files: Iterable[DataFile], load: LoadRows, clock: Clock) -> None:
         self._catalog = catalog
+        self._clock = clock
         self._load = load
         self._lock = threading.Lock()
         self._seal_locks: defaultdict[tuple[int, int], threading.Lock] = defaultdict(threading.Lock)
@@ -80,11 +128,14 @@ class Views:
 
     def now(self) -> ReadView:
         with self._lock:
-            return ReadView(self._catalog.state(), dict(self._databases))
+            return ReadView(self._catalog.state(), dict(self._databases), self._clock.now_ns())
 
     def distinct(self, view: ReadView, database_id: int, table_id: int) -> TableData:
-        """The rows of a table in a view, in which no key occurs twice."""
+        """The rows of a table in a view, in which no key occurs twice and none that has expired (V4, V5)."""
         data = view.table(database_id, table_id)
+        first_ns = view.floor_ns(database_id, table_id)
+        if first_ns is not None:
+            data = since(data, first_ns)
         return data if data.late is None else sealed(data, seal(data, self._load))
 
     @property
@@ -126,21 +177,52 @@ class Views:
 
     def seal(self, database_id: int, table_id: int, arrange: Arrange = as_one, *, whole: bool = False) -> TableData:
         """Sort what is open now, or all that is in no file; what arrives meanwhile stays open."""
+        return self.seal_share(database_id, table_id, arrange, whole=whole)[0]
+
+    def seal_share(
+        self,
+        database_id: int,
+        table_id: int,
+        arrange: Arrange = as_one,
+        *,
+        whole: bool = False,
+        budget_bytes: int | None = None,
+    ) -> tuple[TableData, bool]:
+        """`seal`, for as many late rows as the budget lets files be loaded for, and whether that is all (V6)."""
         with self._seal_locks[database_id, table_id]:
             before = self._replace(database_id, table_id, fenced)
-            sealing = seal(before, self._load_intact, arrange, whole=whole)
-            return self._replace(database_id, table_id, lambda data: sealed(data, sealing))
+            share = None if budget_bytes is None else first_share(before, self._memory_bytes, budget_bytes)
+            first_ns = floor_ns(self._catalog.state(), database_id, table_id, self._clock.now_ns())
+            sealing = seal(before, self._load_intact, arrange, whole=whole, before_ns=share, floor_ns=first_ns)
+            return self._replace(database_id, table_id, lambda data: sealed(data, sealing)), share is None
 
-    def fold_duplicates(self) -> None:
-        """Seal the tables whose open rows may repeat a key, so that queries need not."""
+    def late_bytes(self, data: TableData) -> int:
+        """How much memory the files need at most that a seal would load."""
+        late = data.late
+        return 0 if late is None else sum(self._memory_bytes(held.file) for held in data.files if held.times.overlaps(late))
+
+    def fold_duplicates(self, budget_bytes: int = SHARE_BYTES) -> None:
+        """Seal the tables whose open rows may repeat a key, so that queries need not. What the budget leaves is for later."""
+        before = self._unsettled_bytes
         for database_id, table_id, data in self.unsettled():
             if data.late is not None:
-                self.seal(database_id, table_id)
+                self.seal_share(database_id, table_id, budget_bytes=budget_bytes)
+                if self._unsettled_bytes - before >= budget_bytes:
+                    return
 
     def settled(self, tables: Iterable[Settled]) -> None:
         for table in tables:
             with self._seal_locks[table.database_id, table.table_id]:
                 self._replace(table.database_id, table.table_id, partial(_settled, table))
+
+    def expire(self, files: Iterable[DataFile]) -> None:
+        """Let go of files that no manifest lists any more, because all of their rows have expired."""
+        paths: dict[tuple[int, int], set[str]] = defaultdict(set)
+        for file in files:
+            paths[file.database_id, file.table_id].add(file.path)
+        for (database_id, table_id), gone in paths.items():
+            with self._seal_locks[database_id, table_id]:
+                self._replace(database_id, table_id, partial(_without_files, frozenset(gone)))
 
     def evict(self, budget_bytes: int) -> None:
         """Let go of rows that files hold too, oldest first, until the rest fits the budget."""
@@ -176,6 +258,12 @@ class Views:
                 self._unsettled_bytes -= data.unsettled_bytes
             self._databases = self._databases | {database_id: tables}
 
+    def _memory_bytes(self, file: DataFile) -> int:
+        """About what a file's rows take in memory."""
+        database = self._catalog.state().find_database_by_id(file.database_id)
+        table = None if database is None else database.find_table_by_id(file.table_id)
+        return file.rows * (_ROW_BYTES + (0 if table is None else sum(map(_FIELD_BYTES.__getitem__, table.fields.values()))))
+
     def _load_intact(self, file: DataFile) -> pa.RecordBatch | None:
         """One damaged file must not keep all others from being settled."""
         try:
@@ -203,6 +291,10 @@ def _arrived(rows: TableRows) -> OpenBatch:
 
 def _settled(done: Settled, data: TableData) -> TableData:
     return data.settled(done.written, done.removed)
+
+
+def _without_files(paths: frozenset[str], data: TableData) -> TableData:
+    return replace(data, files=tuple(held for held in data.files if held.file.path not in paths))
 
 
 def _without_rows(path: str, data: TableData) -> TableData:

@@ -7,6 +7,8 @@ from typing import Any
 
 from flask import Request
 
+from catalog.access import Access
+from httpapi.admission import CREDENTIAL_KEY
 from httpapi.bodies import BodyReader
 from httpapi.counters import RequestCounters
 from httpapi.gateway import Gateway
@@ -37,7 +39,9 @@ class Call:
 
     @property
     def authorization(self) -> str | None:
-        return self.request.headers.get("Authorization")
+        """The caller's credential in the form that the engine reads; None where tokens are off, and for nobody."""
+        credential: str | None = self.request.environ[CREDENTIAL_KEY]
+        return credential
 
     @property
     def socket(self) -> socket.socket | None:
@@ -54,4 +58,6 @@ class Call:
 
 
 View = Callable[[Call], Reply]
-Routes = Sequence[tuple[str, list[str], View]]
+Routes = Sequence[tuple[str, list[str], View, Access]]
+"""Rule, methods, view, and what it asks of a caller. TOKEN: the view succeeds only if the engine, given
+`call.authorization`, agrees. system(…): the engine is asked before the view is."""

@@ -22,6 +22,7 @@ from engine.clock import Clock
 from engine.metrics import Metrics, resident_bytes
 from engine.ownership import Fenced, Ownership
 from engine.persist.removals import Removals
+from engine.persist.retention import Retention
 from engine.persist.snapshot import Snapshots
 from engine.settings import Settings
 from engine.view import Views
@@ -63,6 +64,7 @@ class Schedule:
         self,
         snapshots: Snapshots,
         removals: Removals,
+        retention: Retention,
         views: Views,
         ownership: Ownership,
         settings: Settings,
@@ -73,6 +75,7 @@ class Schedule:
     ) -> None:
         self._snapshots = snapshots
         self._removals = removals
+        self._retention = retention
         self._views = views
         self._ownership = ownership
         self._on_fatal = on_fatal
@@ -133,6 +136,7 @@ class Schedule:
                 self._settle(reason)
             if figures.resident_bytes >= self._settings.force_snapshot_mem_bytes:
                 self._relieve()
+            self._retention.look()
             self._removals.look()
             if not self._inspected:
                 self._inspect()

@@ -12,6 +12,8 @@ Elsewhere: what SQL means (statement.py), how a table of a view is scanned (tabl
 
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext
@@ -21,6 +23,7 @@ from datafusion.catalog import Table as PlanTable
 
 from catalog.errors import ServiceError
 from catalog.schema import Database, Table
+from catalog.tokens import ANYONE, Identity
 from engine import events
 from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
@@ -29,10 +32,12 @@ from engine.events import LoggedQuery, QueryLog
 from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
+from engine.query.folded import FoldedTable
 from engine.query.limits import QueryLimits, QueryTimedOut, Turns
 from engine.query.messages import QueryRefused, planner_message
 from engine.query.placeholders import placeholder_types
 from engine.query.report import ScanReport, files_read
+from engine.query.shapes.folding import Folding, folded
 from engine.query.shapes.needs import ALL_ROWS, needs_of
 from engine.query.statement import CATALOG, Prepared, prepare
 from engine.query.stop import Stop
@@ -42,6 +47,9 @@ from engine.query.system_tables import Live, Sources
 from engine.query.tables import Failed, Reported, TableDataset
 from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
+
+#: an aggregate of fewer rows is left to the plan
+FOLDED_ROWS = 20_000
 
 
 class Executor:
@@ -72,8 +80,8 @@ class Executor:
         entry = self._logged(database_name, sql, origin)
         stop = self._started()
         try:
-            prepared, tables = self._planned(database_name, sql, params or {}, stop)
-            tables.need(prepared)
+            prepared, tables = self._planned(database_name, sql, params or {}, stop, origin.caller)
+            prepared = tables.fitted(prepared)
         except BaseException as error:
             stop.set()
             entry.ended(events.FAILURE, str(error))
@@ -87,22 +95,22 @@ class Executor:
     ) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
         try:
-            return self._planned(database_name, sql, params, Stop())[0].schema
+            return self._planned(database_name, sql, params, Stop(), origin.caller)[0].schema
         except ServiceError as error:  # whoever asks for the schema first gets no further
             self._logged(database_name, sql, origin).ended(events.FAILURE, str(error))
             raise
 
     def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
-        prepared, _ = self._planned(database_name, sql, None, Stop())
+        prepared, _ = self._planned(database_name, sql, None, Stop(), ANYONE)
         return {name: kind for plan in prepared.written for name, kind in placeholder_types(plan).items()}
 
     def _planned(
-        self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop
+        self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop, caller: Identity
     ) -> tuple[Prepared, "_Tables"]:
         view = self._views.now()
         tables = _Tables(self, view, view.state.database(database_name), stop)
         try:
-            return prepare(self._context(tables), sql, params, stop=stop), tables
+            return prepare(self._context(tables, caller), sql, params, stop=stop), tables
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
@@ -118,7 +126,7 @@ class Executor:
         log = self._live.queries if origin.logged else self._unlogged
         return log.begin(database_name, origin.text or sql, origin.kind, origin.trace_id)
 
-    def _context(self, tables: "_Tables") -> SessionContext:
+    def _context(self, tables: "_Tables", caller: Identity) -> SessionContext:
         config = (
             SessionConfig()
             .with_default_catalog_and_schema(CATALOG, "iox")
@@ -129,9 +137,14 @@ class Executor:
         context = SessionContext(config, self._runtime)
         catalog = PlanCatalog.memory_catalog(context)
         catalog.register_schema("iox", tables)
-        catalog.register_schema(SYSTEM, SystemSchema(tables.sources(self._live)))
+        catalog.register_schema(SYSTEM, SystemSchema(tables.sources(self._live, caller)))
         context.register_catalog_provider(CATALOG, catalog)
+        tables.context = context
         return context
+
+    @property
+    def threads(self) -> int:
+        return self._limits.threads
 
     def dataset(
         self, view: ReadView, database: Database, table: Table, failed: Failed, reported: Reported, stop: Stop
@@ -168,7 +181,7 @@ class _Running:
         try:
             if self._batches is None:
                 self._begin()
-                self._batches = self._prepared.batches(self._run, self._stop.sleep)
+                self._batches = self._prepared.batches(self._run, self._stop.sleep, lambda: self._tables.reports)
             batch = next(self._batches)
         except StopIteration:
             self._end("done", events.SUCCESS)
@@ -193,7 +206,6 @@ class _Running:
         if not self._has_turn:
             self._turns.give_back()
             self._stop.check()
-        self._entry.began_running()
 
     def _run(self, frame: DataFrame) -> Iterator[pa.RecordBatch]:
         for batch in frame.execute_stream():
@@ -210,7 +222,7 @@ class _Running:
             self._turns.give_back()
         self._entry.files = files_read(self._tables.reports)
         self._entry.ended(phase, error)
-        self._metrics.queried(outcome)
+        self._metrics.queried(outcome, self._entry)
 
 
 class _Tables(SchemaProvider):  # type: ignore[misc]
@@ -223,14 +235,34 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         self._database = database
         self._failures: list[ServiceError] = []
         self._datasets: list[TableDataset] = []
+        #: in which the statement is planned
+        self.context: SessionContext | None = None
         self.reports: list[ScanReport] = []
 
-    def need(self, prepared: Prepared) -> None:
-        """Tell the tables what the plans of a statement need of them, before these run."""
-        plans = [prepared.frame.logical_plan(), *(step.frame.logical_plan() for step in prepared.steps)]
-        needs = needs_of(plans, self._database.find_table) if self._datasets else {}
+    def fitted(self, prepared: Prepared) -> Prepared:
+        """A statement about to run: its tables know what its plans need of them, and aggregates are asked of the rows."""
+        if prepared.explains or not self._datasets:
+            return prepared
+        steps = tuple(replace(step, frame=self._folded(step.frame)) for step in prepared.steps)
+        fitted = replace(prepared, frame=self._folded(prepared.frame), steps=steps)
+        needs = needs_of(
+            [fitted.frame.logical_plan(), *(step.frame.logical_plan() for step in steps)], self._database.find_table
+        )
         for dataset in self._datasets:
             dataset.needs = needs.get(dataset.table.name, ALL_ROWS)
+        return fitted
+
+    def _folded(self, frame: DataFrame) -> DataFrame:
+        assert self.context is not None
+        return folded(frame, self.context, self._database.find_table, self._fold) or frame
+
+    def _fold(self, folding: Folding, schema: pa.Schema) -> FoldedTable | None:
+        dataset = next((each for each in reversed(self._datasets) if each.table.name == folding.table), None)
+        if dataset is None or dataset.rows_about(folding.predicate) < FOLDED_ROWS:
+            return None
+        threads = self._executor.threads
+        scan = partial(dataset.scan_of, folding.predicate)
+        return FoldedTable(folding, schema, scan, self._stop, self._failures.append, threads)
 
     @property
     def owner_name(self) -> str | None:  # the bindings would show a method, and None as a text
@@ -250,9 +282,9 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         self._datasets.append(dataset)
         return PlanTable(dataset)
 
-    def sources(self, live: Live) -> Sources:
+    def sources(self, live: Live, caller: Identity) -> Sources:
         """For the tables beside them, of the same moment."""
-        return Sources(self._view, self._database, live)
+        return Sources(self._view, self._database, live, caller)
 
     def table_exist(self, name: str) -> bool:
         return self._database.find_table(name) is not None

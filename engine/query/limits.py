@@ -21,6 +21,8 @@ WAITING_MAX = 2_000
 
 
 class TooManyFiles(InvalidRequest):
+    """The query would read more files than --query-file-limit allows. Narrow its time range."""
+
     code = "query_file_limit"
 
     def __init__(self, found: int, limit: int) -> None:
@@ -33,6 +35,8 @@ class TooManyFiles(InvalidRequest):
 
 
 class TooManyQueries(Unavailable):
+    """Too many queries wait for their turn already."""
+
     code = "too_many_queries"
 
     def __init__(self, waiting: int) -> None:
@@ -40,6 +44,8 @@ class TooManyQueries(Unavailable):
 
 
 class QueryTimedOut(InvalidRequest):
+    """The query took longer than --query-timeout."""
+
     code = "query_timeout"
 
     def __init__(self, timeout_ms: int) -> None:

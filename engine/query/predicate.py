@@ -15,7 +15,7 @@ Held by tests/unit/engine/query/test_predicate.py (F1-F3).
 
 import struct
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_, or_
 
@@ -40,6 +40,10 @@ class Predicate:
     tags: Mapping[str, frozenset[Value]] = field(default_factory=dict)
     exact: bool = True
     without: Mapping[str, frozenset[Value]] = field(default_factory=dict)
+
+    def since(self, start_ns: int) -> "Predicate":
+        """The same, without the times before `start_ns`; as exact as it was, for whoever applies `times` too."""
+        return replace(self, times=replace(self.times, start_ns=max(self.times.start_ns, start_ns)))
 
     def both(self, other: "Predicate") -> "Predicate":
         tags = dict(self.tags)

@@ -49,7 +49,7 @@ class Scan:
         series: SeriesSet | None,
         chunks: Sequence[Chunk],
         files: Sequence[HeldFile],
-        narrower: Predicate | None = None,
+        narrower: Predicate,
     ) -> None:
         """`exact`: the filter that was handed down says no more than the predicate does; `narrower` is what the predicate
         says beyond that filter. `series`: those that can match."""
@@ -99,7 +99,7 @@ class Scan:
 
     def stored(self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
         """Rows of a file that is not in memory: those that both the filter and the predicate let through."""
-        own = None if self.narrower is None else expression_for(self.narrower)
+        own = expression_for(self.narrower)
         both = own if filter is None else filter if own is None else filter & own
         yield from self.access.batches(held.file, self.schema, columns, both)
 

@@ -16,6 +16,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
 from datafusion import DataFrame, SessionContext
@@ -23,7 +24,7 @@ from datafusion.catalog import Schema
 from datafusion.catalog import Table as PlanTable
 from datafusion.plan import LogicalPlan
 
-from engine.query import guard, params, show
+from engine.query import explain, guard, params, show
 from engine.query.functions import gapfill, local, names
 from engine.query.functions.gapfill import GapFill, GapFilling, Split
 from engine.query.functions.late import LateTable
@@ -33,6 +34,7 @@ from engine.query.functions.tokens import Tokens
 from engine.query.functions.wallclock import shift_function
 from engine.query.lineage import without_strange_marks
 from engine.query.messages import QueryRefused, planner_message
+from engine.query.report import ScanReport
 from engine.query.stop import Stop
 
 CATALOG = "public"
@@ -41,9 +43,12 @@ _OURS = re.compile(rf"\b(?:{'|'.join((*local.NAMES, *gapfill.NAMES))})\b", re.IG
 _GAPS = re.compile(rf"\b(?:{'|'.join(gapfill.NAMES)})\b", re.IGNORECASE)
 _NOW = ("now", "current_timestamp")
 _PLANS = frozenset({"Explain", "Analyze", "DescribeTable"})
+_EXPLAINS: Mapping[str, Literal["Explain", "Analyze"]] = {"Explain": "Explain", "Analyze": "Analyze"}
 
 Run = Callable[[DataFrame], Iterator[pa.RecordBatch]]
 """How one plan is run to its batches. Whoever executes says so, with limits and a way to stop."""
+Scans = Callable[[], Iterable[ScanReport]]
+"""The scans that have been planned until now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +64,33 @@ class Prepared:
     values: params.Values
     steps: tuple[GapFill, ...] = ()
     pause: Pause | None = None
-    explains: bool = False
+    explains: Literal["", "Explain", "Analyze"] = ""
     #: the plans of all parts as they were written, before anything was made of them
     written: tuple[LogicalPlan, ...] = ()
 
-    def batches(self, run: Run, wait: Callable[[float], None] = time.sleep) -> Generator[pa.RecordBatch, None, None]:
-        """Batches of exactly `schema`. Nothing runs before the first is asked for."""
+    def batches(
+        self, run: Run, wait: Callable[[float], None] = time.sleep, scans: Scans = lambda: ()
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """Batches of exactly `schema`. Nothing runs before the first is asked for. `scans` is read by EXPLAIN."""
         for step in self.steps:
-            step.fill(self._paused(run(step.frame), wait))
+            if self.explains != "Explain":
+                step.fill(self._paused(run(step.frame), wait))
         for batch in self._paused(run(self.frame), wait):
-            yield pa.RecordBatch.from_arrays(_fitting(batch, self.schema), schema=self.schema)
-        if self.explains:
-            yield from (_explained(step, self.schema) for step in self.steps)
+            fitting = pa.RecordBatch.from_arrays(_fitting(batch, self.schema), schema=self.schema)
+            yield explain.readable(fitting) if self.explains else fitting
+        if self.explains and not explain.for_programs(self.text):
+            yield from self._explained(scans)
+
+    def _explained(self, scans: Scans) -> Iterator[pa.RecordBatch]:
+        ran = self.explains == "Analyze"
+        reports = tuple(scans()) if ran else ()
+        for step in self.steps:
+            yield explain.readable(_explained(step, self.schema))
+        rows = explain.scan_rows(reports if ran else scans(), ran=ran)
+        if rows:
+            yield pa.RecordBatch.from_arrays(
+                [pa.array(column, pa.utf8()) for column in zip(*rows, strict=True)], schema=self.schema
+            )
 
     def _paused(self, batches: Iterable[pa.RecordBatch], wait: Callable[[float], None]) -> Iterator[pa.RecordBatch]:
         """With the pauses that `sleep` asked for, in the thread that reads: none of DataFusion's is held up."""
@@ -137,9 +157,7 @@ class _Planner:
         schema = _schema(frame.schema(), plan, optimized.schema(), _names(frame, split.displays, used))
         steps = tuple(split.steps)
         written = (plan, *(step.written for step in split.steps))
-        return Prepared(
-            schema, optimized, split.text, self._values, steps, self._pause, kind in ("Explain", "Analyze"), written
-        )
+        return Prepared(schema, optimized, split.text, self._values, steps, self._pause, _EXPLAINS.get(kind, ""), written)
 
     def register_functions(self, used: Iterable[str]) -> None:
         called = frozenset(used)

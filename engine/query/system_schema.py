@@ -25,7 +25,7 @@ _BATCH_ROWS = 8_192
 class SystemSchema(SchemaProvider):  # type: ignore[misc]
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._tables = system_tables(sources.database)
+        self._tables = system_tables(sources.database, with_tokens=sources.live.with_tokens)
 
     @property
     def owner_name(self) -> str | None:  # the bindings would show a method, and None as a text

@@ -6,22 +6,24 @@ K2  Rows are made when a plan runs that reads them, from the one view of its sta
     for them, and nothing is written for them.
 K3  What a row says is true of this server at that moment. A column that InfluxDB 3 has and that nobody here measures is null.
 K4  No row holds a token, a hash of one beyond its first digits, or a parameter's value.
+K5  Of what is not the database's own, a caller is shown what they may see: statements on databases that they may read.
 
-Held by tests/integration/engine/test_system_tables.py (K1-K4).
+Held by tests/integration/engine/test_system_tables.py (K1-K4) and tests/integration/flight/test_tokens.py (K4, K5).
 
-The tables of caches, triggers, plugins and tokens are always there in InfluxDB 3, empty without any; so they are here, and
+The tables of caches, triggers and plugins are always there in InfluxDB 3, empty without any; so they are here, and
 get their rows with those features.
 
 Elsewhere: how SQL reads them (system_schema.py), the log of statements (engine.events).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from catalog.ids import INTERNAL_DATABASE_ID
 from catalog.schema import TAG_KIND, TIME_KIND, Database, FieldType, Table
+from catalog.tokens import READ, Identity, permission_text
 from engine.events import LoggedQuery, QueryLog
 from engine.query.predicate import Predicate
 from engine.view import ReadView
@@ -35,6 +37,7 @@ class Live:
 
     queries: QueryLog
     gen1_duration_ns: int
+    with_tokens: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Sources:
     view: ReadView
     database: Database
     live: Live
+    caller: Identity
 
 
 Rows = Callable[[Sources, Predicate], Iterable[Sequence[object]]]
@@ -60,9 +64,11 @@ class SystemTable:
     internal: bool = False
 
 
-def system_tables(database: Database) -> Mapping[str, SystemTable]:
+def system_tables(database: Database, *, with_tokens: bool) -> Mapping[str, SystemTable]:
     """Those seen in a database, by name, in the order of the alphabet."""
-    return _OF_INTERNAL if database.id == INTERNAL_DATABASE_ID else _OF_ANY
+    if database.id != INTERNAL_DATABASE_ID:
+        return _OF_ANY
+    return _OF_INTERNAL if with_tokens else _OF_INTERNAL_WITHOUT_TOKENS
 
 
 def _schema(**columns: pa.DataType | tuple[pa.DataType]) -> pa.Schema:
@@ -106,12 +112,20 @@ _QUERY_COLUMNS: Mapping[str, pa.DataType | tuple[pa.DataType]] = {
 
 
 def _queries(sources: Sources, _wanted: Predicate) -> Iterator[Sequence[object]]:
-    return (_query(entry) for entry in sources.live.queries.entries())
+    return (_query(entry) for entry in sources.live.queries.entries() if _is_shown(entry, sources))
 
 
 def _query_log(sources: Sources, _wanted: Predicate) -> Iterator[Sequence[object]]:
     for entry in sources.live.queries.entries():
         yield (*_query(entry), entry.database, entry.rows, entry.size_bytes, entry.error)
+
+
+def _is_shown(entry: LoggedQuery, sources: Sources) -> bool:
+    """A statement on a database that is gone, or never was, is shown to administrators."""
+    if sources.caller.is_admin:
+        return True
+    database = sources.view.state.find_database(entry.database)
+    return database is not None and sources.caller.may(READ, database.id)
 
 
 def _query(entry: LoggedQuery) -> Sequence[object]:
@@ -186,9 +200,34 @@ def _nodes(sources: Sources, _wanted: Predicate) -> Iterator[Sequence[object]]:
         )
 
 
+def _tokens(sources: Sources, _wanted: Predicate) -> Iterator[Sequence[object]]:
+    names: dict[int, str] = {database.id: database.name for database in sources.view.state.databases}
+    for token in sources.view.state.tokens.all:
+        yield (
+            *(token.id, token.name, *([token.hash[:_HASH_DIGITS]] if sources.live.with_tokens else ())),
+            *(token.created_at_ms, token.description, token.created_by, token.updated_at_ms, token.updated_by),
+            *(token.expiry_ms, ";".join(permission_text(permission, names) for permission in token.permissions)),
+        )
+
+
 def _generation_durations(sources: Sources, _wanted: Predicate) -> Iterator[Sequence[object]]:
     yield 1, sources.live.gen1_duration_ns // 1_000_000_000
 
+
+_HASH_DIGITS = 9
+#: a server without authentication shows no hashes, others the first digits
+_TOKEN_COLUMNS: Mapping[str, pa.DataType | tuple[pa.DataType]] = {
+    "token_id": _COUNT,
+    "name": _VIEW,
+    "hash": _VIEW,
+    "created_at": pa.timestamp("ms"),
+    "description": (_VIEW,),
+    "created_by_token_id": (_COUNT,),
+    "updated_at": (pa.timestamp("ms"),),
+    "updated_by_token_id": (_COUNT,),
+    "expiry": (pa.timestamp("ms"),),
+    "permissions": _VIEW,
+}
 
 # --------------------------------------------------------------------------------------------------------- declarations
 
@@ -320,22 +359,14 @@ SYSTEM_TABLES: Sequence[SystemTable] = (
     SystemTable(
         "tokens",
         "access tokens, without what would let anybody use them",
-        _schema(
-            token_id=_COUNT,
-            name=_VIEW,
-            created_at=pa.timestamp("ms"),
-            description=(_VIEW,),
-            created_by_token_id=(_COUNT,),
-            updated_at=(pa.timestamp("ms"),),
-            updated_by_token_id=(_COUNT,),
-            expiry=(pa.timestamp("ms"),),
-            permissions=_VIEW,
-        ),
-        _nothing,
+        _schema(**_TOKEN_COLUMNS),
+        _tokens,
         internal=True,
     ),
 )
 
 _BY_NAME = {table.name: table for table in sorted(SYSTEM_TABLES, key=lambda table: table.name)}
 _OF_INTERNAL: Mapping[str, SystemTable] = _BY_NAME
+_WITHOUT_HASHES = _schema(**{name: kind for name, kind in _TOKEN_COLUMNS.items() if name != "hash"})
+_OF_INTERNAL_WITHOUT_TOKENS = _BY_NAME | {"tokens": replace(_BY_NAME["tokens"], schema=_WITHOUT_HASHES)}
 _OF_ANY: Mapping[str, SystemTable] = {name: table for name, table in _BY_NAME.items() if not table.internal}

@@ -8,14 +8,15 @@ T2  The filter that DataFusion hands down is applied exactly; what it keeps to i
 T3  Pruning leaves out only what cannot match, or what the plan was found not to need (shapes/needs.py).
 T4  A file that cannot be read ends the statement with its name; statements that do not need it go on.
 T5  A scan ends with its statement's flag (stop.py): every batch passes by it.
+T6  Rows before the `floor_ns` of the data have expired: no scan, count or shortcut yields them or tells of them.
 
-Held by tests/integration/engine/test_query.py (T1-T4), tests/integration/engine/test_scans.py (T3) and
-tests/integration/engine/test_cancelling.py (T5).
+Held by tests/integration/engine/test_query.py (T1-T4), tests/integration/engine/test_scans.py (T3),
+tests/integration/engine/test_cancelling.py (T5) and tests/integration/engine/test_retention.py (T6).
 Elsewhere: what a filter lets through (predicate.py), rows by series and time (select.py), what plans need (shapes/).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import pyarrow as pa
@@ -24,16 +25,16 @@ import pyarrow.dataset as ds
 from catalog.errors import ServiceError
 from catalog.schema import Table
 from engine._native import SeriesIndex
-from engine.buffer.rows import HeldFile, TableData
+from engine.buffer.rows import HeldFile, TableData, TimeRange
 from engine.files.access import FileAccess
 from engine.hydrate import table_schema
 from engine.query.ends import EndsScan
 from engine.query.limits import QueryLimits
-from engine.query.predicate import expression_of, read_filter
+from engine.query.predicate import Predicate, expression_for, expression_of, read_filter
 from engine.query.report import Chunk, ScanReport
 from engine.query.scan import Part, Scan
 from engine.query.select import series_matching
-from engine.query.shapes.needs import ALL_ROWS
+from engine.query.shapes.needs import ALL_ROWS, Needs
 from engine.query.stop import Stop
 
 #: is told what ended a scan; DataFusion makes a sentence of its own out of every exception
@@ -92,10 +93,31 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
     def scan(self, filter: ds.Expression | None) -> Scan | EndsScan:
         """What a filter leaves to be read. Raises ServiceError."""
-        handed = read_filter(filter, self.table.tags)
-        predicate = handed.both(self.needs.predicate)
+        return self._scanned(read_filter(filter, self.table.tags), self.needs, filter)
+
+    def rows_about(self, predicate: Predicate) -> int:
+        """How many rows a predicate may let through, if they are spread evenly over series and times."""
+        series = series_matching(self._index, self.table.tags, predicate)
+        share = 1.0 if series is None else len(series) / max(1, len(self._index))
+        data = self._data
+        items: list[Chunk] = [*data.open, *data.runs, *data.files]
+        return int(share * sum(_rows_between(item, predicate.times) for item in items))
+
+    @cached_property
+    def _data(self) -> TableData:
+        return self._rows()
+
+    def scan_of(self, predicate: Predicate) -> Scan:
+        """What a predicate leaves to be read. Raises ServiceError."""
+        found = self._scanned(predicate, ALL_ROWS, expression_for(predicate))
+        assert isinstance(found, Scan)
+        return found
+
+    def _scanned(self, handed: Predicate, needs: Needs, filter: ds.Expression | None) -> Scan | EndsScan:
         report = ScanReport(self.table.name, row_groups=partial(self._row_groups, filter=filter))
-        data = self._rows()
+        data = self._data
+        narrower = needs.predicate if data.floor_ns is None else needs.predicate.since(data.floor_ns)
+        predicate = handed.both(narrower)
         stored = [held for held in data.files if held.rows is None]
         files = [held for held in stored if held.times.overlaps(predicate.times)]
         report.files.begins(stored)
@@ -114,10 +136,9 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         if series is not None and len(series) == 0:
             chunks = []
             report.chunks.leaves("tags", chunks)
-        narrower = None if self.needs.is_all else self.needs.predicate
         given = self.table, self._schema, self._index, self._access, report
         scan = Scan(*given, predicate, handed.exact, series, chunks, files, narrower)
-        return scan if self.needs.ends is None else EndsScan(scan, self.needs.ends, each=self.needs.each)
+        return scan if needs.ends is None else EndsScan(scan, needs.ends, each=needs.each)
 
     def _row_groups(self, held: HeldFile, filter: ds.Expression | None) -> tuple[int, int]:
         return self._access.row_groups(held.file, self._schema, filter)
@@ -161,6 +182,13 @@ class _Scanner:
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         return self._batches
+
+
+def _rows_between(item: Chunk, times: TimeRange) -> float:
+    rows = item.file.rows if isinstance(item, HeldFile) else item.rows.num_rows
+    own = item.times
+    inside = min(own.end_ns, times.end_ns) - max(own.start_ns, times.start_ns) + 1
+    return rows * max(0, inside) / (own.end_ns - own.start_ns + 1)
 
 
 def _balanced(parts: Sequence[Part], threads: int) -> list[list[Part]]:

@@ -22,13 +22,14 @@ import pyarrow.flight as fl
 
 from catalog.errors import ServiceError, decode_error
 from flightserver import wire
+from flightserver.cli.answers import Unreachable
 from flightserver.cli.console import CommandError
 from flightserver.cli.parsing import Given
-from flightserver.cli.remote import Unreachable
 
 WAITING_MAX = 4
 SLICE_S = 0.1
 CANCEL_TIMEOUT_S = 2.0
+CONNECT_TIMEOUT_MS = 5000
 _STATEMENT = "type.googleapis.com/arrow.flight.protocol.sql.CommandStatementQuery"
 _SCHEMES = {"http": "grpc", "https": "grpc+tls", "grpc": "grpc", "grpc+tcp": "grpc", "grpc+tls": "grpc+tls"}
 _DEBUG = ". gRPC client debug context:"
@@ -47,17 +48,20 @@ class Connection:
 
     def __init__(self, given: Given) -> None:
         self.location = location(given.text("--host"))
-        roots = None
+        self.roots: bytes | None = None
         if (file := given.find("--tls-ca")) is not None:
             try:
                 with open(file, "rb") as stream:
-                    roots = stream.read()
+                    self.roots = stream.read()
             except OSError as error:
                 raise CommandError(f"--tls-ca {file} cannot be used: {error.strerror}") from None
-        options = {"tls_root_certs": roots} if roots else {}
-        if "--tls-no-verify" in given and self.location.startswith("grpc+tls"):
-            options["disable_server_verification"] = True
-        self.client = fl.FlightClient(self.location, **options)
+        self.verifies = "--tls-no-verify" not in given or not self.location.startswith("grpc+tls")
+        self.client = fl.FlightClient(
+            self.location,
+            tls_root_certs=self.roots,
+            disable_server_verification=not self.verifies,
+            generic_options=[("grpc.min_reconnect_backoff_ms", CONNECT_TIMEOUT_MS)],
+        )
         token = given.find("--token")
         self._headers = [(wire.ERROR_DETAILS_HEADER.encode(), b"1")]
         if token is not None:

@@ -24,9 +24,14 @@ from flightserver.environment import read_environment
 RUNTIME_OPTIONS = ("--num-io-threads", "--num-threads", "--io-runtime-")
 OWN_OPTIONS = ("-h", "--help", "--help-all", "-V", "--version")
 EXIT_INTERRUPTED = 130
+#: what pyarrow imports where it is installed and no command needs: a third of the time that `query` takes to start
+SPARED_MODULES = ("numpy", "pandas", "cloudpickle")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    if arguments is None:
+        for name in SPARED_MODULES:
+            sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # "cannot be imported", as the import system has it
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(words)

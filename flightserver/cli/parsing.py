@@ -178,7 +178,9 @@ class _Reader:
         if option.is_flag and not word.startswith("--") and equals:
             self._left.insert(0, "-" + text.removeprefix("="))  # -qy is -q -y
             equals = ""
-        if option.is_flag or option.bare is not None:
+        if option.bare is not None and not option.is_flag and not equals and self._has_value_next():
+            self._found.append((spelling, self._left.pop(0)))
+        elif option.is_flag or option.bare is not None:
             self._found.append((spelling, text if equals else (option.bare or "true")))
         elif equals:
             self._found.append((spelling, text if word.startswith("--") else text.removeprefix("=")))
@@ -186,6 +188,11 @@ class _Reader:
             self._found.append((spelling, self._left.pop(0)))
         else:
             raise UsageError(f"a value is required for '{option.shown}' but none was supplied", self._path)
+
+    def _has_value_next(self) -> bool:
+        """Behind an option whose value may be left out: a word that is neither an option nor an argument of the command."""
+        command = self._command()
+        return bool(self._left) and not _is_option(self._left[0]) and command is not None and not command.arguments
 
     def _is_old_host(self, spelling: str) -> bool:
         return spelling == "-h" and bool(self._left) and "://" in self._left[0]

@@ -11,9 +11,7 @@ Elsewhere: the exchange (cli.flight), formats (httpapi.formats), tables on termi
 
 import csv
 import io
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -21,6 +19,7 @@ import pyarrow as pa
 
 from flightserver.cli import flight
 from flightserver.cli.console import CommandError, Interrupted, Progress, is_terminal, size, terminal_width, write_out
+from flightserver.cli.files import write_file
 from flightserver.cli.parsing import Given
 from flightserver.cli.pointing import point_at
 from flightserver.cli.tables import fitted
@@ -123,26 +122,3 @@ def _counted(batches: Iterator[pa.RecordBatch], progress: Progress, started_s: f
 
 def _line(rows: int, sent_bytes: int, started_s: float) -> Callable[[], str]:
     return lambda: f"{rows:,} rows, {size(sent_bytes)}, {time.monotonic() - started_s:.0f} s"
-
-
-def write_file(path: str, parts: Iterable[bytes]) -> None:
-    """The whole answer under its name, or nothing."""
-    try:
-        if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe has no name to be moved to
-            with open(path, "wb") as stream:
-                stream.writelines(parts)
-            return
-        directory = os.path.dirname(os.path.abspath(path))
-        descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=".influxdb3-")
-        try:
-            with open(descriptor, "wb") as stream:
-                stream.writelines(parts)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}") from None

@@ -92,7 +92,7 @@ def _no_fields(_: Sequence[str], line: str) -> Place:
     at = _fields_at(line)
     if at >= len(line.rstrip()):
         return Place(len(line), "a space and a field, as temp=21.5")
-    return _value_at(line, at) or Place(at, "a field, as temp=21.5")
+    return _value_at(line, at)
 
 
 def _value_at(line: str, at: int) -> Place:

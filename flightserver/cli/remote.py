@@ -1,57 +1,23 @@
-"""A server reached over HTTP: one call, its answer, and what to say when there is none.
+"""A server reached over HTTP, with nothing but the standard library.
 
-R1  An answer that is no success becomes one line: `server responded with error [409 Conflict]: <its text>`.
-R2  A server that cannot be reached is named with method, URL and cause.
-R3  A connection is kept between calls. A call that finds it closed is sent once more, if nothing was answered.
+R1  A connection is kept between calls. A call that finds it closed is sent once more, if nothing was answered.
 
-Held by tests/integration/cli/test_manage.py (R1, R2) and tests/unit/flightserver/cli/test_remote.py (R3).
-Elsewhere: the same calls over gRPC (cli.actions).
+Held by tests/unit/flightserver/cli/test_remote.py (R1).
+Elsewhere: answers and refusals (cli.answers), the same calls over gRPC (cli.actions).
 """
 
 import http.client
 import json
 import ssl
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
+from flightserver.cli.answers import Answer, Query, Refused, Server, Unreachable, reason_of
 from flightserver.cli.console import CommandError
 from flightserver.cli.parsing import Given
 
-Query = Mapping[str, object]
 TIMEOUT_S = 600.0
-CONNECT_TIMEOUT_S = 30.0
-
-
-class Answer(NamedTuple):
-    status: int
-    reason: str
-    body: bytes
-    retry_after_s: float | None = None
-
-    @property
-    def text(self) -> str:
-        return self.body.decode("utf-8", "replace").strip()
-
-
-class Refused(CommandError):
-    """The server answered, with an error."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-        super().__init__(f"server responded with error [{answer.status} {answer.reason}]: {_sentence(answer)}")
-
-
-class Unreachable(CommandError):
-    def __init__(self, method: str, url: str, cause: object) -> None:
-        super().__init__(f"failed to send {method} {url} request: {cause}")
-
-
-class Server(Protocol):
-    """What administrative commands need of a server, whichever door it is reached by."""
-
-    def call(self, method: str, path: str, query: Query | None = None, document: object = None) -> bytes:
-        """The body of a successful answer."""
+CONNECT_TIMEOUT_S = 5.0
 
 
 def open_server(given: Given) -> Server:
@@ -86,6 +52,9 @@ class HttpServer:
         if not 200 <= answer.status < 300:
             raise Refused(answer)
         return answer.body
+
+    def rows(self, database: str, statement: str, name: str) -> bytes:
+        return self.call("POST", "/api/v3/query_sql", document={"db": database, "q": statement, "format": name})
 
     def send(
         self,
@@ -124,14 +93,13 @@ class HttpServer:
             self._connection = self._open()
             self._connection.connect()
             self._connection.sock.settimeout(TIMEOUT_S)
-        self._connection.request(method, target, body, headers)  # type: ignore[arg-type]  # a buffer is sent as it is
+        self._connection.request(method, target, body, headers)
         response = self._connection.getresponse()
         content = response.read()
         retry = response.getheader("Retry-After", "")
         if response.will_close:
             self.close()
-        reason = response.reason or http.client.responses.get(response.status, "")
-        return Answer(response.status, reason, content, float(retry) if retry.isdecimal() else None)
+        return Answer(response.status, reason_of(response.status), content, float(retry) if retry.isdecimal() else None)
 
 
 def tls_context(given: Given) -> ssl.SSLContext:
@@ -154,21 +122,6 @@ def _query_string(query: Query | None) -> str:
 
 def _spelled(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _sentence(answer: Answer) -> str:
-    """The sentence in an error's body: `error` or `message`, with the hint if there is one."""
-    try:
-        document = json.loads(answer.body)
-    except ValueError:
-        return answer.text
-    if not isinstance(document, dict):
-        return answer.text
-    sentence = document.get("error") or document.get("message")
-    if not isinstance(sentence, str):
-        return answer.text
-    hint = document.get("hint")
-    return f"{sentence} ({hint})" if isinstance(hint, str) else sentence
 
 
 def _cause(error: BaseException) -> str:

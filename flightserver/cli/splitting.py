@@ -28,6 +28,8 @@ _WHOLE_LINES = re.compile(
     re.VERBOSE,
 )
 
+LINE_MAX = 64 * 1024 * 1024
+
 #: the next bytes, at most so many; None when nothing came for a while; nothing at the end
 Read = Callable[[int], bytes | None]
 
@@ -42,7 +44,7 @@ class Body(NamedTuple):
 def bodies(read: Read, size_max: int, at: int = 0, line: int = 1) -> Iterator[Body]:
     held, ended = b"", False
     while not ended:
-        some = read(max(size_max - len(held), 4096))
+        some = read(size_max - len(held) if len(held) < size_max else size_max)
         ended, paused = some == b"", some is None
         held += some or b""
         while held and (ended or paused or len(held) >= size_max):
@@ -62,7 +64,8 @@ def _end_of_lines(data: bytes, size_max: int, *, ended: bool) -> int:
     end = _whole_lines(data[:size_max])
     if end or (not ended and len(data) < 4 * size_max):
         return end
-    return data.find(b"\n") + 1 or len(data)
+    end = data.find(b"\n") + 1
+    return end if end or (not ended and len(data) < LINE_MAX) else len(data)
 
 
 def _whole_lines(data: bytes) -> int:

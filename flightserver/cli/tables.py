@@ -13,7 +13,7 @@ from itertools import islice
 
 PAGE_ROWS = 1000
 COLUMN_MIN = 6
-_SYMBOLS = {code: chr(0x2400 + code) for code in range(32)} | {0x7F: "␡"} | {code: "·" for code in range(0x80, 0xA0)}
+_SYMBOLS = {code: chr(0x2400 + code) for code in range(32)} | {0x7F: "␡"} | dict.fromkeys(range(128, 160), "·")
 
 
 def fitted(header: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> Iterator[str]:
@@ -50,6 +50,9 @@ def _fit(widths: list[int], width: int) -> list[int]:
         many = fitted_widths.count(widest)
         lower = max(following, widest - -(-surplus // many), 1)
         fitted_widths = [min(found, lower) for found in fitted_widths]
+    cut = [place for place in range(kept) if fitted_widths[place] < widths[place]]
+    for place in cut[: max(room - sum(fitted_widths), 0)]:
+        fitted_widths[place] += 1
     return fitted_widths + [0] * (len(widths) - kept)
 
 

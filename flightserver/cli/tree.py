@@ -466,6 +466,13 @@ Examples:
   zsh:   source <(influxdb3 completion zsh)           in ~/.zshrc, after compinit
   fish:  influxdb3 completion fish | source           in ~/.config/fish/config.fish""",
     ),
+    Command(
+        "complete",
+        "What may follow; asked by the shells.",
+        "completion:complete",
+        arguments=(Argument("WORDS", "What has been typed.", required=False, many=True),),
+        hidden=True,
+    ),
 )
 
 #: paths of older versions and what they are called now; `delete delete` stands in an early document

@@ -19,10 +19,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, NamedTuple, Protocol
 
+from flightserver.cli.answers import Answer, Refused, Unreachable
 from flightserver.cli.console import CommandError, Interrupted, Progress, is_terminal, size
 from flightserver.cli.parsing import Given, UsageError
 from flightserver.cli.refused import RefusedLine, told
-from flightserver.cli.remote import Answer, HttpServer, Refused, Unreachable
+from flightserver.cli.remote import HttpServer
 from flightserver.cli.splitting import Body, Read, bodies
 
 NOTHING_GIVEN = "No input from stdin detected, no string was passed in, and no file path was given"
@@ -408,7 +409,6 @@ class _Tally:
     def line(self, requests: int) -> str:
         elapsed_s = max(time.monotonic() - self._started_s, 1e-6)
         which = "1 request" if requests == 1 else f"{requests} requests"
-        return (
-            f"{elapsed_s:.2f}s: {which} ({requests / elapsed_s:.2f} requests/sec), "
-            f"{self._lines} lines ({self._lines / elapsed_s:.0f} lines/s), {size(self._bytes)} ({size(self._bytes / elapsed_s)}/s)"
-        )
+        lines, sent = f"{self._lines} lines ({self._lines / elapsed_s:.0f} lines/s)", size(self._bytes)
+        rate = f"{which} ({requests / elapsed_s:.2f} requests/sec)"
+        return f"{elapsed_s:.2f}s: {rate}, {lines}, {sent} ({size(self._bytes / elapsed_s)}/s)"

@@ -22,7 +22,8 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound, ServiceError, UnsupportedFeature
+from catalog.access import TOKEN
+from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound, ServiceError, no_influxql
 from flightserver.client import ResultStream
 from httpapi.calls import Call, Routes
 from httpapi.formats import FORMAT_NAMES, Format, named_format
@@ -42,10 +43,10 @@ _FORMAT_BY_ACCEPT = {
     "text/plain": "pretty",
     "application/vnd.apache.parquet": "parquet",
 }
-_NO_INFLUXQL = "InfluxQL is not part of this version yet"
 
 
 def query_sql(call: Call) -> Reply:
+    """Answers an SQL query. Parameters or JSON: `db`, `q`, `format` (`json`, `jsonl`, `csv`, `pretty`, `parquet`), `params`."""
     accepted = _accepted_format(call.accept)
     asked = _from_query_string(call) if call.method == "GET" else _from_body(call)
     params = _params(asked.get("params"))
@@ -57,7 +58,8 @@ def query_sql(call: Call) -> Reply:
 
 
 def query_influxql(call: Call) -> Reply:
-    raise UnsupportedFeature(_NO_INFLUXQL, hint="use SQL: /api/v3/query_sql")
+    """Says that InfluxQL is not part of this version yet."""
+    raise no_influxql()
 
 
 def accepted_or_named(name: str | None, accept: str) -> Format:
@@ -164,7 +166,7 @@ class _Body:
 
 
 ROUTES: Routes = (
-    ("/api/v3/query_sql", ["GET", "POST"], query_sql),
-    ("/api/v3/query_influxql", ["GET", "POST"], query_influxql),
-    ("/query", ["GET", "POST"], query_influxql),
+    ("/api/v3/query_sql", ["GET", "POST"], query_sql, TOKEN),
+    ("/api/v3/query_influxql", ["GET", "POST"], query_influxql, TOKEN),
+    ("/query", ["GET", "POST"], query_influxql, TOKEN),
 )

@@ -3,12 +3,15 @@
 import itertools
 import re
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import datafusion
 import pyarrow as pa
 
+from catalog.deletion import removal_time_ns
 from catalog.errors import Conflict, DatabaseNotFound, InvalidRequest, LinesRejected, TableNotFound
 from catalog.schema import FieldType, Table
 from engine.ingest.arrow import normalise, plan_columns
@@ -18,11 +21,13 @@ from engine.requests import (
     DatabaseListing,
     IngestOptions,
     IngestSession,
+    Keep,
     Origin,
     PendingWrite,
     QueryResult,
     RejectedLine,
     StartedWrite,
+    TableDescription,
     TableListing,
     WriteReport,
     WriteRequest,
@@ -102,6 +107,7 @@ class MemoryNode:
     requests: list[WriteRequest] = field(default_factory=list)
     removals: dict[str, int | None] = field(default_factory=dict)
     retention_ns: dict[str, int | None] = field(default_factory=dict)
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def start_lp(self, request: WriteRequest) -> StartedWrite:
@@ -208,32 +214,62 @@ class MemoryNode:
         self.databases[name] = {}
         self.retention_ns[name] = retention_ns
 
-    def drop_database(self, name: str, hard_delete_at_ns: int | None = None) -> None:
-        self._database(name)
-        del self.databases[name]
+    def describe_tables(self, database: str, *, show_deleted: bool = False) -> Sequence[TableDescription]:
+        tables = self._database(database)
+        return [TableDescription(name, tables[name].tags, {}) for name in sorted(tables)]
+
+    def drop_database(self, name: str, hard_delete_at_ns: int | None = None, keep: Keep = "nothing") -> None:
+        tables = self._database(name)
+        if keep == "nothing":
+            del self.databases[name]
+        elif keep == "database":
+            tables.clear()
+        else:
+            for table in tables.values():
+                table.rows = table.rows.slice(0, 0)
         self.removals[name] = hard_delete_at_ns
 
     def set_retention(self, name: str, retention_ns: int | None) -> None:
         self._database(name)
         self.retention_ns[name] = retention_ns
 
-    def create_table(self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str]) -> None:
+    def create_table(
+        self, database: str, name: str, tags: Sequence[str], fields: Mapping[str, str], retention_ns: int | None = None
+    ) -> None:
         kinds = {"float64": pa.float64(), "int64": pa.int64(), "utf8": pa.string(), "bool": pa.bool_(), "uint64": pa.uint64()}
         columns = [pa.field(tag, pa.string()) for tag in tags] + [pa.field(key, kinds[kind]) for key, kind in fields.items()]
         self._database(database)[name] = MemoryTable(
             tuple(tags), pa.schema([*columns, pa.field("time", pa.timestamp("ns"), False)]).empty_table()
         )
+        self.retention_ns[f"{database}.{name}"] = retention_ns
 
-    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None) -> None:
-        if self._database(database).pop(name, None) is None:
-            raise TableNotFound(database, name)
+    def set_table_retention(self, database: str, name: str, retention_ns: int | None) -> None:
+        self._table(database, name)
+        self.retention_ns[f"{database}.{name}"] = retention_ns
+
+    def drop_table(self, database: str, name: str, hard_delete_at_ns: int | None = None, *, keep_table: bool = False) -> None:
+        table = self._table(database, name)
+        if keep_table:
+            table.rows = table.rows.slice(0, 0)
+        else:
+            del self.databases[database][name]
         self.removals[f"{database}.{name}"] = hard_delete_at_ns
+
+    def removal_time_ns(self, text: str) -> int | None:
+        return removal_time_ns(text, now_ns=time.time_ns())
 
     def snapshot_now(self) -> int:
         return 0
 
     def health(self) -> dict[str, object]:
         return {"status": "ok"}
+
+    def readiness(self) -> list[str]:
+        return []
+
+    def call_ended(self, method: str, outcome: str, seconds: float) -> None:
+        with self.lock:
+            self.calls[method, outcome] += 1
 
     def metrics_text(self) -> bytes:
         return b"flightline_up 1\n"
@@ -247,6 +283,12 @@ class MemoryNode:
         if name not in self.databases:
             raise DatabaseNotFound(name)
         return self.databases[name]
+
+    def _table(self, database: str, name: str) -> MemoryTable:
+        found = self._database(database).get(name)
+        if found is None:
+            raise TableNotFound(database, name)
+        return found
 
     def append(self, tables: dict[str, MemoryTable], name: str, rows: pa.Table, tags: tuple[str, ...]) -> None:
         if name in tables:

@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from catalog.tokens import ANYONE
 from engine.node import Node
 from engine.query.report import ScanReport
 from engine.query.stop import Stop
@@ -33,8 +34,8 @@ def fill(node: Node, start: int = 0) -> None:
 def asked(node: Node, sql: str) -> tuple[list[dict[str, Any]], ScanReport]:
     """The rows of a statement that scans one table once, and what its scan says of itself."""
     executor = node._executor.result()
-    prepared, tables = executor._planned("db", sql, {}, Stop())
-    tables.need(prepared)
+    prepared, tables = executor._planned("db", sql, {}, Stop(), ANYONE)
+    prepared = tables.fitted(prepared)
     batches = list(prepared.batches(lambda frame: (batch.to_pyarrow() for batch in frame.execute_stream())))
     (report,) = tables.reports
     return pa.Table.from_batches(batches, prepared.schema).to_pylist(), report

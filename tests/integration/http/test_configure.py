@@ -182,7 +182,7 @@ def test_a_table_is_made_with_its_columns(api: HttpApi) -> None:
         ),
         (
             {"fields": [{"name": "f", "type": "int64"}, {"name": "f", "type": "utf8"}]},
-            "cannot add column f because it already exists with type int64",
+            "cannot add column f because it already exists with type iox::column_type::field::integer",
         ),
     ],
 )
@@ -197,3 +197,53 @@ def test_a_body_has_to_say_that_it_is_json(api: HttpApi, path: str) -> None:
     answer = api.http.post(path, data=b'{"db":"db"}', headers={"Content-Type": "text/plain"})
 
     assert (answer.status_code, error(answer)) == (415, "unacceptable content-type, expected: application/json")
+
+
+def kept(api: HttpApi) -> int | None:
+    return api.node.retention_ns["db.t"]
+
+
+TABLE_RETENTION = "/api/v3/enterprise/configure/table/retention_period"
+
+
+def test_a_table_has_a_retention_period_of_its_own(api: HttpApi) -> None:
+    """K1."""
+    send(api, DATABASE, {"db": "db"})
+    table = {"db": "db", "table": "t", "tags": [], "fields": []}
+
+    assert send(api, TABLE, table | {"retention_period": "1h"}).status_code == 200
+    assert kept(api) == 3600 * SECOND_NS
+    assert send(api, TABLE, {"db": "db", "table": "t", "retention_period": "7d"}, "PUT").status_code == 200
+    assert kept(api) == 7 * DAY_NS
+    assert send(api, TABLE, {"db": "db", "table": "t", "retention_period": "none"}, "PUT").status_code == 200
+    assert kept(api) is None
+    assert api.http.post(f"{TABLE_RETENTION}?db=db&table=t&duration=2d").status_code == 204
+    assert kept(api) == 2 * DAY_NS
+    assert api.http.delete(f"{TABLE_RETENTION}?db=db&table=t").status_code == 204
+    assert kept(api) is None
+    assert error(api.http.post(f"{TABLE_RETENTION}?db=db&table=t&duration=x")).startswith("Cannot parse the given human time: ")
+
+
+def test_changing_what_is_not_there_is_404(api: HttpApi) -> None:
+    send(api, DATABASE, {"db": "db"})
+
+    for answer, text in (
+        (send(api, DATABASE, {"db": "nope"}, "PUT"), "the requested resource was not found: nope"),
+        (api.http.delete(f"{RETENTION}?db=nope"), "the requested resource was not found: nope"),
+        (send(api, TABLE, {"db": "nope", "table": "t"}, "PUT"), "Database not found nope"),
+        (api.http.delete(f"{TABLE_RETENTION}?db=db&table=t"), "Table t not in DB schema for db"),
+    ):
+        assert (answer.status_code, error(answer)) == (404, text)
+
+
+def test_data_can_go_without_what_holds_it(api: HttpApi) -> None:
+    """K1."""
+    send(api, DATABASE, {"db": "db"})
+    send(api, TABLE, {"db": "db", "table": "t", "tags": [], "fields": []})
+
+    assert api.http.delete(f"{TABLE}?db=db&table=t&data_only=true").status_code == 200
+    assert api.http.delete(f"{DATABASE}?db=db&data_only=true").status_code == 200
+    assert list(api.node.databases["db"]) == ["t"]
+    assert api.http.delete(f"{DATABASE}?db=db&data_only=true&remove_tables=true").status_code == 200
+    assert api.node.databases["db"] == {}
+    assert api.http.delete(f"{DATABASE}?db=db&data_only=perhaps").status_code == 400

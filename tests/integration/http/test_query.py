@@ -200,12 +200,29 @@ def test_an_engine_that_is_away_is_503(api: HttpApi) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v3/query_influxql", "/query"])
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_influxql_is_answered_with_what_this_version_lacks(api: HttpApi, path: str, method: str) -> None:
-    answer = api.http.open(f"{path}?db=db&q=SHOW+DATABASES", method=method)
+@pytest.mark.parametrize(
+    ("method", "query", "body", "content_type"),
+    [
+        ("GET", "db=db&q=SHOW+DATABASES", None, None),
+        ("GET", "db=db&q=SELECT+*+FROM+m&epoch=ns&chunked=true&pretty=true", None, None),
+        ("GET", "", None, None),
+        ("POST", "db=db&q=SHOW+DATABASES", None, None),
+        ("POST", "", b"q=SHOW+DATABASES&db=db", "application/x-www-form-urlencoded"),
+        ("POST", "db=db", b"SHOW DATABASES", "application/vnd.influxql"),
+        ("POST", "", b'{"db":"db","q":"SHOW DATABASES"}', "application/json"),
+    ],
+)
+@pytest.mark.parametrize("accept", ["*/*", "application/csv", "application/x-msgpack"])
+def test_influxql_is_answered_with_what_this_version_lacks(
+    api: HttpApi, path: str, method: str, query: str, body: bytes | None, content_type: str | None, accept: str
+) -> None:
+    """However it is asked, as version 1 clients read errors."""
+    headers = {"Accept": accept} | ({"Content-Type": content_type} if content_type else {})
+    answer = api.http.open(f"{path}?{query}", method=method, data=body, headers=headers)
 
     assert answer.status_code == 400
-    assert "InfluxQL is not part of this version yet" in error(answer)
+    assert answer.headers["Content-Type"] == "application/json"
+    assert json.loads(answer.data) == {"error": "InfluxQL is not part of this version yet", "hint": "use SQL"}
 
 
 def failing_after(count: int, failure: ServiceError) -> QueryResult:

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 from catalog.apply import SoftDeleted, apply_all
@@ -6,10 +8,13 @@ from catalog.changes import (
     create_table,
     drop_database,
     drop_table,
+    empty_database,
+    empty_table,
     next_removal_ns,
     register_node,
     removals_due,
     set_retention,
+    set_table_retention,
     stop_node,
 )
 from catalog.errors import AlreadyDeleted, AlreadyExists, DatabaseNotFound, InvalidRequest, TableNotFound
@@ -156,6 +161,81 @@ def test_a_deleted_database_keeps_its_retention() -> None:
 
     with pytest.raises(AlreadyDeleted):
         set_retention(state, f"db-{STAMP}", 5)
+
+
+@pytest.mark.parametrize("keep_tables", [False, True])
+def test_a_database_can_lose_its_data_and_stay(keep_tables: bool) -> None:
+    """H4: with or without its tables; what was deleted before keeps its own time."""
+    state = done(small_state(), create_table(small_state(), "db", "mem", ["host"], [("free", F)], retention_ns=5))
+    state = done(state, create_table(state, "db", "old", [], []))
+    state = done(state, drop_table(state, "db", "old", now_ns=NOW_NS, hard_delete_at_ns=None))
+
+    ops = empty_database(state, "db", keep_tables=keep_tables, now_ns=NOW_NS, hard_delete_at_ns=NOW_NS + 1)
+    database = done(state, ops).database("db")
+
+    assert [(table.name, table.hard_delete_at_ns) for table in database.tables if table.deleted] == [
+        (f"cpu-{STAMP}", NOW_NS + 1),
+        (f"mem-{STAMP}", NOW_NS + 1),
+        (f"old-{STAMP}", None),
+    ]
+    living = [table for table in database.tables if not table.deleted]
+    assert [(table.name, table.tags, dict(table.fields), table.retention_ns) for table in living] == (
+        [("cpu", ("host", "region"), {"usage": F}, None), ("mem", ("host",), {"free": F}, 5)] if keep_tables else []
+    )
+
+
+def test_a_table_can_lose_its_data_and_stay() -> None:
+    """H4."""
+    ops = empty_table(small_state(), "db", "cpu", now_ns=NOW_NS, hard_delete_at_ns=None)
+
+    database = done(small_state(), ops).database("db")
+    assert [(table.name, table.deleted, table.tags) for table in database.tables] == [
+        (f"cpu-{STAMP}", True, ("host", "region")),
+        ("cpu", False, ("host", "region")),
+    ]
+
+
+def test_what_is_deleted_or_internal_cannot_lose_its_data_only() -> None:
+    """H2, H4."""
+    state = done(small_state(), drop_table(small_state(), "db", "cpu", now_ns=NOW_NS, hard_delete_at_ns=None))
+    with pytest.raises(AlreadyDeleted):
+        empty_table(state, "db", f"cpu-{STAMP}", now_ns=NOW_NS, hard_delete_at_ns=NOW_NS)
+    with pytest.raises(TableNotFound):
+        empty_table(state, "db", "cpu", now_ns=NOW_NS, hard_delete_at_ns=NOW_NS)
+    state = done(state, drop_database(state, "db", now_ns=NOW_NS, hard_delete_at_ns=None))
+    with pytest.raises(AlreadyDeleted):
+        empty_database(state, f"db-{STAMP}", keep_tables=True, now_ns=NOW_NS, hard_delete_at_ns=NOW_NS)
+    with pytest.raises(InvalidRequest, match=r"^cannot delete internal db$"):
+        empty_database(state, "_internal", keep_tables=True, now_ns=NOW_NS, hard_delete_at_ns=NOW_NS)
+
+
+def test_a_table_has_a_retention_of_its_own() -> None:
+    """H1, H2."""
+    state = done(small_state(), set_retention(small_state(), "db", 5))
+    state = done(state, set_table_retention(state, "db", "cpu", 7))
+    database = state.database("db")
+    assert database.retention_of(database.table("cpu")) == 7
+    database = done(state, set_table_retention(state, "db", "cpu", None)).database("db")
+    assert database.retention_of(database.table("cpu")) == 5
+
+    with pytest.raises(TableNotFound):
+        set_table_retention(state, "db", "x", 5)
+    state = done(state, drop_table(state, "db", "cpu", now_ns=NOW_NS, hard_delete_at_ns=None))
+    with pytest.raises(AlreadyDeleted):
+        set_table_retention(state, "db", f"cpu-{STAMP}", 5)
+
+
+def test_nothing_is_kept_for_less_than_no_time() -> None:
+    """H2."""
+    refused: list[Callable[[], list[Op]]] = [
+        lambda: create_database(small_state(), "b", retention_ns=-1),
+        lambda: create_table(small_state(), "db", "t", [], [], retention_ns=-1),
+        lambda: set_retention(small_state(), "db", -1),
+        lambda: set_table_retention(small_state(), "db", "cpu", -1),
+    ]
+    for change in refused:
+        with pytest.raises(InvalidRequest, match="cannot be negative"):
+            change()
 
 
 def test_removals_fall_due_one_by_one() -> None:

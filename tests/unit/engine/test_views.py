@@ -10,7 +10,8 @@ import pytest
 from catalog import changes
 from catalog.catalog import Catalog
 from catalog.errors import Damaged
-from catalog.ops import AddFields
+from catalog.ids import DatabaseId, TableId
+from catalog.ops import AddFields, SetRetention, SetTableRetention
 from catalog.schema import FieldType
 from engine._native import SeriesIndex
 from engine.batch import Group
@@ -23,17 +24,20 @@ from engine.view import ReadView, Settled, Views
 from tests.helpers.engine import ManualClock
 from tests.helpers.rows import Point, points, table_rows
 
+DATABASE = DatabaseId(1)
+
 
 class Setting:
     """A view of two tables of one database, and a disk for their files."""
 
     def __init__(self) -> None:
-        self.catalog = Catalog.open(StoredCatalogLog(MemoryStore(), CatalogPaths("n")), clock=ManualClock())
+        self.clock = ManualClock(0)
+        self.catalog = Catalog.open(StoredCatalogLog(MemoryStore(), CatalogPaths("n")), clock=self.clock)
         self.make("t")
         self.make("u")
         self.indexes = [SeriesIndex(1), SeriesIndex(1)]
         self.disk: dict[str, pa.RecordBatch] = {}
-        self.views = Views(self.catalog, [], self.load)
+        self.views = Views(self.catalog, [], self.load, self.clock)
         self.sequence = 0
 
     def make(self, name: str) -> None:
@@ -218,7 +222,7 @@ def test_files_that_are_there_at_the_start_are_seen() -> None:
     setting.apply(point(1, 1))
     data = setting.settle("file")
 
-    later = Views(setting.catalog, [held.file for held in data.files], setting.load)
+    later = Views(setting.catalog, [held.file for held in data.files], setting.load, setting.clock)
 
     assert setting.rows(later.now().table(1, 0)) == [point(1, 1)]
     assert later.unsettled() == []
@@ -269,3 +273,34 @@ def test_readers_see_every_acknowledged_row_once_while_rows_are_written_sealed_s
             acknowledged[0] = time + 1
     assert first + second + third == []
     assert len(setting.seen()) == 250
+
+
+def test_a_row_leaves_readers_when_its_time_is_up_and_not_sooner() -> None:
+    """V5: wherever it lies, and also from a view that was taken before the retention was set."""
+    setting = Setting()
+    setting.apply(point(100, 1), point(200, 2))
+    setting.settle("file")
+    setting.apply(point(150, 3, "b"), point(250, 4, "b"))
+    for_ever = setting.views.now()
+    setting.catalog.commit(lambda state: changes.set_retention(state, "db", 1000))
+    setting.clock.time_ns = 1150
+    just_so, data = setting.views.now(), setting.views.distinct(setting.views.now(), 1, 0)
+    setting.clock.time_ns = 1201
+    later = setting.views.distinct(setting.views.now(), 1, 0)
+
+    assert (data.floor_ns, just_so.floor_ns(1, 0)) == (150, 150)
+    assert [held.file.path for held in data.files] == ["file-0"], "a row of it is still to be seen"
+    assert (later.files, later.floor_ns) == ((), 201)
+    assert for_ever.floor_ns(1, 0) is None
+    assert setting.views.distinct(for_ever, 1, 0).floor_ns is None
+
+
+def test_a_table_says_otherwise_than_its_database() -> None:
+    """V5."""
+    setting = Setting()
+    setting.clock.time_ns = 5000
+    setting.catalog.commit(lambda state: [SetRetention(DATABASE, 1000), SetTableRetention(DATABASE, TableId(0), 3000)])
+
+    view = setting.views.now()
+
+    assert (view.floor_ns(1, 0), view.floor_ns(1, 1)) == (2000, 4000)

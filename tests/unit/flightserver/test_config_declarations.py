@@ -13,7 +13,10 @@ from flightserver.config import this_machine
 from flightserver.options import OPTIONS, Given, Machine, Option, text
 
 FOREIGN_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_")
-SETTINGS_WITHOUT_AN_OPTION_OF_THEIR_NAME = {"extend_tags": "set by --new-tags extend"}
+SETTINGS_WITHOUT_AN_OPTION_OF_THEIR_NAME = {
+    "extend_tags": "set by --new-tags extend",
+    "with_tokens": "set unless --without-auth",
+}
 
 every_option = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.flag)
 
