@@ -59,7 +59,7 @@ def foldings(node: Node, sql: str, monkeypatch: pytest.MonkeyPatch) -> list[Fold
         ("SELECT avg(i) FROM t", (), (Measure("avg", "i"),)),
         ("SELECT host, max(f) - min(f) FROM t GROUP BY host", ("host",), (Measure("max", "f"), Measure("min", "f"))),
         (
-            f"SELECT {HOUR} AS m, region, host, sum(f), count(*) FROM t GROUP BY m, region, host ORDER BY m DESC LIMIT 2",
+            f"SELECT {HOUR} AS m, region, host, sum(f), count(*) FROM t GROUP BY 1, 2, 3 ORDER BY m DESC LIMIT 2",
             (Bin(MINUTE_NS, 0), "region", "host"),
             (Measure("sum", "f"), Measure("count", None)),
         ),
@@ -127,7 +127,7 @@ def test_few_rows_are_left_to_the_plan(node: Node, monkeypatch: pytest.MonkeyPat
 def test_the_answer_has_the_columns_types_and_rows_of_the_plan(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """G1, F1, F2: rows in a file and in memory, empty groups and none at all, a condition on the outcome."""
     statements = [
-        f"SELECT {HOUR} AS m, host, count(*), sum(i) AS a, avg(f) AS b, min(time) AS c FROM t GROUP BY m, host ORDER BY m, host",
+        f"SELECT {HOUR} AS m, host, count(*), sum(i) AS a, avg(f) AS b, min(time) AS c FROM t GROUP BY 1, 2 ORDER BY 1, 2",
         "SELECT region AS r, max(f) FROM t GROUP BY region HAVING max(f) > 118.6 AND region = 'r1'",
         "SELECT sum(i), count(*), avg(f), max(time) FROM t WHERE host = 'nobody'",
         "SELECT host, sum(i) FROM t WHERE host = 'nobody' GROUP BY host",
