@@ -34,8 +34,9 @@ def fill(node: Node, start: int = 0) -> None:
 def asked(node: Node, sql: str) -> tuple[list[dict[str, Any]], ScanReport]:
     """The rows of a statement that scans one table once, and what its scan says of itself."""
     executor = node._executor.result()
-    prepared, tables = executor._planned("db", sql, {}, Stop(), ANYONE)
-    prepared = tables.fitted(prepared)
+    planned = executor._planned("db", sql, {}, Stop(), ANYONE).fitted()
+    prepared, tables = planned.here, planned.tables
+    assert prepared is not None
     batches = list(prepared.batches(lambda frame: (batch.to_pyarrow() for batch in frame.execute_stream())))
     (report,) = tables.reports
     return pa.Table.from_batches(batches, prepared.schema).to_pylist(), report

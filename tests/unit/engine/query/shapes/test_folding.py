@@ -1,4 +1,4 @@
-"""Aggregates that are asked of the rows (G1, G2, F1-F3). Random ones against DuckDB: tests/property/test_sql_against_duckdb.py."""
+"""Aggregates that are asked of the rows. Random ones against DuckDB: tests/property/test_sql_against_duckdb.py."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +12,7 @@ from engine.node import Node
 from engine.query import executor
 from engine.query.folded import FoldedTable
 from engine.query.shapes.folding import Bin, Folding, Measure
+from engine.query.statement import Prepared
 from engine.query.stop import Stop
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
@@ -38,19 +39,27 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
 def foldings(node: Node, sql: str, monkeypatch: pytest.MonkeyPatch) -> list[Folding]:
     """What a statement asked of the rows."""
     found: list[Folding] = []
-    original = executor._Tables._fold
+    original = executor._Tables._folded
 
     def noted(tables: Any, folding: Folding, schema: pa.Schema) -> FoldedTable | None:
         found.append(folding)
         return original(tables, folding, schema)
 
-    monkeypatch.setattr(executor._Tables, "_fold", noted)
-    prepared, tables = node._executor.result()._planned("db", sql, {}, Stop(), ANYONE)
-    fitted = tables.fitted(prepared)
+    monkeypatch.setattr(executor._Tables, "_folded", noted)
+    prepared, fitted = planned(node, sql)
     is_folded = fitted.frame is not prepared.frame
     assert is_folded == bool(found)
-    assert tables.reports == []  # G2
     return found
+
+
+def planned(node: Node, sql: str, stop: Stop | None = None) -> tuple[Prepared, Prepared]:
+    """A statement as it was planned, and as it will run. Nothing has been read for it (G2)."""
+    made = node._executor.result()._planned("db", sql, {}, stop or Stop(), ANYONE)
+    fitted = made.fitted()
+    assert made.here is not None
+    assert fitted.here is not None
+    assert made.tables.reports == []
+    return made.here, fitted.here
 
 
 @pytest.mark.parametrize(
@@ -119,9 +128,10 @@ def test_other_plans_are_left_as_they_are(node: Node, monkeypatch: pytest.Monkey
 
 def test_few_rows_are_left_to_the_plan(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "FOLDED_ROWS", 100)
-    prepared, tables = node._executor.result()._planned("db", "SELECT sum(i) FROM t WHERE host = 'h1'", {}, Stop(), ANYONE)
+    prepared, fitted = planned(node, "SELECT sum(i) FROM t WHERE host = 'h1'")
 
-    assert tables.fitted(prepared).frame is prepared.frame
+    is_folded = fitted.frame is not prepared.frame
+    assert not is_folded
 
 
 def test_the_answer_has_the_columns_types_and_rows_of_the_plan(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,12 +153,11 @@ def test_the_answer_has_the_columns_types_and_rows_of_the_plan(node: Node, monke
 def test_a_statement_that_is_stopped_folds_no_further(node: Node) -> None:
     """F3."""
     stop = Stop()
-    prepared, tables = node._executor.result()._planned("db", "SELECT sum(i) FROM t", {}, stop, ANYONE)
-    frame = tables.fitted(prepared).frame
+    _, fitted = planned(node, "SELECT sum(i) FROM t", stop)
     stop.set()
 
     with pytest.raises(Exception, match="cancelled"):
-        list(frame.execute_stream())
+        list(fitted.frame.execute_stream())
 
 
 def test_a_file_that_is_gone_ends_a_folded_statement_with_its_name(node: Node) -> None:
