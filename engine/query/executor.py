@@ -333,7 +333,8 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
 
         steps = tuple(replace(step, frame=fitted(step.frame)) for step in prepared.steps)
         made = replace(prepared, frame=fitted(prepared.frame), steps=steps)
-        needs = needs_of([each.frame.logical_plan() for each in (made, *steps)], find_table)
+        frames = [made.frame, *(step.frame for step in steps)]
+        needs = needs_of([frame.logical_plan() for frame in frames], find_table)
         for table, dataset in self._made:
             dataset.needs = needs.get(table.name, ALL_ROWS)
         return made
