@@ -185,6 +185,7 @@ class _Running:
         self._batches = None
 
     def _begin(self) -> None:
+        self._entry.waiting()
         self._turns.take(self._stop)
         self._entry.permitted()
         with self._lock:
