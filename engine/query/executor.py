@@ -144,10 +144,6 @@ class Executor:
         log = self._live.queries if origin.logged else self._unlogged
         return log.begin(database_name, origin.text or sql, origin.kind, origin.trace_id)
 
-    @property
-    def threads(self) -> int:
-        return self._limits.threads
-
     def dataset(
         self, view: ReadView, database: Database, table: Table, failed: Failed, reported: Reported, stop: Stop
     ) -> TableDataset:
@@ -170,7 +166,8 @@ class _Planned:
     session: SessionContext | None = None
 
     def fitted(self) -> "_Planned":
-        if self.here is None or self.session is None:
+        """About to run: its tables know what its plans need of them, and aggregates are asked of the rows."""
+        if self.here is None or self.session is None or self.here.explains:
             return self
         return replace(self, here=self.tables.fitted(self.here, self.session))
 
@@ -301,29 +298,6 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         #: everything that a statement can read, all of one moment
         self.schemas: Mapping[str, Schema] = {"iox": self, SYSTEM: self._system}
 
-    def fitted(self, prepared: Prepared, session: SessionContext) -> Prepared:
-        """A statement about to run: its tables know what its plans need of them, and aggregates are asked of the rows."""
-        if prepared.explains or not self._made:
-            return prepared
-        steps = tuple(replace(step, frame=self._folded(step.frame, session)) for step in prepared.steps)
-        fitted = replace(prepared, frame=self._folded(prepared.frame, session), steps=steps)
-        plans = [fitted.frame.logical_plan(), *(step.frame.logical_plan() for step in steps)]
-        needs = needs_of(plans, self._database.find_table)
-        for table, dataset in self._made:
-            dataset.needs = needs.get(table.name, ALL_ROWS)
-        return fitted
-
-    def _folded(self, frame: DataFrame, session: SessionContext) -> DataFrame:
-        return folded(frame, session, self._database.find_table, self._fold) or frame
-
-    def _fold(self, folding: Folding, schema: pa.Schema) -> FoldedTable | None:
-        dataset = next((made for table, made in reversed(self._made) if table.name == folding.table), None)
-        if dataset is None or dataset.rows_about(folding.predicate) < FOLDED_ROWS:
-            return None
-        threads = self._executor.threads
-        scan = partial(dataset.scan_of, folding.predicate)
-        return FoldedTable(folding, schema, scan, self._stop, self._failures.append, threads)
-
     @property
     def owner_name(self) -> str | None:  # the bindings would show a method, and None as a text
         raise AttributeError("nobody owns a schema")
@@ -348,6 +322,29 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         )
         self._made.append((table, dataset))
         return dataset
+
+    def fitted(self, prepared: Prepared, session: SessionContext) -> Prepared:
+        """The same statement, its aggregates folded where that pays, after the tables were told what else is needed of them."""
+        if not self._made:
+            return prepared
+        find_table = self._database.find_table
+
+        def fitted(frame: DataFrame) -> DataFrame:
+            return folded(frame, session, find_table, self._folded) or frame
+
+        steps = tuple(replace(step, frame=fitted(step.frame)) for step in prepared.steps)
+        made = replace(prepared, frame=fitted(prepared.frame), steps=steps)
+        frames = [made.frame, *(step.frame for step in steps)]
+        needs = needs_of([frame.logical_plan() for frame in frames], find_table)
+        for table, dataset in self._made:
+            dataset.needs = needs.get(table.name, ALL_ROWS)
+        return made
+
+    def _folded(self, folding: Folding, schema: pa.Schema) -> FoldedTable | None:
+        dataset = next(dataset for table, dataset in reversed(self._made) if table.name == folding.table)
+        if dataset.rows_about(folding.predicate) < FOLDED_ROWS:
+            return None
+        return dataset.folded(folding, schema)
 
     def scans(self, text: str) -> Scans:
         """What is known of the scans that have been planned."""
