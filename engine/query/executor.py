@@ -282,6 +282,7 @@ class _Running:
         self._batches = None
 
     def _begin(self) -> None:
+        self._entry.waiting()
         self._turns.take(self._stop)
         self._entry.permitted()
         with self._lock:
@@ -289,7 +290,6 @@ class _Running:
         if not self._has_turn:
             self._turns.give_back()
             self._stop.check()
-        self._entry.began_running()
 
     def _begun(self) -> Iterator[pa.RecordBatch]:
         planned = self._planned
