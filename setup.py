@@ -1,4 +1,4 @@
-"""The native extension; everything else about the package stands in pyproject.toml."""
+"""The native extensions; everything else about the package stands in pyproject.toml."""
 
 import shutil
 from glob import glob
@@ -25,15 +25,17 @@ class BuildNative(build_ext):
             raise SystemExit(f"{NO_COMPILER} ({error})") from None
 
 
+def extension(name: str, folder: str) -> Extension:
+    return Extension(
+        name,
+        sources=sorted(glob(f"{folder}/*.cpp")),
+        depends=sorted(glob("engine/native/**/*.h", recursive=True)),
+        extra_compile_args=["-std=c++17", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra"],
+        language="c++",
+    )
+
+
 setup(
-    ext_modules=[
-        Extension(
-            "engine._native",
-            sources=sorted(glob("engine/native/*.cpp")),
-            depends=sorted(glob("engine/native/*.h")),
-            extra_compile_args=["-std=c++17", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra"],
-            language="c++",
-        )
-    ],
+    ext_modules=[extension("engine._native", "engine/native"), extension("engine._encode", "engine/native/encode")],
     cmdclass={"build_ext": BuildNative},
 )

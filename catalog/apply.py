@@ -12,13 +12,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import singledispatch
 
-from catalog.errors import AlreadyDeleted, AlreadyExists, InvalidRequest, ServiceError
+from catalog.errors import AlreadyDeleted, AlreadyExists, InvalidRequest, NotFound, ServiceError
 from catalog.ids import INTERNAL_DATABASE_ID
 from catalog.ops import (
     AddFields,
     AddTags,
     CreateDatabase,
     CreateTable,
+    CreateToken,
+    DeleteToken,
     DropDatabase,
     DropTable,
     FoundCluster,
@@ -26,12 +28,14 @@ from catalog.ops import (
     RegisterNode,
     RemoveDatabase,
     RemoveTable,
+    ReplaceToken,
     SetRetention,
     SetTableRetention,
     StopNode,
 )
 from catalog.schema import Database, Table
 from catalog.state import NODE_RUNNING, NODE_STOPPED, CatalogState, Node
+from catalog.tokens import Token
 
 
 class ImpossibleChange(ServiceError):
@@ -41,6 +45,8 @@ class ImpossibleChange(ServiceError):
 
 
 class SoftDeleted(InvalidRequest):
+    """What was asked for has been deleted and is waiting for its removal."""
+
     code = "soft_deleted"
 
     def __init__(self, what: str, name: str) -> None:
@@ -179,6 +185,38 @@ def _living_table(state: CatalogState, database_id: int, table_id: int) -> tuple
     if table.deleted:
         raise AlreadyDeleted(table.name)
     return database, table
+
+
+@apply.register
+def create_token(op: CreateToken, state: CatalogState) -> CatalogState:
+    _expect_id("token", op.id, state.tokens.next_id)
+    if op.name in state.tokens.by_name or op.hash in state.tokens.by_hash:
+        raise AlreadyExists(op.name)
+    token = Token(
+        op.id, op.name, op.hash, op.created_at_ms, op.expiry_ms, op.permissions, op.created_by, description=op.description
+    )
+    return replace(state, tokens=state.tokens.with_token(token))
+
+
+@apply.register
+def replace_token(op: ReplaceToken, state: CatalogState) -> CatalogState:
+    token = _known_token(state, op.name)
+    if op.hash in state.tokens.by_hash:
+        raise AlreadyExists(op.name)
+    replaced = replace(token, hash=op.hash, updated_at_ms=op.updated_at_ms, updated_by=op.updated_by)
+    return replace(state, tokens=state.tokens.with_token(replaced))
+
+
+@apply.register
+def delete_token(op: DeleteToken, state: CatalogState) -> CatalogState:
+    return replace(state, tokens=state.tokens.without(_known_token(state, op.name)))
+
+
+def _known_token(state: CatalogState, name: str) -> Token:
+    token = state.tokens.by_name.find(name)
+    if token is None:
+        raise NotFound(f"the requested resource was not found: {name}", name=name)
+    return token
 
 
 def _refuse_internal(database: Database, verb: str) -> None:

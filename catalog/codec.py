@@ -35,6 +35,7 @@ from catalog.ops import Op
 from catalog.persistent import PersistentMap
 from catalog.schema import Database, FieldType, Table
 from catalog.state import CatalogState, Node
+from catalog.tokens import Permission, Token, Tokens
 
 BATCH_MAGIC: Final = b"FLCB"
 CHECKPOINT_MAGIC: Final = b"FLCC"
@@ -46,6 +47,8 @@ _CRC_END: Final = 12
 
 
 class NewerFormat(UnsupportedFeature):
+    """The stored data was written by a newer version. Start that version, or a newer one."""
+
     code = "newer_format"
     hint = "start the version that wrote it, or a newer one"
 
@@ -118,7 +121,19 @@ def _fields(stored: Sequence[Sequence[Any]]) -> tuple[tuple[str, FieldType], ...
     return tuple((name, FieldType(type)) for name, type in stored)
 
 
-_FROM_JSON: Final[Mapping[str, Callable[[Any], Any]]] = {"tags": tuple, "modes": tuple, "fields": _fields}
+def _permissions(stored: Sequence[Mapping[str, Any]]) -> tuple[Permission, ...]:
+    return tuple(
+        Permission(found["kind"], None if found["names"] is None else tuple(found["names"]), tuple(found["actions"]))
+        for found in stored
+    )
+
+
+_FROM_JSON: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "tags": tuple,
+    "modes": tuple,
+    "fields": _fields,
+    "permissions": _permissions,
+}
 
 
 def _op(kind: str, stored: Mapping[str, Any], name: str) -> Op:
@@ -141,6 +156,8 @@ def _checkpoint_lines(state: CatalogState) -> Iterator[bytes]:
             "next_database_id": state.next_database_id,
             "next_node_number": state.next_node_number,
             "nodes": state.nodes,
+            "next_token_id": state.tokens.next_id,
+            "tokens": state.tokens.all,
             "databases": len(databases),
         }
     )
@@ -183,6 +200,15 @@ def _state(lines: Iterator[bytes]) -> CatalogState:
         PersistentMap({database.id: database for database in databases}),
         PersistentMap({database.name: database.id for database in databases}),
         PersistentMap({node.node_id: node for node in nodes}),
+        _tokens(head.get("next_token_id", 0), head.get("tokens", ())),
+    )
+
+
+def _tokens(next_id: int, stored: Sequence[Mapping[str, Any]]) -> Tokens:
+    """None in checkpoints that are older than tokens."""
+    tokens = [Token(**{**found, "permissions": _permissions(found["permissions"])}) for found in stored]
+    return Tokens(
+        next_id, PersistentMap({token.name: token for token in tokens}), PersistentMap({token.hash: token for token in tokens})
     )
 
 

@@ -12,6 +12,7 @@ from typing import ClassVar, TypeAlias
 
 from catalog.ids import DatabaseId, TableId
 from catalog.schema import FieldType
+from catalog.tokens import Permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,38 @@ class RemoveTable:
     table_id: TableId
 
 
+@dataclass(frozen=True, slots=True)
+class CreateToken:
+    """`hash` is what is kept of its text."""
+
+    kind: ClassVar[str] = "create_token"
+    id: int
+    name: str
+    hash: str
+    created_at_ms: int
+    expiry_ms: int | None
+    permissions: tuple[Permission, ...]
+    created_by: int | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceToken:
+    """Another text under the same name, with the same rights; the old one is nobody's from then on."""
+
+    kind: ClassVar[str] = "replace_token"
+    name: str
+    hash: str
+    updated_at_ms: int
+    updated_by: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteToken:
+    kind: ClassVar[str] = "delete_token"
+    name: str
+
+
 Op: TypeAlias = (
     FoundCluster
     | RegisterNode
@@ -148,4 +181,7 @@ Op: TypeAlias = (
     | DropTable
     | RemoveDatabase
     | RemoveTable
+    | CreateToken
+    | ReplaceToken
+    | DeleteToken
 )

@@ -18,6 +18,7 @@ from catalog.ids import FIRST_DATABASE_ID, FIRST_NODE_NUMBER, INTERNAL_DATABASE_
 from catalog.names import INTERNAL_DATABASE
 from catalog.persistent import PersistentMap
 from catalog.schema import Database
+from catalog.tokens import Tokens
 
 INTERNAL_RETENTION_NS: Final = 7 * 24 * 3600 * 1_000_000_000
 
@@ -49,6 +50,7 @@ class CatalogState:
     databases_by_id: PersistentMap[DatabaseId, Database] = field(default_factory=PersistentMap)
     database_ids: PersistentMap[str, DatabaseId] = field(default_factory=PersistentMap)
     nodes_by_name: PersistentMap[str, Node] = field(default_factory=PersistentMap)
+    tokens: Tokens = field(default_factory=Tokens)
 
     def find_database(self, name: str) -> Database | None:
         """A deleted database is found under the name that its deletion gave it."""

@@ -30,6 +30,7 @@ from engine._native import SeriesIndex
 from engine.buffer.series import SeriesRegistry
 from engine.catalog_log import StoredCatalogLog
 from engine.clock import Clock
+from engine.events import QueryLog
 from engine.files.access import FileAccess
 from engine.files.index import FileIndex
 from engine.files.inspection import refuse_lost_manifest
@@ -44,12 +45,16 @@ from engine.persist.removals import Removals
 from engine.persist.retention import Retention
 from engine.persist.schedule import Schedule
 from engine.persist.snapshot import Snapshots
+from engine.query.system_tables import SCHEMA as SYSTEM
+from engine.query.system_tables import Live, system_tables
 from engine.replay import Replay, Replayed
 from engine.requests import (
+    FROM_SQL,
     DatabaseListing,
     IngestOptions,
     IngestSession,
     Keep,
+    Origin,
     QueryResult,
     StartedWrite,
     TableDescription,
@@ -58,7 +63,8 @@ from engine.requests import (
     WriteRequest,
 )
 from engine.settings import Settings
-from engine.storage.base import ObjectExists, ObjectStore
+from engine.storage.base import ObjectExists, ObjectMissing, ObjectStore, StoreError
+from engine.storage.counted import counted
 from engine.storage.local import explain
 from engine.storage.retry import hurried
 from engine.view import Views
@@ -73,6 +79,8 @@ log = logging.getLogger(__name__)
 
 _WAITING_BYTES = 256 << 20
 _WAIT_TIMEOUT_S = 30.0
+_READY_PATIENCE_S = 2.0
+_READY_EVERY_S = 1.0
 _CATALOG_PATIENCE_S = 20.0  # whoever needs a new column waits for it
 
 
@@ -102,7 +110,10 @@ class Node:
         self.node_id = settings.node_id
         self.instance_id = str(uuid.uuid4())
         self._problems: dict[str, None] = {}
+        self._store_trouble: tuple[float, str | None] = (-_READY_EVERY_S, None)
         self._access = FileAccess(store, self._noted)
+        queries = QueryLog(clock, settings.query_log_max_entries)
+        self._live = Live(queries, settings.gen1_duration_ns, settings.with_tokens)
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
@@ -203,13 +214,15 @@ class Node:
         """`on_fatal` is called when the log has stopped for good: the process should end and be started anew."""
         lock = _take_lock(store, settings.node_id)
         try:
-            return cls(settings, store, clock, Metrics(), lock, on_fatal)
+            metrics = Metrics()
+            return cls(settings, counted(store, metrics), clock, metrics, lock, on_fatal)
         except BaseException:
             if lock is not None:
                 os.close(lock)
             raise
 
     def close(self) -> None:
+        self._executor.result().close()
         self._files.give_up()
         self._wal.close()  # first: a snapshot may be waiting for a log that waits for its store
         self._schedule.close()
@@ -231,12 +244,16 @@ class Node:
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         return self._ingest.session(database, table, schema, options, self._replace_table)
 
-    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        return self._executor.result().run(database, sql, params)
+    def query_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> QueryResult:
+        return self._executor.result().run(database, sql, params, origin)
 
-    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> pa.Schema:
         """The schema of a statement's result; nothing runs."""
-        return self._executor.result().plan(database, sql, params)
+        return self._executor.result().plan(database, sql, params, origin)
 
     def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
         return self._executor.result().parameter_types(database, sql)
@@ -258,10 +275,12 @@ class Node:
         return sorted(found, key=lambda database: (database.deleted, database.name))
 
     def list_tables(self, database: str) -> Sequence[TableListing]:
-        return [
-            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags)
-            for table in self._catalog.state().database(database).tables
+        found = self._catalog.state().database(database)
+        own = [
+            TableListing("iox", table.name, "BASE TABLE", table_schema(table, pa.utf8()), table.tags) for table in found.tables
         ]
+        beside = system_tables(found, with_tokens=self._settings.with_tokens).values()
+        return own + [TableListing(SYSTEM, table.name, "BASE TABLE", table.schema) for table in beside]
 
     def describe_tables(self, database: str, *, show_deleted: bool = False) -> Sequence[TableDescription]:
         """Those that are there first, each kind by name."""
@@ -328,14 +347,49 @@ class Node:
     # itself
 
     @property
+    def catalog(self) -> Catalog:
+        """For what concerns the catalog alone: tokens."""
+        return self._catalog
+
+    @property
     def cluster_uuid(self) -> str:
         return self._catalog.state().uuid
 
     def health(self) -> dict[str, object]:
-        closed = [problem for problem in (self._wal.problem,) if problem is not None]
-        passing = [problem for problem in (self._wal.failure, self._schedule.problem) if problem is not None]
-        problems = [*closed, *passing, *self._problems]
+        problems = self._problems_now()
+        closed = self._wal.problem is not None
         return {"status": "fail" if closed else "degraded" if problems else "pass", "problems": problems}
+
+    def _problems_now(self) -> list[str]:
+        """What keeps writes from being taken first."""
+        passing = (self._wal.problem, self._wal.failure, self._schedule.problem)
+        return [*(problem for problem in passing if problem is not None), *self._problems]
+
+    def readiness(self) -> list[str]:
+        """Why no traffic should come here now: nothing, while writes are taken and the object store answers."""
+        asked_s, trouble = self._store_trouble
+        now_s = self._clock.monotonic_s()
+        if now_s - asked_s > _READY_EVERY_S:  # a store bills each request
+            trouble = self._ask_store()
+            self._store_trouble = now_s, trouble
+        return [problem for problem in (self._wal.problem, trouble) if problem is not None]
+
+    def _ask_store(self) -> str | None:
+        local = self._store.durable_appends is not None
+        try:
+            hurried(self._store, _READY_PATIENCE_S).get(f"{self.node_id}/{'lock' if local else 'ready'}")
+        except ObjectMissing as error:
+            return error.message if local else None  # elsewhere that is an answer
+        except StoreError as error:
+            return error.message
+        return None
+
+    def introduce(self, version: str) -> None:
+        """Say in the metrics who this is."""
+        self._metrics.info(version=version, node_id=self.node_id, instance_id=self.instance_id, cluster_uuid=self.cluster_uuid)
+
+    def call_ended(self, method: str, outcome: str, seconds: float) -> None:
+        self._metrics.called(method, outcome, seconds)
 
     def metrics_text(self) -> bytes:
         return self._metrics.text()
@@ -395,6 +449,13 @@ class Node:
         metrics.gauge(
             "flightline_file_bytes", "Bytes of live Parquet files", lambda: sum(f.size_bytes for f in self._files.files)
         )
+        metrics.gauge("flightline_held_bytes", "Bytes of rows in memory that files hold too", lambda: self._views.held_bytes)
+        metrics.gauge("flightline_databases", "Databases", lambda: self._catalog.state().live_database_count)
+        metrics.gauge("flightline_tables", "Tables of all databases", lambda: self._catalog.state().live_table_count)
+        metrics.gauge("flightline_catalog_sequence", "Commits of the catalog", lambda: self._catalog.state().sequence)
+        metrics.gauge("flightline_queries_running", "Statements that run or wait", lambda: self._live.queries.running_count)
+        metrics.gauge("flightline_problems", "What /health names", lambda: len(self._problems_now()))
+        metrics.gauge("flightline_accepts_writes", "Whether writes are taken", lambda: self._wal.problem is None)
         metrics.gauge("flightline_series", "Series known in memory", lambda: self._series.series_count)
         metrics.gauge("flightline_series_bytes", "Memory of the series indexes", lambda: self._series.memory_bytes)
 
@@ -419,8 +480,9 @@ class Node:
             threads=settings.query_threads or os.cpu_count() or 1,
             concurrent=settings.concurrent_query_limit,
             files=settings.query_file_limit,
+            timeout_ms=settings.query_timeout_ms,
         )
-        return Executor(self._series, self._views, self._access, self._metrics, limits)
+        return Executor(self._series, self._views, self._access, self._metrics, limits, self._live)
 
     def _noted(self, damage: Damaged) -> None:
         """Known to everyone who asks for health; logged once."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import pyarrow as pa
 
+from catalog.tokens import ANYONE, Identity
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -90,6 +92,24 @@ class StartedWrite:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """How a statement came, for the log of queries: the door's name in `system.queries`, the text as its sender wrote it where
+    something else of it runs, the trace that it is part of, and who asks. A statement of the server's own is not logged.
+
+    That `caller` may read the database has been seen to; of what is not the database's own, they are shown what they may see.
+    """
+
+    kind: str = "sql"
+    text: str | None = None
+    trace_id: str | None = None
+    logged: bool = True
+    caller: Identity = ANYONE
+
+
+FROM_SQL = Origin()
+
+
+@dataclass(frozen=True, slots=True)
 class QueryResult:
     """A schema and the batches that have it.
 
@@ -158,10 +178,14 @@ class NodeLike(Protocol):
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         """Afterwards the table exists with the columns of the schema, or the options refused it; `replace` has emptied it."""
 
-    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+    def query_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> QueryResult:
         """Plan, and run as the batches are asked for. Parameters go by name without `$`; the n-th `?` is called "n"."""
 
-    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> pa.Schema:
         """The schema of the result, without running anything. Parameters may stay open: then they are None."""
 
     def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
@@ -187,4 +211,10 @@ class NodeLike(Protocol):
         """Settle the rows that are in no file yet; how many they were."""
 
     def health(self) -> dict[str, object]: ...
+    def readiness(self) -> Sequence[str]:
+        """Why no traffic should come here now, if there is a reason."""
+
+    def call_ended(self, method: str, outcome: str, seconds: float) -> None:
+        """Count a call of a client."""
+
     def metrics_text(self) -> bytes: ...

@@ -46,6 +46,11 @@ class Settings:
     query_file_limit: int | None = None
     concurrent_query_limit: int | None = None
     query_threads: int | None = None  # None: one per core
+    query_timeout_ms: int | None = None  # None: a query may take as long as it takes
+    query_log_max_entries: int = 1_000
+
+    # who is asked for a token: here it decides only what is shown of tokens
+    with_tokens: bool = True
 
     # housekeeping
     delete_grace_period_ms: int = 24 * 3_600_000

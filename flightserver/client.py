@@ -60,10 +60,20 @@ _CHANNEL_OPTIONS = [
 
 
 class EngineUnreachable(Unavailable):
+    """The HTTP process cannot reach the engine process, which is starting or has died."""
+
     code = "engine_unreachable"
 
 
+class CallCancelled(Unavailable):
+    """By this side: nobody waits for the answer any more."""
+
+    code = "call_cancelled"
+
+
 class EngineTimeout(Unavailable):
+    """The engine process did not answer in time."""
+
     code = "engine_timeout"
 
 
@@ -103,8 +113,14 @@ class EngineClient:
         handover_dir: Path | None = None,
         timeout_s: float | None = None,
         tls_root_certs: bytes | None = None,
+        tls_verify: bool = True,
     ) -> None:
-        self._client = fl.FlightClient(location, generic_options=_CHANNEL_OPTIONS, tls_root_certs=tls_root_certs)
+        self._client = fl.FlightClient(
+            location,
+            generic_options=_CHANNEL_OPTIONS,
+            tls_root_certs=tls_root_certs,
+            disable_server_verification=not tls_verify,
+        )
         self._headers = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
         self._headers.append((wire.ERROR_DETAILS_HEADER.encode(), b"1"))
         self._timeout_s = timeout_s
@@ -151,11 +167,19 @@ class EngineClient:
     def admin(self, verb: str, payload: Mapping[str, Any], authorization: str | None = None) -> dict[str, Any]:
         return wire.decode_object(self._action(wire.ADMIN + verb, wire.encode_json(dict(payload)), authorization))
 
-    def health(self) -> dict[str, Any]:
-        return wire.decode_object(self._action(wire.HEALTH))
+    def authenticate(self, authorization: str | None, resource: str | None = None) -> None:
+        """Raises for nobody, and for who may not read this resource of the server."""
+        self._action(wire.AUTHENTICATE, wire.encode_json({"resource": resource}), authorization)
 
-    def metrics(self) -> bytes:
-        return self._action(wire.METRICS)
+    def health(self, authorization: str | None = None) -> dict[str, Any]:
+        return wire.decode_object(self._action(wire.HEALTH, authorization=authorization))
+
+    def ready(self, authorization: str | None = None) -> list[str]:
+        """Why the engine should get no traffic now; nothing if it should."""
+        return list(wire.decode_object(self._action(wire.READY, authorization=authorization))["problems"])
+
+    def metrics(self, authorization: str | None = None) -> bytes:
+        return self._action(wire.METRICS, authorization=authorization)
 
     def identity(self) -> dict[str, Any]:
         return wire.decode_object(self._action(wire.IDENTITY))
@@ -415,6 +439,8 @@ def _service_error(error: fl.FlightError) -> ServiceError:
             return decode_error(error.extra_info)
     if isinstance(error, fl.FlightUnavailableError):
         return EngineUnreachable("the engine is not reachable", hint="it may be starting; try again")
+    if isinstance(error, fl.FlightCancelledError):
+        return CallCancelled("the call was cancelled")
     if isinstance(error, fl.FlightTimedOutError):
         return EngineTimeout("the engine did not answer in time")
     return ServiceError(str(error))

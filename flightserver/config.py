@@ -12,12 +12,14 @@ Elsewhere: the options themselves (options.py), the engine's values (engine.sett
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
 from engine.settings import Settings
+from flightserver.environment import parse_dotenv as parse_dotenv
+from flightserver.environment import read_environment as read_environment
 from flightserver.logs import LogOptions, parse_log_filter
 from flightserver.options import CLOUD, OPTIONS, Given, Machine, Option, Value, flag
 
@@ -42,6 +44,18 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessOptions:
+    """Who is let in. Paths are absolute; `released` names what nobody is asked for a token for."""
+
+    with_tokens: bool = True
+    released: tuple[str, ...] = ()
+    admin_token_file: str | None = None
+    permission_tokens_file: str | None = None
+    recovery_bind: tuple[str, int] | None = None
+    recovery_listener_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServeConfig:
     """Everything `influxdb3 serve` needs. `store` holds the fields of engine.storage.open.StoreOptions that were given."""
 
@@ -49,6 +63,7 @@ class ServeConfig:
     flight_bind: tuple[str, int] | None
     tls: Tls | None
     logs: LogOptions
+    access: AccessOptions
     http_workers: int
     http_threads: int
     cores: int | None
@@ -82,41 +97,6 @@ def _memory_bytes() -> int:
         if limit.isdecimal():
             return min(physical, int(limit))
     return physical
-
-
-def read_environment(directory: Path | None = None) -> dict[str, str]:
-    """The process environment over the first .env file found in `directory` or above it."""
-    return {**_read_dotenv(directory or Path.cwd()), **os.environ}
-
-
-def _read_dotenv(directory: Path) -> dict[str, str]:
-    for place in (directory, *directory.parents):
-        try:
-            content = (place / ".env").read_text()
-        except OSError:
-            continue
-        return dict(parse_dotenv(content))
-    return {}
-
-
-_DOTENV_LINE = re.compile(
-    r"""^\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.]*)\s*=\s*
-        (?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<bare>[^#]*?(?:\S\#[^#]*?)*))\s*(?:\#.*)?$""",
-    re.VERBOSE,
-)
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
-
-
-def parse_dotenv(content: str) -> Iterator[tuple[str, str]]:
-    """NAME=value lines; quotes, comments and `export` as shells read them, no expansion. Other lines are skipped."""
-    for line in content.splitlines():
-        found = _DOTENV_LINE.match(line)
-        if found is None:
-            continue
-        if found["double"] is not None:
-            yield found["name"], re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), found["double"])
-        else:
-            yield found["name"], found["single"] if found["single"] is not None else found["bare"].strip()
 
 
 # ------------------------------------------------------------------------------------------------------- one option
@@ -191,10 +171,6 @@ def resolve(
         _resolve_option(option, arguments, environment, machine, values)
     store_kind = str(values.by_place["store.kind"])
     _warn_of_other_stores(values, store_kind, options)
-    if "--without-auth" not in values.spelling:
-        values.warnings.append(
-            "requests are not authenticated: this version has no tokens yet (--without-auth says that this is intended)"
-        )
     if values.without_effect:
         values.warnings.append("options without effect: " + "; ".join(values.without_effect))
     node_id, notes = _node_id(values, environment, machine, quick_start=quick_start)
@@ -203,6 +179,7 @@ def resolve(
         flight_bind=values.address("serve.flight_bind"),
         tls=_tls(values),
         logs=_logs(values),
+        access=_access(values),
         http_workers=values.number("serve.http_workers") or min(max(2, values.number("serve.cores") or machine.cpus), 8),
         http_threads=values.number("serve.http_threads") or (256 if store_kind in CLOUD else 32),
         cores=values.number("serve.cores"),
@@ -300,6 +277,24 @@ def _logs(values: _Values) -> LogOptions:
     )
 
 
+def _access(values: _Values) -> AccessOptions:
+    with_tokens = not values.by_place.get("access.without_auth")
+    released = values.by_place.get("access.released", ())
+    assert isinstance(released, tuple)
+    found = AccessOptions(
+        with_tokens,
+        tuple(str(name) for name in released),
+        values.text("access.admin_token_file"),
+        values.text("access.permission_tokens_file"),
+        values.address("access.recovery_bind"),
+        values.text("access.recovery_listener_file"),
+    )
+    for name in ("--disable-authz", "--admin-token-file", "--permission-tokens-file", "--admin-token-recovery-http-bind"):
+        if not with_tokens and name in values.spelling:
+            values.warnings.append(f"{values.spelling[name]} has no effect with --without-auth: there are no tokens")
+    return found
+
+
 def _store(values: _Values, kind: str) -> dict[str, str | int | bool]:
     """The options of the chosen kind of store; those of the other kinds stay behind."""
     matters = {option.sets for option in OPTIONS if option.sets and (not option.for_stores or kind in option.for_stores)}
@@ -321,6 +316,7 @@ def _settings(values: _Values, node_id: str) -> Settings:
     known = {field.name for field in fields(Settings)}
     given = {name: value for name, value in values.under("settings.").items() if name in known}
     given["node_id"] = node_id
+    given["with_tokens"] = not values.by_place.get("access.without_auth")
     given["extend_tags"] = values.by_place["serve.new_tags"] == "extend"
     if values.by_place.get("serve.disable_file_cache"):
         given["file_cache_bytes"] = 0

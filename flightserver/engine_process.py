@@ -10,6 +10,7 @@ Elsewhere: who starts it and what is in the orders (boot.py), what it opens (eng
 """
 
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -23,16 +24,21 @@ from pathlib import Path
 from typing import Any
 
 from catalog.errors import ServiceError
-from engine.clock import SystemClock
+from engine.clock import Clock, SystemClock
 from engine.node import Node
 from engine.ownership import Fenced
 from engine.storage.base import ObjectStore
 from engine.storage.open import StoreOptions, open_store
 from engine.storage.probe import check_store
+from flightserver.auth import Authorizer, Everyone, TokenAuthorizer
 from flightserver.children import EXIT_LOG_STOPPED, EXIT_TAKEN_OVER
-from flightserver.config import settings_from
+from flightserver.config import AccessOptions, settings_from
 from flightserver.logs import LogOptions, set_up_logging
+from flightserver.recovery import Recovery
 from flightserver.server import EngineServer
+from flightserver.token_files import take_in_admin_token, take_in_permission_tokens
+from flightserver.tokens import TokenKeeper
+from flightserver.version import version
 
 log = logging.getLogger("flightserver.engine_process")
 
@@ -45,6 +51,7 @@ class Running:
     node: Node
     servers: tuple[EngineServer, ...]
     report: Mapping[str, str]
+    recovery: Recovery | None = None
 
     def stop(self, drain_s: float) -> None:
         """E2. Flight's own shutdown waits for running calls without end, so it gets a thread and a deadline.
@@ -52,6 +59,8 @@ class Running:
         The node goes last: calls that are being waited for may still store and read. One that outlives its moment finds the
         log closed and is refused; what was acknowledged before is stored.
         """
+        if self.recovery is not None:
+            self.recovery.close()
         closing = [threading.Thread(target=server.shutdown, daemon=True) for server in self.servers]
         deadline_s = time.monotonic() + drain_s
         for thread in closing:
@@ -70,13 +79,61 @@ def open_engine(orders: Mapping[str, Any]) -> Running:
     settings = settings_from(orders["settings"])
     store = open_store(options)
     store = check_store(store, settings.node_id, allow_unconditional_writes=options.allow_unconditional_writes)
-    node = Node.open(settings, store, SystemClock(), _end)
-    inner = EngineServer(node, location=f"grpc+unix://{orders['socket']}", handover_dir=orders["handover_dir"])
+    clock = SystemClock()
+    node = Node.open(settings, store, clock, _end)
+    try:
+        node.introduce(version())
+        return _serve(store, node, orders, clock)
+    except BaseException:
+        node.close()
+        raise
+
+
+def _serve(store: ObjectStore, node: Node, orders: Mapping[str, Any], clock: Clock) -> Running:
+    report = {"store": store.url}
+    access = AccessOptions(**{name: value for name, value in orders["access"].items() if name != "recovery_done_file"})
+    authorizer: Authorizer = Everyone()
+    keeper: TokenKeeper | None = None
+    recovery: Recovery | None = None
+    if access.with_tokens:
+        authorizer = TokenAuthorizer(node.catalog.state, clock.now_ns, frozenset(access.released))
+        keeper = TokenKeeper(node.catalog, clock)
+        _take_in_files(node, access, clock)
+        recovery = _open_recovery(keeper, access, Path(orders["access"]["recovery_done_file"]))
+        report |= {"needs_first_token": "yes"} if keeper.needs_first else {}
+        report |= {} if recovery is None else {"recovery": recovery.address}
+    inner = EngineServer(
+        node,
+        location=f"grpc+unix://{orders['socket']}",
+        handover_dir=orders["handover_dir"],
+        authorizer=authorizer,
+        tokens=keeper,
+    )
     os.chmod(orders["socket"], 0o600)
-    if orders["flight_bind"] is None:
-        return Running(store, node, (inner,), {"store": store.url})
-    outer = _open_outer(node, orders)
-    return Running(store, node, (inner, outer), {"store": store.url, "flight": f"{orders['flight_bind'][0]}:{outer.port}"})
+    servers = [inner]
+    if orders["flight_bind"] is not None:
+        outer = _open_outer(node, orders, authorizer, keeper)
+        servers.append(outer)
+        report["flight"] = f"{orders['flight_bind'][0]}:{outer.port}"
+    return Running(store, node, tuple(servers), report, recovery)
+
+
+def _take_in_files(node: Node, access: AccessOptions, clock: Clock) -> None:
+    if access.admin_token_file is not None:
+        take_in_admin_token(node.catalog, clock, Path(access.admin_token_file))
+    if access.permission_tokens_file is not None:
+        take_in_permission_tokens(node.catalog, clock, Path(access.permission_tokens_file))
+
+
+def _open_recovery(keeper: TokenKeeper, access: AccessOptions, done_file: Path) -> Recovery | None:
+    """Once: an engine that is started anew after a recovery does not open it again."""
+    if access.recovery_bind is None or done_file.exists():
+        return None
+    host, port = access.recovery_bind
+    recovery = Recovery((host, port), keeper, done_file)
+    if access.recovery_listener_file is not None:
+        Path(access.recovery_listener_file).write_text(recovery.address)
+    return recovery
 
 
 def _store_options(given: Mapping[str, Any]) -> StoreOptions:
@@ -88,14 +145,14 @@ def _store_options(given: Mapping[str, Any]) -> StoreOptions:
     return StoreOptions(**options)
 
 
-def _open_outer(node: Node, orders: Mapping[str, Any]) -> EngineServer:
+def _open_outer(node: Node, orders: Mapping[str, Any], authorizer: Authorizer, keeper: TokenKeeper | None) -> EngineServer:
     host, port = orders["flight_bind"]
     written = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if orders["tls"] is None:
-        return EngineServer(node, location=f"grpc://{written}")
+        return EngineServer(node, location=f"grpc://{written}", authorizer=authorizer, tokens=keeper)
     with open(orders["tls"]["cert_file"], "rb") as cert, open(orders["tls"]["key_file"], "rb") as key:
         pair = (cert.read(), key.read())
-    return EngineServer(node, location=f"grpc+tls://{written}", tls_certificates=[pair])
+    return EngineServer(node, location=f"grpc+tls://{written}", tls_certificates=[pair], authorizer=authorizer, tokens=keeper)
 
 
 def main() -> int:
@@ -110,11 +167,19 @@ def main() -> int:
         return 1
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     _report(orders["report_fd"], running.report)
+    _spare_the_collector()
     stop.wait()
     running.stop(orders["drain_ms"] / 1000)
     log.debug("engine stopped")
     logging.shutdown()
     os._exit(0)  # a call that outlived its moment must not hold up the end
+
+
+def _spare_the_collector() -> None:
+    """What is loaded by now lives as long as the process, and a write leaves no cycles: look seldom, and not at all of it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _end(error: BaseException) -> None:

@@ -3,7 +3,8 @@
 F1  A caller is told one line of at most 1000 bytes (more is lost in gRPC's trailers), and never a traceback.
 F2  The gRPC code follows the kind of the error: INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, UNAUTHENTICATED,
     PERMISSION_DENIED, UNAVAILABLE, else INTERNAL. (GetSchema knows the first three only, the others are UNKNOWN
-    there.) An unknown database is INTERNAL, with the words that InfluxDB's clients know.
+    there.) An unknown database is INTERNAL, with the words that InfluxDB's clients know; so are the words for who may not:
+    `Unauthenticated` for nobody, `Permission denied` for an expired token and for what a token does not permit.
 F3  Our own clients (wire.ERROR_DETAILS_HEADER) get the error whole: decode_error(extra_info) equals what was raised,
     but for details that would not fit into a trailer.
 F4  What is not a ServiceError is ours: it is logged with its traceback and the caller reads "internal error".
@@ -24,6 +25,7 @@ from typing import Any
 
 import pyarrow.flight as fl
 
+from catalog.credentials import MalformedCredential, NotAuthenticated, NotPermitted, TokenExpired
 from catalog.errors import DatabaseNotFound, ServiceError, Unavailable, UnsupportedFeature, encode_error
 
 log = logging.getLogger(__name__)
@@ -109,6 +111,10 @@ def flight_error(error: ServiceError, *, detailed: bool, without_flight_classes:
         return _UnimplementedError(text, error.code)
     if isinstance(error, DatabaseNotFound):
         text, flight_class = f"Cannot retrieve database: External error: {text}", fl.FlightInternalError
+    elif isinstance(error, NotAuthenticated | MalformedCredential):
+        text, flight_class = "Unauthenticated", fl.FlightUnauthenticatedError
+    elif isinstance(error, TokenExpired | NotPermitted):
+        text, flight_class = "Permission denied", fl.FlightUnauthorizedError
     elif error.kind in _PLAIN:
         return _PLAIN[error.kind](text, error.code)
     return _UnknownError(text, error.code) if without_flight_classes else flight_class(text)

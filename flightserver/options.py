@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from catalog.access import RELEASABLE
 from flightserver.units import parse_duration_ns, parse_size_bytes
 
 Value = str | int | bool | tuple[str, int] | tuple[str, ...]
@@ -142,6 +143,15 @@ def listed(given: Given) -> tuple[str, ...]:
     return tuple(part.strip() for part in given.text.split(",") if part.strip())
 
 
+def released(given: Given) -> tuple[str, ...]:
+    names = listed(given)
+    if not names or not set(names) <= set(RELEASABLE):
+        raise ValueError(
+            "invalid value passed in for --disable-authz, allowed values are health, ping, metrics, ready, pprof, and node_stop"
+        )
+    return names
+
+
 def duration_ms(given: Given) -> int:
     nanoseconds = parse_duration_ns(given.text)
     if nanoseconds < 1_000_000:
@@ -186,7 +196,6 @@ def one_of(*choices: str) -> Kind:
 
 # --------------------------------------------------------------------------------------------------- what is not there yet
 
-NO_TOKENS = "it has no tokens yet and lets every request in"
 NO_PLUGINS = "it has no processing engine yet"
 NO_CLUSTER = "a node works alone so far, without replication, read replicas or a separate compactor"
 NO_COMPACTOR = "it does not compact yet"
@@ -683,9 +692,10 @@ OPTIONS: tuple[Option, ...] = (
         flag="--query-log-max-entries",
         help="Queries that system.queries remembers.",
         group="Memory and queries",
-        kind=text,
+        kind=count,
         value_name="N",
-        unsupported="this version keeps no log of queries",
+        sets="settings.query_log_max_entries",
+        default="1000",
         also=("--query-log-size",),
     ),
     Option(
@@ -695,6 +705,14 @@ OPTIONS: tuple[Option, ...] = (
         kind=positive,
         value_name="N",
         sets="settings.concurrent_query_limit",
+    ),
+    Option(
+        flag="--query-timeout",
+        help="Longest time of a query, waiting for its turn included. No limit unless set.",
+        group="Memory and queries",
+        kind=duration_ms,
+        value_name="DURATION",
+        sets="settings.query_timeout_ms",
     ),
     Option(
         flag="--num-datafusion-threads",
@@ -780,20 +798,21 @@ OPTIONS: tuple[Option, ...] = (
     # Access
     Option(
         flag="--without-auth",
-        help="Let every request in.",
+        help="Let every request in; there are no tokens then.",
         group="Access",
         kind=flag,
         env=("INFLUXDB3_WITHOUT_AUTH", "INFLUXDB3_START_WITHOUT_AUTH"),
-        already="this version has no tokens yet and lets every request in",
+        sets="access.without_auth",
         common=True,
     ),
     Option(
         flag="--disable-authz",
-        help="Endpoints that need no token.",
+        help="Endpoints that need no token: health, ping, metrics, ready, pprof, node_stop.",
         group="Access",
-        kind=listed,
+        kind=released,
         value_name="LIST",
-        already="no endpoint needs a token",
+        sets="access.released",
+        common=True,
     ),
     Option(
         flag="--without-user-auth",
@@ -804,23 +823,30 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--admin-token-file",
-        help="File with the first admin token.",
+        help="File with the first admin token, taken in if there is none yet.",
         group="Access",
         kind=path,
         value_name="FILE",
-        unsupported=NO_TOKENS,
+        sets="access.admin_token_file",
     ),
     Option(
         flag="--admin-token-recovery-http-bind",
-        help="Address of the token recovery endpoint.",
+        help="Address at which the operator token can be replaced once, without a token, by whoever reaches it.",
         group="Access",
-        kind=text,
+        kind=address,
         value_name="ADDR",
         bare_value="127.0.0.1:8182",
         env=("INFLUXDB3_ADMIN_TOKEN_RECOVERY_HTTP_BIND_ADDR", "INFLUXDB3_ADMIN_TOKEN_RECOVERY_HTTP_BIND"),
-        unsupported=NO_TOKENS,
+        sets="access.recovery_bind",
     ),
-    *_unsupported("--permission-tokens-file", "Access", NO_TOKENS, "File with resource tokens.", value_name="FILE"),
+    Option(
+        flag="--permission-tokens-file",
+        help="File with resource tokens, taken in if there are none yet.",
+        group="Access",
+        kind=path,
+        value_name="FILE",
+        sets="access.permission_tokens_file",
+    ),
     *_unsupported(
         "--jwt-key-id --jwt-private-key --jwt-issuer --jwt-default-ttl-seconds "
         "--oauth-issuer --oauth-audience --oauth-client-id --oauth-scopes",
@@ -1066,7 +1092,7 @@ OPTIONS: tuple[Option, ...] = (
         group="License, telemetry and tests",
         kind=path,
         value_name="FILE",
-        unsupported=NO_TOKENS,
+        sets="access.recovery_listener_file",
     ),
     Option(
         flag="--serve-invocation-method",

@@ -39,6 +39,11 @@ class RunDirectory:
         return self.path / "counters"
 
     @property
+    def recovered(self) -> Path:
+        """There once the operator token was replaced through the recovery listener, which then stays closed."""
+        return self.path / "recovered"
+
+    @property
     def log_config(self) -> Path:
         return self.path / "logging.json"
 

@@ -12,11 +12,12 @@ import pyarrow.flight as fl
 
 from catalog.errors import UnsupportedFeature
 from engine.requests import NodeLike
-from flightserver.auth import Handshake
+from flightserver.auth import Authorizer, Everyone, Handshake
 from flightserver.errors import flight_errors
 from flightserver.handlers.actions import Actions, node_actions
 from flightserver.handlers.arena import HandoverDirectory
-from flightserver.handlers.call import MIDDLEWARE, Call
+from flightserver.handlers.call import Call, Guard, middleware
+from flightserver.handlers.counting import CallCounter
 from flightserver.handlers.ingest import Ingests
 from flightserver.handlers.prepared import Prepared
 from flightserver.handlers.puts import Puts
@@ -24,8 +25,10 @@ from flightserver.handlers.queries import Queries
 from flightserver.handlers.running import Running
 from flightserver.handlers.sessions import Sessions
 from flightserver.handlers.streams import KEEP_ALIVE_S, Streams, Watcher
+from flightserver.handlers.tokens import token_actions
 from flightserver.handlers.updates import Updates
 from flightserver.handlers.writes import Writes
+from flightserver.tokens import TokenKeeper
 
 MESSAGE_BYTES_MAX = 1 << 30
 
@@ -42,30 +45,39 @@ class EngineServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships 
         handover_dir: str | Path | None = None,
         max_message_bytes: int = MESSAGE_BYTES_MAX,
         keep_alive_s: float = KEEP_ALIVE_S,
+        authorizer: Authorizer | None = None,
+        tokens: TokenKeeper | None = None,
     ) -> None:
+        """Without an authorizer everyone may do everything, and there are no tokens."""
         handover = HandoverDirectory(Path(handover_dir)) if handover_dir else None
         self._stopping = threading.Event()
+        self._guard = Guard(node, authorizer or Everyone())
         watcher, running = Watcher(), Running()
-        self._sessions = Sessions(lambda name: any(found.name == name for found in node.list_databases()))
-        writes = Writes(node, handover, max_message_bytes, self._stopping.is_set)
-        ingests = Ingests(node, max_message_bytes, self._stopping.is_set)
-        updates = Updates(node, watcher)
-        prepared = Prepared(node, ingests, updates)
+        self._sessions = Sessions()
+        writes = Writes(handover, max_message_bytes, self._stopping.is_set)
+        ingests = Ingests(max_message_bytes, self._stopping.is_set)
+        updates = Updates(watcher)
+        prepared = Prepared(ingests, updates)
         self._queries = Queries(node, updates, prepared, running, Streams(watcher, running, keep_alive_s))
         self._puts = Puts(writes, ingests, updates, prepared)
         parts = (writes, prepared, running, self._sessions)
-        self._actions = Actions([*(action for part in parts for action in part.actions()), *node_actions(node)])
+        self._actions = Actions(
+            [*(action for part in parts for action in part.actions()), *node_actions(), *token_actions(tokens)]
+        )
         super().__init__(
-            location, auth_handler=Handshake(), tls_certificates=list(tls_certificates or []), middleware=dict(MIDDLEWARE)
+            location,
+            auth_handler=Handshake(),
+            tls_certificates=list(tls_certificates or []),
+            middleware={**middleware(self._guard.authorizer), "counter": CallCounter(node.call_ended)},
         )
 
     def _call(self, context: fl.ServerCallContext) -> Call:
-        return Call.of(context, self._sessions.database_of)
+        return Call.of(context, self._guard, self._sessions.database_of)
 
     def list_flights(self, context: fl.ServerCallContext, criteria: bytes) -> Iterator[fl.FlightInfo]:
         call = self._call(context)
         with flight_errors(detailed=call.detailed):
-            return iter(list(self._queries.tables()))
+            return iter(list(self._queries.tables(call)))
 
     def get_flight_info(self, context: fl.ServerCallContext, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
         call = self._call(context)

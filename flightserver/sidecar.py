@@ -32,6 +32,8 @@ def http_command(config: ServeConfig, run: RunDirectory, listener_fd: int, repor
         "FLIGHTLINE_HANDOVER_DIR": str(run.handover),
         "FLIGHTLINE_COUNTERS_DIR": str(run.counters),
         "FLIGHTLINE_MAX_HTTP_REQUEST_BYTES": str(config.settings.max_http_request_size_bytes),
+        "FLIGHTLINE_WITH_TOKENS": str(int(config.access.with_tokens)),
+        "FLIGHTLINE_RELEASED": ",".join(config.access.released),
     }
     command = python_command("-m", "gunicorn", app)
     flags: dict[str, str | int] = {

@@ -15,8 +15,8 @@ Elsewhere: the calls themselves (flightserver.client, flightserver.handlers); er
 """
 
 import itertools
+import os
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -27,8 +27,10 @@ from catalog.errors import InvalidRequest
 
 WRITE_LP = "flightline.write_lp"
 HEALTH = "flightline.health"
+READY = "flightline.ready"
 METRICS = "flightline.metrics"
 IDENTITY = "flightline.identity"
+AUTHENTICATE = "flightline.authenticate"
 ADMIN = "flightline.admin."
 
 # A caller that sends this header gets errors whole (encode_error in Flight's extra_info). Others get the gRPC code and the
@@ -165,7 +167,7 @@ def arena_of_lane(command: bytes) -> str | None:
 
 
 def new_arena_name() -> str:
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()
 
 
 def is_arena_name(name: str) -> bool:

@@ -4,11 +4,13 @@ A1  Every answer carries `cluster-uuid` (once the engine has told it), `Request-
 A2  Every request that reached the application is counted under its route, never under a path that a client made up.
 A3  What nobody planned becomes "internal error" with a line in the log that names the request id; the worker lives on.
 A4  A path nobody knows, and a known path with a method it does not take, are 404.
+A5  The order of checks: OPTIONS; token endpoints of a server without tokens; who asks; the route. Nobody learns from a
+    refusal what is behind a door that they may not open.
 
 Writes go around Flask: 13 µs a request against 89 µs through a view, measured with a gateway that does nothing; receiving
 and answering a request costs gunicorn about 200 µs.
 
-Held by tests/integration/http/test_app.py (A1-A4).
+Held by tests/integration/http/test_app.py (A1-A4) and tests/integration/http/test_tokens.py (A5).
 Elsewhere: how a process is configured (httpapi.wsgi), how a connection is accepted (httpapi.worker).
 """
 
@@ -24,14 +26,17 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from catalog.access import Access
+from catalog.credentials import TokensAreOff
 from catalog.errors import InvalidRequest, ServiceError
+from httpapi.admission import TOKEN_PATHS, Admission
 from httpapi.bodies import BodyReader, Environ, has_body
-from httpapi.calls import REQUEST_ID_KEY, Call
+from httpapi.calls import REQUEST_ID_KEY, Call, Routes
 from httpapi.counters import RequestCounters
 from httpapi.errors import NoSuchEndpoint, error_reply, family_of, internal_reply
 from httpapi.gateway import Gateway
 from httpapi.replies import STATUS_LINES, Reply
-from httpapi.routes import configure, health, query
+from httpapi.routes import configure, health, query, tokens
 from httpapi.routes.write import WRITE_PATHS, write
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -46,6 +51,8 @@ _PREFLIGHT = Reply(
         ("Access-Control-Max-Age", "86400"),
     ),
 )
+ROUTES: Routes = (*health.ROUTES, *query.ROUTES, *configure.ROUTES, *tokens.ROUTES)
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _ROUTE_KEY = "flightline.route"
 
@@ -56,6 +63,8 @@ class HttpSettings:
 
     counters_dir: Path
     max_request_bytes: int = 10 * 1024 * 1024
+    with_tokens: bool = False
+    released: frozenset[str] = frozenset()  # resources that nobody is asked for a token for
 
 
 class HttpFace:
@@ -65,7 +74,8 @@ class HttpFace:
         self._gateway = gateway
         self._bodies = BodyReader(settings.max_request_bytes)
         self._counters = RequestCounters(settings.counters_dir)
-        self._flask = _flask_app(gateway, self._bodies, self._counters)
+        self._admission = Admission(gateway, with_tokens=settings.with_tokens, released=settings.released)
+        self._flask = _flask_app(gateway, self._bodies, self._counters, self._admission)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         started = time.perf_counter()
@@ -73,11 +83,12 @@ class HttpFace:
         environ[REQUEST_ID_KEY] = answer.request_id
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         body: Iterable[bytes]
-        if method == "POST" and path in WRITE_PATHS:
+        refusal = _PREFLIGHT if method == "OPTIONS" else self._refusal(environ)
+        if refusal is not None:
+            body = answer.send(refusal)
+        elif method == "POST" and path in WRITE_PATHS:
             environ[_ROUTE_KEY] = path
             body = answer.send(self._write(environ))
-        elif method == "OPTIONS":
-            body = answer.send(_PREFLIGHT)
         else:
             body = self._flask.wsgi_app(environ, answer.start)
         if answer.status >= 400 and has_body(environ):
@@ -92,13 +103,26 @@ class HttpFace:
         """Counting ends; for applications that end before their process."""
         self._counters.close()
 
-    def _write(self, environ: Environ) -> Reply:
+    def _refusal(self, environ: Environ) -> Reply | None:
+        """What is said to a caller whose credential need not be looked up (A5)."""
+        path = environ["PATH_INFO"]
         try:
-            return write(environ, self._gateway, self._bodies)
+            if not self._admission.with_tokens and path.startswith(TOKEN_PATHS):
+                raise TokensAreOff
+            self._admission.look_at(environ)
         except ServiceError as error:
-            return error_reply(family_of(environ["PATH_INFO"]), error)
+            return error_reply(family_of(path), error)
+        return None
+
+    def _write(self, environ: Environ) -> Reply:
+        family = family_of(environ["PATH_INFO"])
+        try:
+            reply = write(environ, self._gateway, self._bodies)
+        except ServiceError as error:
+            reply = error_reply(family, error)
         except Exception:
-            return _unplanned(environ)
+            reply = _unplanned(environ)
+        return _unless_stranger(self._admission, environ, reply.status) or reply
 
 
 class _ThenDiscard:
@@ -146,13 +170,25 @@ class _Answer:
         return (reply.body,) if reply.body else ()
 
 
-def _flask_app(gateway: Gateway, bodies: BodyReader, counters: RequestCounters) -> Flask:
+def _unless_stranger(admission: Admission, environ: Environ, status: int) -> Reply | None:
+    """What a stranger is told instead of a refusal (A5); None for everybody else."""
+    if status < 400 or status in (401, 403):  # these were decided by the engine
+        return None
+    try:
+        admission.refuse_strangers(environ)
+    except ServiceError as error:
+        return error_reply(family_of(environ["PATH_INFO"]), error)
+    return None
+
+
+def _flask_app(gateway: Gateway, bodies: BodyReader, counters: RequestCounters, admission: Admission) -> Flask:
     app = Flask("httpapi", static_folder=None)
     app.url_map.merge_slashes = False
 
-    def add(rule: str, methods: list[str], view: Callable[[Call], Reply]) -> None:
+    def add(rule: str, methods: list[str], view: Callable[[Call], Reply], access: Access) -> None:
         def respond() -> Response:
             request.environ[_ROUTE_KEY] = rule
+            admission.begin(request.environ, access)
             return _flask_response(view(Call(request, gateway, counters, bodies)))
 
         app.add_url_rule(
@@ -172,8 +208,13 @@ def _flask_app(gateway: Gateway, bodies: BodyReader, counters: RequestCounters) 
     def unplanned(_error: Exception) -> Response:
         return _flask_response(_unplanned(request.environ))
 
-    for rule, methods, view in (*health.ROUTES, *query.ROUTES, *configure.ROUTES):
-        add(rule, methods, view)
+    @app.after_request
+    def known_callers_only(response: Response) -> Response:
+        instead = _unless_stranger(admission, request.environ, response.status_code)
+        return response if instead is None else _flask_response(instead)
+
+    for rule, methods, view, access in ROUTES:
+        add(rule, methods, view, access)
     return app
 
 

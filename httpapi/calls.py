@@ -1,11 +1,14 @@
 """One request that goes through Flask, and what its view may use."""
 
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Request
 
+from catalog.access import Access
+from httpapi.admission import CREDENTIAL_KEY
 from httpapi.bodies import BodyReader
 from httpapi.counters import RequestCounters
 from httpapi.gateway import Gateway
@@ -36,7 +39,20 @@ class Call:
 
     @property
     def authorization(self) -> str | None:
-        return self.request.headers.get("Authorization")
+        """The caller's credential in the form that the engine reads; None where tokens are off, and for nobody."""
+        credential: str | None = self.request.environ[CREDENTIAL_KEY]
+        return credential
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """The client's connection, where a server tells."""
+        found: socket.socket | None = self.request.environ.get("gunicorn.socket")
+        return found
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether an answer that is streamed has an end of its own, other than that of the connection."""
+        return str(self.request.environ.get("SERVER_PROTOCOL", "")) != "HTTP/1.0"
 
     @property
     def request_id(self) -> str:
@@ -47,4 +63,6 @@ class Call:
 
 
 View = Callable[[Call], Reply]
-Routes = Sequence[tuple[str, list[str], View]]
+Routes = Sequence[tuple[str, list[str], View, Access]]
+"""Rule, methods, view, and what it asks of a caller. TOKEN: the view succeeds only if the engine, given
+`call.authorization`, agrees. system(…): the engine is asked before the view is."""

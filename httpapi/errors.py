@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from catalog.errors import InvalidRequest, LimitReached, LinesRejected, NotFound, ServiceError
-from httpapi.replies import Reply, json_reply
+from catalog.credentials import MalformedCredential, NotPermitted
+from catalog.errors import InvalidRequest, LimitReached, LinesRejected, NotFound, ServiceError, Unauthenticated
+from httpapi.replies import JSON, Reply, json_reply
 
 log = logging.getLogger("httpapi")
 
@@ -32,21 +33,28 @@ class Family(Enum):
     """Whose manners an endpoint follows."""
 
     V1 = "v1"
+    V1_QUERY = "v1 query"
     V2 = "v2"
     V3 = "v3"
 
 
 class UnsupportedMediaType(InvalidRequest):
+    """The body's content type or encoding is not one that the endpoint takes."""
+
     code = "unsupported_media_type"
     kind = "media_type"
 
 
 class BodyTooSlow(InvalidRequest):
+    """The body came too slowly to wait for its end."""
+
     code = "body_too_slow"
     kind = "timeout"
 
 
 class NoSuchEndpoint(NotFound):
+    """No endpoint has this path and method."""
+
     code = "no_such_endpoint"
 
     def __init__(self) -> None:
@@ -58,6 +66,7 @@ _STATUS_BY_KIND = {
     "unauthenticated": 401,
     "forbidden": 403,
     "not_found": 404,
+    "not_allowed": 405,
     "timeout": 408,
     "conflict": 409,
     "too_large": 413,
@@ -70,6 +79,7 @@ _V2_CODES = {
     401: "unauthorized",
     403: "forbidden",
     404: "not found",
+    405: "method not allowed",
     408: "timeout",
     409: "conflict",
     413: "request too large",
@@ -86,6 +96,10 @@ def error_reply(family: Family, error: ServiceError, prefix: str = "") -> Reply:
     if error.kind == "internal":
         log.error("the engine failed: %s", error.message)
         return internal_reply(family)
+    if isinstance(error, (Unauthenticated, MalformedCredential)) or (
+        isinstance(error, NotPermitted) and family is not Family.V2
+    ):
+        return _refused_caller(family, error)
     status = _STATUS_BY_KIND.get(error.kind, 500)
     headers = (("Retry-After", str(error.details.get("retry_after_s", _DEFAULT_RETRY_AFTER_S))),) if status == 503 else ()
     if family is Family.V2:
@@ -95,6 +109,13 @@ def error_reply(family: Family, error: ServiceError, prefix: str = "") -> Reply:
     if error.hint is not None:
         document["hint"] = error.hint
     return json_reply(status, document, headers)
+
+
+def _refused_caller(family: Family, error: ServiceError) -> Reply:
+    """Byte for byte what clients of InfluxDB 3 know, with a space after the colon; but for one endpoint."""
+    if error.kind == "forbidden" and family is Family.V1_QUERY:
+        return Reply(401, b'{"error":"unauthorized access"}', JSON)
+    return Reply(_STATUS_BY_KIND[error.kind], b'{"error": "%s"}' % error.message.encode(), JSON)
 
 
 def rejected_reply(family: Family, rejected: Sequence[Mapping[str, Any]], *, stored: bool) -> Reply:
@@ -126,7 +147,7 @@ def internal_reply(family: Family) -> Reply:
 def family_of(path: str) -> Family:
     if path.startswith("/api/v2/"):
         return Family.V2
-    return Family.V1 if path in ("/write", "/query") else Family.V3
+    return {"/write": Family.V1, "/query": Family.V1_QUERY}.get(path, Family.V3)
 
 
 def _entry(line: Mapping[str, Any]) -> dict[str, Any]:

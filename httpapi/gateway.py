@@ -56,11 +56,18 @@ class Gateway:
     def admin(self, verb: str, payload: dict[str, Any], authorization: str | None) -> dict[str, Any]:
         return self._client.admin(verb, payload, authorization)
 
-    def health(self) -> dict[str, Any]:
-        return self._watching.health()
+    def authenticate(self, authorization: str | None, resource: str | None = None) -> None:
+        """Raises for nobody, and for who may not read this resource of the server."""
+        self._watching.authenticate(authorization, resource)
 
-    def metrics(self) -> bytes:
-        return self._watching.metrics()
+    def health(self, authorization: str | None) -> dict[str, Any]:
+        return self._watching.health(authorization)
+
+    def ready(self, authorization: str | None) -> list[str]:
+        return self._watching.ready(authorization)
+
+    def metrics(self, authorization: str | None) -> bytes:
+        return self._watching.metrics(authorization)
 
     def identity(self) -> Mapping[str, Any]:
         """Who the engine is: cluster_uuid, version, instance_id, node_id. Empty until it has answered once (G1)."""

@@ -94,6 +94,9 @@ class Document:
     def __init__(self, entries: Mapping[str, Any]) -> None:
         self._entries = entries
 
+    def has(self, name: str) -> bool:
+        return name in self._entries
+
     def text(self, name: str) -> str:
         value = self._required(name)
         return self._checked(name, value, str, "a string")

@@ -21,6 +21,8 @@ app = create_app(
     HttpSettings(
         counters_dir=Path(os.environ["FLIGHTLINE_COUNTERS_DIR"]),
         max_request_bytes=int(os.environ["FLIGHTLINE_MAX_HTTP_REQUEST_BYTES"]),
+        with_tokens=os.environ["FLIGHTLINE_WITH_TOKENS"] != "0",
+        released=frozenset(os.environ["FLIGHTLINE_RELEASED"].split(",")) - {""},
     ),
 )
 

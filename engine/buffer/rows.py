@@ -114,13 +114,10 @@ class TableData:
         return sum(size_of(held.rows) for held in self.files if held.rows is not None)
 
     def with_batch(self, batch: OpenBatch) -> "TableData":
-        """One more batch; small neighbours of like size become one, so that many small writes stay few batches."""
+        """One more batch; eight small neighbours of like size become one, so that many small writes stay few batches."""
         batches = [*self.open, batch]
-        while len(batches) - self.fenced > 1 and _join(batches[-2].rows, batches[-1].rows):
-            newer, older = batches.pop(), batches.pop()
-            rows = concatenated([older.rows, newer.rows])
-            late = newer.late.union(older.late) if newer.late else older.late
-            batches.append(OpenBatch(rows, older.times.union(newer.times), late))
+        while (few := _to_join(batches, self.fenced)) is not None:
+            batches[few:] = [_joined(batches[few:])]
         return replace(self, open=tuple(batches))
 
     def settled(self, written: Sequence[tuple[Iterable[Run], HeldFile]], removed: frozenset[str]) -> "TableData":
@@ -140,13 +137,32 @@ class TableData:
         )
 
 
-_JOIN_ROWS = 65_536
+_JOIN_AT = 8  # a row is copied once for each power of eight, not of two
+_JOIN_ROWS = 32_768
 _JOIN_BYTES = 16 << 20
 
 
-def _join(older: pa.RecordBatch, newer: pa.RecordBatch) -> bool:
-    like = older.num_rows <= 2 * newer.num_rows < _JOIN_ROWS
-    return like and bool(older.nbytes + newer.nbytes <= _JOIN_BYTES)
+def _to_join(batches: Sequence[OpenBatch], first: int) -> int | None:
+    """Where the last batches begin that are no larger than the newest in kind, if there are enough of them."""
+    kind = _kind(batches[-1])
+    at = len(batches)
+    while at > first and _kind(batches[at - 1]) <= kind:
+        at -= 1
+    if len(batches) - at < _JOIN_AT or batches[-1].rows.num_rows >= _JOIN_ROWS:
+        return None
+    return at if sum(size_of(batch.rows) for batch in batches[at:]) <= _JOIN_BYTES else None
+
+
+def _kind(batch: OpenBatch) -> int:
+    """Batches of one kind differ by less than a factor of eight."""
+    return int(batch.rows.num_rows).bit_length() // 3
+
+
+def _joined(batches: Sequence[OpenBatch]) -> OpenBatch:
+    times, late = batches[0].times, batches[0].late
+    for batch in batches[1:]:
+        times, late = batch.times.union(times), batch.late.union(late) if batch.late else late
+    return OpenBatch(concatenated([batch.rows for batch in batches]), times, late)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,15 @@ class FileAccess:
                 open_rows(source, [], name=file.path)  # Damaged, if it is the file's fault and not the filter's
                 raise
 
+    def row_groups(self, file: DataFile, schema: pa.Schema, filter: ds.Expression | None) -> tuple[int, int]:
+        """How many row groups of a file can match by their statistics, and how many it has."""
+        with self._naming(file):
+            source = self._source(file)
+            check_footer(source, name=file.path, size_bytes=file.size_bytes)
+            fragment = _fragment(source)
+            count: int = fragment.num_row_groups
+            return (count if filter is None else fragment.subset(filter, schema=schema).num_row_groups), count
+
     def _source(self, file: DataFile) -> Path | pa.Buffer:
         path = self._store.local_path(file.path)
         return path if path is not None else pa.py_buffer(self._store.get(file.path))
@@ -86,7 +95,7 @@ class FileAccess:
         return damage
 
 
-def _fragment(source: Path | pa.Buffer) -> ds.Fragment:
+def _fragment(source: Path | pa.Buffer) -> ds.ParquetFileFragment:
     if isinstance(source, Path):
         return _FORMAT.make_fragment(str(source), LocalFileSystem())
     return _FORMAT.make_fragment(pa.BufferReader(source))

@@ -4,164 +4,320 @@
 
 Q1  A statement sees one state of catalog and rows from start to end.
 Q2  A statement only reads: whatever would change something is refused by kind.
+Q3  A statement that is closed, or takes too long, uses no CPU a moment later: its flag (stop.py) is in every scan of it.
 
-Held by tests/integration/engine/test_query.py (Q1, Q2).
-Elsewhere: what SQL means (statement.py), how a table of a view is scanned (tables.py).
+Held by tests/integration/engine/test_query.py (Q1, Q2) and tests/integration/engine/test_cancelling.py (Q3).
+Elsewhere: what SQL means (statement.py), how a table of a view is scanned (tables.py), how much at once (limits.py).
 """
 
+import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import pyarrow as pa
-from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext
-from datafusion.catalog import Catalog as PlanCatalog
+from datafusion import DataFrame
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
 
 from catalog.errors import ServiceError
+from catalog.names import TIME_COLUMN
 from catalog.schema import Database, Table
+from catalog.tokens import ANYONE, Identity
+from engine import events
 from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
+from engine.clock import SystemClock
+from engine.events import LoggedQuery, QueryLog
 from engine.files.access import FileAccess
 from engine.metrics import Metrics
-from engine.query.limits import QueryLimits, Turns
-from engine.query.messages import QueryRefused, planner_message
+from engine.query.deadlines import Deadlines
+from engine.query.elsewhere.workers import Schema, Workers
+from engine.query.limits import QueryLimits, QueryTimedOut, TooMuchMemory, Turns
+from engine.query.messages import QueryRefused, is_panic, reason_of, runs_out_of_memory
 from engine.query.placeholders import placeholder_types
-from engine.query.statement import CATALOG, Prepared, prepare
-from engine.query.tables import Failed, TableDataset
-from engine.requests import QueryResult
+from engine.query.report import ScanReport, files_read
+from engine.query.session import new_session, runtime_of
+from engine.query.statement import Prepared, prepare
+from engine.query.stop import Stop
+from engine.query.system_schema import SystemSchema
+from engine.query.system_tables import SCHEMA as SYSTEM
+from engine.query.system_tables import Live, Sources
+from engine.query.tables import Failed, Reported, TableDataset
+from engine.query.weight import Scans, explodes, swells
+from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
 
 
 class Executor:
-    def __init__(self, series: SeriesRegistry, views: Views, access: FileAccess, metrics: Metrics, limits: QueryLimits) -> None:
+    def __init__(
+        self,
+        series: SeriesRegistry,
+        views: Views,
+        access: FileAccess,
+        metrics: Metrics,
+        limits: QueryLimits,
+        live: Live,
+    ) -> None:
         self._series = series
         self._views = views
         self._access = access
         self._metrics = metrics
         self._limits = limits
+        self._live = live
+        self._unlogged = QueryLog(SystemClock(), 0)
         self._turns = Turns(limits.concurrent)
-        self._runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(limits.memory_bytes)
+        self._deadlines = Deadlines()
+        self._runtime = runtime_of(limits.memory_bytes)
+        self._workers = Workers(replace(limits, memory_bytes=limits.memory_bytes // 2))
 
-    def run(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
-        self._turns.take()
+    def run(
+        self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> QueryResult:
+        """Planned when this returns. Whoever asks for the first batch waits until it is the statement's turn."""
+        entry = self._logged(database_name, sql, origin)
+        stop = self._started()
         try:
-            prepared, tables = self._planned(database_name, sql, params or {})
-            running = _Running(prepared, tables, self._ended)
-            return QueryResult(prepared.schema, running, running.close)
-        except BaseException:
-            self._turns.give_back()
+            planned = self._planned(database_name, sql, params or {}, stop, origin.caller)
+        except BaseException as error:
+            stop.set()
+            entry.ended(events.FAILURE, str(error))
+            raise
+        entry.planned()
+        running = _Running(planned, entry, stop, self._turns, self._workers, self._metrics, self._limits)
+        return QueryResult(planned.schema, running, running.close)
+
+    def plan(
+        self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> pa.Schema:
+        """The schema of a statement's result; without params its parameters stay open."""
+        try:
+            return self._planned(database_name, sql, params, Stop(), origin.caller).schema
+        except ServiceError as error:  # whoever asks for the schema first gets no further
+            self._logged(database_name, sql, origin).ended(events.FAILURE, str(error))
             raise
 
-    def plan(self, database_name: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
-        """The schema of a statement's result; without params its parameters stay open."""
-        return self._planned(database_name, sql, params)[0].schema
-
     def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
-        prepared, _ = self._planned(database_name, sql, None)
-        return {name: kind for plan in prepared.written for name, kind in placeholder_types(plan).items()}
+        planned = self._planned(database_name, sql, None, Stop(), ANYONE)
+        plans = planned.here.written if planned.here is not None else ()
+        return {name: kind for plan in plans for name, kind in placeholder_types(plan).items()}
 
-    def _planned(self, database_name: str, sql: str, params: Mapping[str, object] | None) -> tuple[Prepared, "_Tables"]:
+    def close(self) -> None:
+        """Statements in other processes end. Those that run here end with their scans."""
+        self._workers.close()
+
+    def _planned(
+        self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop, caller: Identity
+    ) -> "_Planned":
         view = self._views.now()
-        tables = _Tables(self, view, view.state.database(database_name))
+        tables = _Tables(self, view, view.state.database(database_name), self._live, caller, stop)
         try:
-            return prepare(self._context(tables), sql, params), tables
+            if swells(sql):
+                return _Planned(sql, params, tables, self._workers.schema(sql, params, tables))
+            session = new_session(tables.schemas, self._runtime, self._limits.threads)
+            prepared = prepare(session, sql, params, stop=stop)
+            return _Planned(sql, params, tables, prepared.schema, prepared)
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
+        except BaseException as error:
+            if is_panic(error):
+                raise tables.reason(error) from None
+            raise
 
-    def _ended(self, outcome: str) -> None:
-        self._turns.give_back()
-        self._metrics.queried(outcome)
+    def _started(self) -> Stop:
+        stop = Stop()
+        timeout_ms = self._limits.timeout_ms
+        if timeout_ms is not None:
+            self._deadlines.add(stop, QueryTimedOut(timeout_ms), timeout_ms / 1000)
+        return stop
 
-    def _context(self, tables: "_Tables") -> SessionContext:
-        config = (
-            SessionConfig()
-            .with_default_catalog_and_schema(CATALOG, "iox")
-            .with_information_schema(True)
-            .set("datafusion.sql_parser.map_string_types_to_utf8view", "false")
-            .with_target_partitions(self._limits.threads)
-        )
-        context = SessionContext(config, self._runtime)
-        catalog = PlanCatalog.memory_catalog(context)
-        catalog.register_schema("iox", tables)
-        context.register_catalog_provider(CATALOG, catalog)
-        return context
+    def _logged(self, database_name: str, sql: str, origin: Origin) -> LoggedQuery:
+        log = self._live.queries if origin.logged else self._unlogged
+        return log.begin(database_name, origin.text or sql, origin.kind, origin.trace_id)
 
-    def dataset(self, view: ReadView, database: Database, table: Table, failed: Failed) -> TableDataset:
+    def dataset(
+        self, view: ReadView, database: Database, table: Table, failed: Failed, reported: Reported, stop: Stop
+    ) -> TableDataset:
         def rows() -> TableData:
             return self._views.distinct(view, database.id, table.id)
 
-        return TableDataset(table, self._series.index(database, table), rows, self._access, failed, self._limits)
+        index = self._series.index(database, table)
+        return TableDataset(table, index, rows, self._access, failed, self._limits, reported, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A statement whose schema is known; planned `here`, unless even that has to happen elsewhere."""
+
+    sql: str
+    params: Mapping[str, object] | None
+    tables: "_Tables"
+    schema: pa.Schema
+    here: Prepared | None = None
+
+    @property
+    def must_run_elsewhere(self) -> bool:
+        here = self.here
+        if here is None:
+            return True
+        frames = (here.frame, *(step.frame for step in here.steps))
+        judged = any(explodes(frame.logical_plan(), frame.execution_plan, self._scans) for frame in frames)
+        self.tables.reports.clear()  # of scans that were planned to be judged
+        return judged
+
+    def _scans(self) -> Scans:
+        found = self.tables.scans(self.sql)
+        has_filled_gaps = self.here is not None and self.here.steps
+        return replace(found, rows=math.inf) if has_filled_gaps else found
 
 
 class _Running:
     """A statement at work: begins when its first batch is wanted, ends once, read to the end or not."""
 
-    def __init__(self, prepared: Prepared, tables: "_Tables", ended: Callable[[str], None]) -> None:
-        self._prepared = prepared
-        self._tables = tables
-        self._ended = ended
-        self._open = threading.Lock()
+    def __init__(
+        self,
+        planned: _Planned,
+        entry: LoggedQuery,
+        stop: Stop,
+        turns: Turns,
+        workers: Workers,
+        metrics: Metrics,
+        limits: QueryLimits,
+    ) -> None:
+        self._planned = planned
+        self._entry = entry
+        self._stop = stop
+        self._turns = turns
+        self._workers = workers
+        self._metrics = metrics
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._has_turn = self._is_ended = False
         self._batches: Iterator[pa.RecordBatch] | None = None
-        self._is_closed = False
 
     def __iter__(self) -> "_Running":
         return self
 
     def __next__(self) -> pa.RecordBatch:
-        if self._is_closed:
+        if self._is_ended:
             raise StopIteration
         try:
             if self._batches is None:
-                self._batches = self._prepared.batches(_run)
-            return next(self._batches)
+                self._begin()
+                self._batches = self._begun()
+            batch = next(self._batches)
         except StopIteration:
-            self._end("done")
+            self._end("done", events.SUCCESS)
             raise
-        except Exception as error:  # the bindings raise plain Exception for everything that goes wrong
-            self._end("failed")
-            raise self._tables.reason(error) from None
+        except BaseException as error:  # the bindings raise plain Exception for everything that goes wrong, and panics
+            if not isinstance(error, Exception) and not is_panic(error):
+                self._end("left", events.CANCELLED)
+                raise
+            reason = self._stop.reason or self._reason(error)
+            self._end("failed", events.FAILURE, str(reason))
+            raise reason from None
+        self._entry.returned(batch.num_rows, batch.nbytes)
+        return batch
 
     def close(self) -> None:
-        self._is_closed = True
-        self._end("left")
+        """At once; what is running in another thread finds the flag set (Q3)."""
+        self._end("left", events.CANCELLED)
         self._batches = None
 
-    def _end(self, outcome: str) -> None:
-        if self._open.acquire(blocking=False):
-            self._ended(outcome)
+    def _begin(self) -> None:
+        self._turns.take(self._stop)
+        self._entry.permitted()
+        with self._lock:
+            self._has_turn = not self._is_ended
+        if not self._has_turn:
+            self._turns.give_back()
+            self._stop.check()
+        self._entry.began_running()
+
+    def _begun(self) -> Iterator[pa.RecordBatch]:
+        planned = self._planned
+        here, tables = planned.here, planned.tables
+        if here is not None and not planned.must_run_elsewhere:
+            return here.batches(self._run, self._stop.sleep, lambda: tables.reports)
+        batches = self._workers.batches(planned.sql, planned.params or {}, tables, self._stop)
+        return batches if here is None else chain(batches, here.explained_scans(lambda: tables.reports))
+
+    def _run(self, frame: DataFrame) -> Iterator[pa.RecordBatch]:
+        for batch in frame.execute_stream():
+            yield batch.to_pyarrow()
+            self._stop.check()
+
+    def _reason(self, error: BaseException) -> ServiceError:
+        if runs_out_of_memory(error):
+            return TooMuchMemory(self._limits.memory_bytes)
+        return self._planned.tables.reason(error)
+
+    def _end(self, outcome: str, phase: str, error: str | None = None) -> None:
+        with self._lock:
+            if self._is_ended:
+                return
+            self._is_ended, had_turn = True, self._has_turn
+        self._stop.set()
+        if had_turn:
+            self._turns.give_back()
+        self._entry.files = files_read(self._planned.tables.reports)
+        self._entry.ended(phase, error)
+        self._metrics.queried(outcome, self._entry)
 
 
 class _Tables(SchemaProvider):  # type: ignore[misc]
     """The tables of one database, made for the plan of one statement as it asks for them."""
 
-    def __init__(self, executor: Executor, view: ReadView, database: Database) -> None:
+    def __init__(
+        self, executor: Executor, view: ReadView, database: Database, live: Live, caller: Identity, stop: Stop
+    ) -> None:
         self._executor = executor
         self._view = view
         self._database = database
+        self._stop = stop
         self._failures: list[ServiceError] = []
+        self._made: list[tuple[Table, TableDataset]] = []
+        self.reports: list[ScanReport] = []
+        self._system = SystemSchema(Sources(view, database, live, caller))
+        #: everything that a statement can read, all of one moment
+        self.schemas: Mapping[str, Schema] = {"iox": self, SYSTEM: self._system}
+
+    @property
+    def owner_name(self) -> str | None:  # the bindings would show a method, and None as a text
+        raise AttributeError("nobody owns a schema")
 
     @property
     def table_names(self) -> list[str]:  # the bindings look for a property, and for a sequence
         return sorted(table.name for table in self._database.tables)
 
     def table(self, name: str) -> PlanTable | None:
-        table = self._database.find_table(name)
-        if table is None:
-            return None
-        return PlanTable(self._executor.dataset(self._view, self._database, table, self._failures.append))
+        dataset = self.dataset(name)
+        return None if dataset is None else PlanTable(dataset)
 
     def table_exist(self, name: str) -> bool:
         return self._database.find_table(name) is not None
 
-    def reason(self, error: Exception) -> ServiceError:
+    def dataset(self, name: str) -> TableDataset | None:
+        table = self._database.find_table(name)
+        if table is None:
+            return None
+        dataset = self._executor.dataset(
+            self._view, self._database, table, self._failures.append, self.reports.append, self._stop
+        )
+        self._made.append((table, dataset))
+        return dataset
+
+    def scans(self, text: str) -> Scans:
+        """What is known of the scans that have been planned."""
+        if self._system.is_read:
+            return Scans(math.inf, (), len(text))
+        keys = frozenset([TIME_COLUMN, *(tag for table, _ in self._made for tag in table.tags)])
+        return Scans(max((dataset.rows_at_most for _, dataset in self._made), default=0), keys, len(text))
+
+    def reason(self, error: BaseException) -> ServiceError:
         """What ended the statement: a table that could not be read, or else the statement itself."""
         if self._failures:
             return self._failures[0]
-        return error if isinstance(error, ServiceError) else QueryRefused(planner_message(error))
-
-
-def _run(frame: DataFrame) -> Iterator[pa.RecordBatch]:
-    for batch in frame.execute_stream():
-        yield batch.to_pyarrow()
+        return reason_of(error)

@@ -10,7 +10,10 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 
-from catalog.errors import InvalidRequest
+from catalog.errors import InvalidRequest, ServiceError
+from catalog.names import INTERNAL_DATABASE
+from engine.query.system_tables import SCHEMA as SYSTEM
+from engine.query.system_tables import SYSTEM_TABLES
 
 MESSAGE_BYTES = 1000
 
@@ -29,6 +32,33 @@ class QueryRefused(InvalidRequest):
     """The statement is wrong, or asks for what a query may not do."""
 
     code = "query_refused"
+
+
+class QueryPanicked(ServiceError):
+    """DataFusion has met a case that it holds to be impossible."""
+
+    code = "query_panicked"
+
+
+def is_panic(error: BaseException) -> bool:
+    """Panics come as an exception of the bindings that is no Exception."""
+    return type(error).__name__ == "PanicException"
+
+
+def reason_of(error: BaseException) -> ServiceError:
+    """What a client is told of whatever ended a statement."""
+    if isinstance(error, ServiceError):
+        return error
+    if isinstance(error, Exception):
+        return QueryRefused(planner_message(error))
+    return QueryPanicked(f"the query planner failed on this query: {shortened(str(error))}")
+
+
+def runs_out_of_memory(error: BaseException) -> bool:
+    """Of DataFusion's own pool. (55: a nested-loop join without memory reads its inputs anew, which a repartitioned one takes
+    for impossible.)"""
+    text = str(error)
+    return "Resources exhausted" in text or (is_panic(error) and text == "partition not used yet")
 
 
 def planning(message: str) -> QueryRefused:
@@ -55,7 +85,9 @@ def planner_message(
     text = _DEPTH.sub(lambda found: f"the statement is nested more than {found[1]} levels deep", text)
     missing = _TABLE.search(text)
     if missing:
-        text = text.rstrip(".") + _suggestion(missing["name"], tables(missing["schema"] or ""))
+        text = text.rstrip(".") + (
+            _elsewhere(missing["schema"], missing["name"]) or _suggestion(missing["name"], tables(missing["schema"] or ""))
+        )
     unknown = _FUNCTION.search(text)
     if unknown:
         text = text[: unknown.start()] + f"Invalid function '{unknown['name']}'" + _suggestion(unknown["name"], functions())
@@ -65,6 +97,11 @@ def planner_message(
 def shortened(text: str) -> str:
     encoded = text.encode()
     return text if len(encoded) <= MESSAGE_BYTES else encoded[: MESSAGE_BYTES - 3].decode(errors="ignore") + "…"
+
+
+def _elsewhere(schema: str | None, name: str) -> str:
+    is_internal = schema == SYSTEM and any(table.name == name and table.internal for table in SYSTEM_TABLES)
+    return f". It is in the database '{INTERNAL_DATABASE}'" if is_internal else ""
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:

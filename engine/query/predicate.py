@@ -99,6 +99,8 @@ _MIRRORED = {
     "greater_equal": "less_equal",
     "equal": "equal",
 }
+#: calls that mean the same without their options
+_PLAIN = frozenset({*_SKELETON, *_MIRRORED, "not_equal", "is_null", "is_valid", "invert"})
 
 
 def _narrowed(tree: _Tree, tags: frozenset[str]) -> Predicate:
@@ -218,3 +220,30 @@ class _Flat:
 
     def _follow(self, at: int) -> int:
         return int(at + struct.unpack_from("<I", self._data, at)[0])
+
+
+def with_plain_strings(expression: pc.Expression) -> pc.Expression:
+    """The same, with texts as Utf8 where they are views, which pyarrow cannot compare. What is not understood stays."""
+    try:
+        tree = _read_tree(expression)
+    except (pa.ArrowInvalid, ValueError, IndexError, struct.error):
+        return expression
+    done: list[pc.Expression] = []
+    waiting: list[tuple[_Tree, bool]] = [(tree, False)]
+    while waiting:
+        part, visited = waiting.pop()
+        if isinstance(part, _Field):
+            done.append(pc.field(part.name))
+        elif isinstance(part, _Literal):
+            done.append(
+                pc.scalar(pa.scalar(part.value.as_py(), pa.utf8()) if part.value.type == pa.string_view() else part.value)
+            )
+        elif part.name not in _PLAIN or not part.arguments:
+            return expression
+        elif visited:
+            arguments = done[-len(part.arguments) :]
+            del done[-len(part.arguments) :]
+            done.append(getattr(pc, part.name)(*arguments))
+        else:
+            waiting += [(part, True), *((argument, False) for argument in reversed(part.arguments))]
+    return done[0]

@@ -2,20 +2,21 @@
 
     guard ─▶ parameters ─▶ functions that others say ─▶ gap filling: a statement in parts ─▶ DataFusion plans
 
-S1  A statement that calls none of our functions and has no parameters reaches DataFusion as it came.
+S1  A statement that calls none of our functions and has no parameters reaches DataFusion as it came; SHOW TABLES does in order.
 S2  `prepare` reads no rows: the schema is known, and what is wrong has been said, before anything runs.
 S3  All parts of a statement see the same moment: `now()` is one instant.
 S4  Columns have the names, types and marks that InfluxDB 3 gives them; a mark says that the values are a column's own.
 
 Held by tests/unit/engine/query/test_statement.py (S1-S4).
-Elsewhere: limits and read-only (guard.py), values (params.py), what is wrong, in one line (messages.py), our functions
-(functions/).
+Elsewhere: limits and read-only (guard.py), SHOW (show.py), values (params.py), what is wrong, in one line (messages.py), our
+functions (functions/).
 """
 
 import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
 from datafusion import DataFrame, SessionContext
@@ -23,7 +24,7 @@ from datafusion.catalog import Schema
 from datafusion.catalog import Table as PlanTable
 from datafusion.plan import LogicalPlan
 
-from engine.query import guard, params
+from engine.query import explain, guard, params, show
 from engine.query.functions import gapfill, local, names
 from engine.query.functions.gapfill import GapFill, GapFilling, Split
 from engine.query.functions.late import LateTable
@@ -33,17 +34,21 @@ from engine.query.functions.tokens import Tokens
 from engine.query.functions.wallclock import shift_function
 from engine.query.lineage import without_strange_marks
 from engine.query.messages import QueryRefused, planner_message
+from engine.query.report import ScanReport
+from engine.query.stop import Stop
 
 CATALOG = "public"
 
 _OURS = re.compile(rf"\b(?:{'|'.join((*local.NAMES, *gapfill.NAMES))})\b", re.IGNORECASE)
 _GAPS = re.compile(rf"\b(?:{'|'.join(gapfill.NAMES)})\b", re.IGNORECASE)
 _NOW = ("now", "current_timestamp")
-_INFORMATION = ("tables", "views", "columns", "df_settings", "schemata", "routines", "parameters")
 _PLANS = frozenset({"Explain", "Analyze", "DescribeTable"})
+_EXPLAINS: Mapping[str, Literal["Explain", "Analyze"]] = {"Explain": "Explain", "Analyze": "Analyze"}
 
 Run = Callable[[DataFrame], Iterator[pa.RecordBatch]]
 """How one plan is run to its batches. Whoever executes says so, with limits and a way to stop."""
+Scans = Callable[[], Iterable[ScanReport]]
+"""The scans that have been planned until now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +64,40 @@ class Prepared:
     values: params.Values
     steps: tuple[GapFill, ...] = ()
     pause: Pause | None = None
-    explains: bool = False
+    explains: Literal["", "Explain", "Analyze"] = ""
     #: the plans of all parts as they were written, before anything was made of them
     written: tuple[LogicalPlan, ...] = ()
 
-    def batches(self, run: Run, wait: Callable[[float], None] = time.sleep) -> Generator[pa.RecordBatch, None, None]:
-        """Batches of exactly `schema`. Nothing runs before the first is asked for."""
+    def batches(
+        self, run: Run, wait: Callable[[float], None] = time.sleep, scans: Scans = lambda: ()
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """Batches of exactly `schema`. Nothing runs before the first is asked for. `scans` is read by EXPLAIN."""
         for step in self.steps:
-            step.fill(self._paused(run(step.frame), wait))
+            if self.explains != "Explain":
+                step.fill(self._paused(run(step.frame), wait))
         for batch in self._paused(run(self.frame), wait):
-            yield pa.RecordBatch.from_arrays(_fitting(batch, self.schema), schema=self.schema)
-        if self.explains:
-            yield from (_explained(step, self.schema) for step in self.steps)
+            fitting = pa.RecordBatch.from_arrays(_fitting(batch, self.schema), schema=self.schema)
+            yield explain.readable(fitting) if self.explains else fitting
+        if self._is_explained:
+            yield from self._explained(scans)
+
+    def _explained(self, scans: Scans) -> Iterator[pa.RecordBatch]:
+        read = tuple(scans()) if self.explains == "Analyze" else ()
+        for step in self.steps:
+            yield explain.readable(_explained(step, self.schema))
+        yield from self.explained_scans((lambda: read) if read else scans)
+
+    def explained_scans(self, scans: Scans) -> Iterator[pa.RecordBatch]:
+        """The part of EXPLAIN that tells of scans, wherever these were."""
+        rows = explain.scan_rows(scans(), ran=self.explains == "Analyze") if self._is_explained else []
+        if rows:
+            yield pa.RecordBatch.from_arrays(
+                [pa.array(column, pa.utf8()) for column in zip(*rows, strict=True)], schema=self.schema
+            )
+
+    @property
+    def _is_explained(self) -> bool:
+        return self.explains != "" and not explain.for_programs(self.text)
 
     def _paused(self, batches: Iterable[pa.RecordBatch], wait: Callable[[float], None]) -> Iterator[pa.RecordBatch]:
         """With the pauses that `sleep` asked for, in the thread that reads: none of DataFusion's is held up."""
@@ -84,14 +111,21 @@ class Prepared:
 
 
 def prepare(
-    context: SessionContext, text: str, parameters: params.Parameters | None = None, *, now_ns: int | None = None
+    context: SessionContext,
+    text: str,
+    parameters: params.Parameters | None = None,
+    *,
+    now_ns: int | None = None,
+    stop: Stop | None = None,
 ) -> Prepared:
     """Plan a statement over the tables of a context, whose default catalog is `public`; one at a time in each context.
     Raises QueryRefused.
 
     Without parameters (None) those of the statement stay open: then its schema can be known, and it can not run.
+    `stop` ends what it does between its parts; its scans look at a flag of their own.
     """
     guard.check(text)
+    text = show.as_select(text)
     bound = params.bind(text, parameters) if parameters is not None else params.left_open(text)
     planner = _Planner(context, bound.values)
     if not _OURS.search(bound.text):
@@ -102,7 +136,7 @@ def prepare(
     if not _GAPS.search(rewritten):
         return planner.prepared(Split(rewritten), functions.used)
     moment = now_ns if now_ns is not None else time.time_ns()
-    filling = GapFilling(planner.plan, planner.optimized, planner.register_table, context.udafs())
+    filling = GapFilling(planner.plan, planner.optimized, planner.register_table, context.udafs(), stop or Stop())
     split = filling.split(_at_moment(Tokens(rewritten), moment))
     return planner.prepared(split, functions.used | {*gapfill.BINS, "now"})
 
@@ -130,9 +164,7 @@ class _Planner:
         schema = _schema(frame.schema(), plan, optimized.schema(), _names(frame, split.displays, used))
         steps = tuple(split.steps)
         written = (plan, *(step.written for step in split.steps))
-        return Prepared(
-            schema, optimized, split.text, self._values, steps, self._pause, kind in ("Explain", "Analyze"), written
-        )
+        return Prepared(schema, optimized, split.text, self._values, steps, self._pause, _EXPLAINS.get(kind, ""), written)
 
     def register_functions(self, used: Iterable[str]) -> None:
         called = frozenset(used)
@@ -180,7 +212,7 @@ class _Planner:
 
     def _tables(self, schema: str) -> Iterable[str]:
         if schema == "information_schema":
-            return _INFORMATION
+            return show.VIEWS
         try:
             found = self._context.catalog(CATALOG).schema(schema or "iox")
         except KeyError:

@@ -72,6 +72,12 @@ class RetryingStore:
         hurried._policy = replace(self._policy, deadline_s=min(deadline_s, self._policy.deadline_s))
         return hurried
 
+    def over(self, inner: ObjectStore) -> "RetryingStore":
+        """The same patience, and the same end of it, over another view of the store beneath."""
+        other = copy.copy(self)
+        other.inner = inner
+        return other
+
     @property
     def durable_appends(self) -> Path | None:
         return self.inner.durable_appends

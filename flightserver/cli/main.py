@@ -1,57 +1,90 @@
-"""`influxdb3`: finds the verb, runs it, and reports failures the way scripts expect.
+"""`influxdb3`: reads the command line, runs the command, and reports failures the way scripts expect.
 
-C1  Every file of this package with a `command` is a verb; a verb is imported when it is used, so starting costs what it needs.
-C2  A failure is one line on stderr: `<Verb> command failed: …` and exit 1, or `error: …` with a usage line and exit 2.
-C3  Without a verb, options are those of `serve`, and what it needs is made up (quick start).
+C1  A command's module is imported when it is used, so that starting costs what the command needs.
+C2  A failure is told on stderr: `<Verb> command failed: …` and exit 1, or `error: …` with a usage line and exit 2.
+C3  Without a command, options are those of `serve`, and what it needs is made up (quick start).
+C4  Ctrl-C ends a command with exit 130, a reader that goes away (`| head`) ends it in silence.
 
-Held by tests/integration/cli/test_main.py (C1-C3).
+Held by tests/integration/cli/test_main.py (C1-C3) and tests/integration/cli/test_query.py (C4).
+Elsewhere: all commands and options (cli.tree; read that first), the modules that do the work (named there by `run`).
 """
 
-import difflib
-import importlib
-import pkgutil
+import os
 import sys
 from collections.abc import Sequence
 
-import click
+from flightserver.cli.console import CommandError, Interrupted, styled, terminal_width
+from flightserver.cli.declared import Command
+from flightserver.cli.help import absent_sentence, help_text, usage_line
+from flightserver.cli.load import load
+from flightserver.cli.parsing import Asked, UsageError, parse
+from flightserver.cli.tree import TREE
+from flightserver.environment import read_environment
 
-from flightserver import cli
-from flightserver.cli.console import CommandError
-from flightserver.version import revision, version
-
-NOT_VERBS = ("main", "console")
 RUNTIME_OPTIONS = ("--num-io-threads", "--num-threads", "--io-runtime-")
 OWN_OPTIONS = ("-h", "--help", "--help-all", "-V", "--version")
-SHORTER = {"q": "query", "w": "write"}
-ABOUT = "Flightline: an open time-series database that speaks what InfluxDB 3 speaks."
+EXIT_INTERRUPTED = 130
+#: what pyarrow imports where it is installed and no command needs: a third of the time that `query` takes to start
+SPARED_MODULES = ("numpy", "pandas", "cloudpickle")
 
 
-def version_line() -> str:
-    return f"influxdb3 Flightline {version()}, revision {revision()}"
+def main(arguments: Sequence[str] | None = None) -> int:
+    if arguments is None:
+        for name in SPARED_MODULES:
+            sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # "cannot be imported", as the import system has it
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be flushed at the end
+        return 1
 
 
-class Verbs(click.Group):
-    """The verbs, by file name; a hyphen in a verb is read as an underscore."""
+def _run(words: list[str]) -> int:
+    asked: Asked | None = None
+    try:
+        asked = parse(TREE, _with_verb(words), read_environment())
+        return _answer(asked)
+    except UsageError as error:
+        path = error.path or (asked.path if asked is not None else "")
+        print(f"error: {error.message}\n\n{usage_line(TREE, path)}\n\nFor more information, try '--help'.", file=sys.stderr)
+        return 2
+    except CommandError as error:
+        verb = asked.path.split()[0].capitalize() if asked is not None else "Influxdb3"
+        sys.stdout.flush()
+        print(styled(f"{verb} command failed:", "31", sys.stderr), error, file=sys.stderr)
+        if error.more:
+            print(error.more, file=sys.stderr)
+        return 1
+    except (Interrupted, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(found.name for found in pkgutil.iter_modules(cli.__path__) if found.name not in NOT_VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        name = SHORTER.get(cmd_name, cmd_name.replace("-", "_"))
-        if name not in self.list_commands(ctx):
-            return None
-        command = importlib.import_module(f"flightserver.cli.{name}").command
-        assert isinstance(command, click.Command)
-        return command
+def _answer(asked: Asked) -> int:
+    if asked.version:
+        print(version_line())
+        return 0
+    if asked.help is not None:
+        sys.stdout.write(help_text(TREE, asked.path, everything=asked.help == "--help-all", width=terminal_width()))
+        return 0
+    if asked.command is None:
+        sys.stderr.write(help_text(TREE, asked.path, everything=False, width=terminal_width()))
+        return 2
+    if asked.given is None:
+        raise CommandError(absent_sentence(asked.command))
+    return _call(asked.command, asked)
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _with_verb(args))
+
+def _call(command: Command, asked: Asked) -> int:
+    result = load(command.run)(asked.given)
+    sys.stdout.flush()
+    return result if isinstance(result, int) else 0
 
 
-def _with_verb(args: list[str]) -> list[str]:
+def _with_verb(words: list[str]) -> list[str]:
     """Runtime options may stand before the verb, and only `serve` has a use for them; no verb at all is a quick start."""
     runtime: list[str] = []
-    rest = list(args)
+    rest = list(words)
     while rest and rest[0].startswith(RUNTIME_OPTIONS):
         taken = 1 if "=" in rest[0] else 2
         runtime, rest = runtime + rest[:taken], rest[taken:]
@@ -60,51 +93,10 @@ def _with_verb(args: list[str]) -> list[str]:
     return [rest[0], *runtime, *rest[1:]] if rest[0] == "serve" else rest
 
 
-def _show_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    if value:
-        click.echo(version_line())
-        ctx.exit()
+def version_line() -> str:
+    from flightserver.version import revision, version  # looks at the installed packages, which takes a while
 
-
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help", "--help-all"]}, help=ABOUT)
-@click.option(
-    "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
-)
-def influxdb3() -> None: ...
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    args = list(sys.argv[1:] if arguments is None else arguments)
-    context: click.Context | None = None
-    try:
-        with influxdb3.make_context("influxdb3", args) as context:
-            result = influxdb3.invoke(context)
-        return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.UsageError as error:
-        print(_usage_text(error), file=sys.stderr)
-        return 2
-    except CommandError as error:
-        print(f"{_verb_name(context)} command failed: {error}", file=sys.stderr)
-        return 1
-    except (click.Abort, KeyboardInterrupt):
-        return 130
-
-
-def _verb_name(context: click.Context | None) -> str:
-    verb = context.invoked_subcommand if context is not None else None
-    return SHORTER.get(verb or "", verb or "influxdb3").capitalize()
-
-
-def _usage_text(error: click.UsageError) -> str:
-    message = error.format_message()
-    if isinstance(error, click.NoSuchOption):
-        message = f"unexpected argument '{error.option_name}' found"
-        similar = difflib.get_close_matches(error.option_name, error.possibilities or (), n=1)
-        message += "".join(f"\n\n  tip: a similar argument exists: '{name}'" for name in similar)
-    path = error.ctx.command_path if error.ctx is not None else "influxdb3"
-    return f"error: {message}\n\nUsage: {path} [OPTIONS]\n\nFor more information, try '--help'."
+    return f"influxdb3 Flightline {version()}, revision {revision()}"
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from engine.query.functions.tokens import Token, scan, string_value
 from engine.query.params import placeholders
 
 _QUERIES = ("select", "with", "values", "table", "from")
+_READING = ("select", "from", "table", "with")
 _READS = (*_QUERIES, "show", "describe", "desc", "explain")
 
 
@@ -36,6 +37,11 @@ class Insert:
     @property
     def is_values(self) -> bool:
         return kind_of(self.source) == "values"
+
+    @property
+    def reads_nothing(self) -> bool:
+        """Whether the source is VALUES without a query in it, which can be planned by someone who may only write."""
+        return self.is_values and not any(token.kind == "word" and token.name in _READING for token in scan(self.source))
 
 
 def kind_of(sql: str) -> str:

@@ -2,21 +2,26 @@
 
 A1  ListActions shows exactly what DoAction answers.
 A2  A JSON action reads its arguments by name and type; an unknown, missing or ill-typed one is named.
+A3  Each action declares what it asks of its caller (catalog.access), and is not begun for anyone else. What it then does to
+    databases goes through the caller's own node (handlers.guarded).
 
-Held by tests/unit/flightserver/test_actions.py (A1, A2).
+Held by tests/unit/flightserver/test_actions.py (A1, A2) and tests/integration/flight/test_tokens.py (A3).
 Elsewhere: writes (handlers.writes), prepared statements (handlers.prepared), the transport (flightserver.server).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from catalog.errors import InvalidRequest
-from engine.requests import NodeLike
+from catalog.access import ADMIN, OPEN, TOKEN, Access, system
+from catalog.credentials import MalformedCredential
+from catalog.errors import InvalidRequest, Unauthenticated
 from flightserver import wire
 from flightserver.handlers.call import Call
+from flightserver.handlers.guarded import GuardedNode
 from flightserver.handlers.refused import unknown_action
 from flightserver.version import version
 
@@ -28,6 +33,7 @@ class Action:
     name: str
     description: str
     run: Handler
+    access: Access
 
 
 class Actions:
@@ -37,14 +43,19 @@ class Actions:
     def names(self) -> list[tuple[str, str]]:
         return [(action.name, action.description) for action in self._by_name.values()]
 
+    @property
+    def all(self) -> Sequence[Action]:
+        return list(self._by_name.values())
+
     def run(self, call: Call, name: str, body: pa.Buffer) -> Iterable[bytes]:
         action = self._by_name.get(name)
+        call.admit(TOKEN if action is None else action.access)
         if action is None:
             raise unknown_action(name)
         return action.run(call, body)
 
 
-class _Arguments:
+class Arguments:
     """The named arguments of a JSON action; `done` refuses what nobody asked for."""
 
     def __init__(self, body: pa.Buffer) -> None:
@@ -66,35 +77,44 @@ class _Arguments:
 _REMOVAL = "hard_delete_at (never, now, default or RFC 3339)"
 
 
-def node_actions(node: NodeLike) -> list[Action]:
+def node_actions() -> list[Action]:
     """Health, metrics, identity and the administration of databases and tables."""
 
     def health(call: Call, body: pa.Buffer) -> list[bytes]:
-        return [wire.encode_json(node.health())]
+        return [wire.encode_json(call.guard.bare_node.health())]
+
+    def ready(call: Call, body: pa.Buffer) -> list[bytes]:
+        return [wire.encode_json({"problems": list(call.guard.bare_node.readiness())})]
 
     def metrics(call: Call, body: pa.Buffer) -> list[bytes]:
-        return [node.metrics_text()]
+        return [call.guard.bare_node.metrics_text()]
 
     def identity(call: Call, body: pa.Buffer) -> list[bytes]:
-        return [
-            wire.encode_json(
-                {
-                    "cluster_uuid": node.cluster_uuid,
-                    "node_id": node.node_id,
-                    "instance_id": node.instance_id,
-                    "version": version(),
-                }
-            )
-        ]
+        """The cluster's is told to strangers, because every HTTP answer shows it, refusals too; the node's is not."""
+        node = call.guard.bare_node
+        told = {"cluster_uuid": node.cluster_uuid}
+        with suppress(Unauthenticated, MalformedCredential):
+            call.admit(TOKEN)
+            told |= {"node_id": node.node_id, "instance_id": node.instance_id, "version": version()}
+        return [wire.encode_json(told)]
 
-    def create_database(arguments: _Arguments) -> Mapping[str, object]:
+    def authenticate(call: Call, body: pa.Buffer) -> list[bytes]:
+        """Nothing, for a caller who is somebody, and who may read the resource of the server that is named."""
+        arguments = Arguments(body)
+        resource = arguments.take("resource", (str,), needed=False)
+        arguments.done()
+        if resource is not None:
+            call.admit(system(resource))
+        return [b"{}"]
+
+    def create_database(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
         name = arguments.take("name", (str,))
         retention_ns = arguments.take("retention_ns", (int,), needed=False)
         arguments.done()
         node.create_database(name, retention_ns)
         return {}
 
-    def removal_time(arguments: _Arguments) -> int | None:
+    def removal_time(node: GuardedNode, arguments: Arguments) -> int | None:
         """`hard_delete_at` as people say it, or `hard_delete_at_ns`; the default when neither is there."""
         text = arguments.take("hard_delete_at", (str,), needed=False)
         at_ns: int | None = arguments.take("hard_delete_at_ns", (int,), needed=False)
@@ -102,33 +122,33 @@ def node_actions(node: NodeLike) -> list[Action]:
             raise InvalidRequest("give either hard_delete_at or hard_delete_at_ns")
         return at_ns if at_ns is not None else node.removal_time_ns("default" if text is None else text)
 
-    def drop_database(arguments: _Arguments) -> Mapping[str, object]:
-        name, at_ns = arguments.take("name", (str,)), removal_time(arguments)
+    def drop_database(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
+        name, at_ns = arguments.take("name", (str,)), removal_time(node, arguments)
         data_only = bool(arguments.take("data_only", (bool,), needed=False))
         remove_tables = bool(arguments.take("remove_tables", (bool,), needed=False))
         arguments.done()
         node.drop_database(name, at_ns, "database" if remove_tables else "tables" if data_only else "nothing")
         return {}
 
-    def set_retention(arguments: _Arguments) -> Mapping[str, object]:
+    def set_retention(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
         name = arguments.take("name", (str,))
         retention_ns = arguments.take("retention_ns", (int,), needed=False)
         arguments.done()
         node.set_retention(name, retention_ns)
         return {}
 
-    def list_databases(arguments: _Arguments) -> Mapping[str, object]:
+    def list_databases(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
         show_deleted = bool(arguments.take("show_deleted", (bool,), needed=False))
         arguments.done()
         return {"databases": [asdict(found) for found in node.list_databases(show_deleted=show_deleted)]}
 
-    def list_tables(arguments: _Arguments) -> Mapping[str, object]:
+    def list_tables(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
         database = arguments.take("database", (str,))
         show_deleted = bool(arguments.take("show_deleted", (bool,), needed=False))
         arguments.done()
         return {"tables": [asdict(found) for found in node.describe_tables(database, show_deleted=show_deleted)]}
 
-    def create_table(arguments: _Arguments) -> Mapping[str, object]:
+    def create_table(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
         database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
         tags = arguments.take("tags", (list,))
         fields = arguments.take("fields", (dict,))
@@ -140,43 +160,50 @@ def node_actions(node: NodeLike) -> list[Action]:
         node.create_table(database, name, tags, fields, retention_ns)
         return {}
 
-    def set_table_retention(arguments: _Arguments) -> Mapping[str, object]:
+    def set_table_retention(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
         database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
         retention_ns = arguments.take("retention_ns", (int,), needed=False)
         arguments.done()
         node.set_table_retention(database, name, retention_ns)
         return {}
 
-    def drop_table(arguments: _Arguments) -> Mapping[str, object]:
+    def drop_table(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
         database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
-        at_ns = removal_time(arguments)
+        at_ns = removal_time(node, arguments)
         data_only = bool(arguments.take("data_only", (bool,), needed=False))
         arguments.done()
         node.drop_table(database, name, at_ns, keep_table=data_only)
         return {}
 
-    def snapshot(arguments: _Arguments) -> Mapping[str, object]:
+    def snapshot(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
         arguments.done()
         return {"rows": node.snapshot_now()}
 
     return [
-        Action(wire.HEALTH, "whether the node can read and write, and what is wrong", health),
-        Action(wire.METRICS, "counters in Prometheus' text format", metrics),
-        Action(wire.IDENTITY, "cluster, node, instance and version", identity),
-        _admin("create_database", "name, retention_ns", create_database),
-        _admin("drop_database", f"name, {_REMOVAL}, data_only, remove_tables", drop_database),
-        _admin("set_retention", "name, retention_ns", set_retention),
-        _admin("list_databases", "show_deleted", list_databases),
-        _admin("list_tables", "database, show_deleted", list_tables),
-        _admin("create_table", "database, name, tags, fields (name to type), retention_ns", create_table),
-        _admin("set_table_retention", "database, name, retention_ns", set_table_retention),
-        _admin("drop_table", f"database, name, {_REMOVAL}, data_only", drop_table),
-        _admin("snapshot", "nothing; settles what is in memory, returns how many rows", snapshot),
+        Action(wire.HEALTH, "whether the node can read and write, and what is wrong", health, system("health")),
+        Action(wire.READY, "why no traffic should come here now, if there is a reason", ready, system("ready")),
+        Action(wire.METRICS, "counters in Prometheus' text format", metrics, system("metrics")),
+        Action(wire.IDENTITY, "cluster, node, instance and version", identity, OPEN),
+        Action(wire.AUTHENTICATE, "whether the caller's token is valid", authenticate, TOKEN),
+        admin("create_database", "name, retention_ns", create_database, TOKEN),
+        admin("drop_database", f"name, {_REMOVAL}, data_only, remove_tables", drop_database, TOKEN),
+        admin("set_retention", "name, retention_ns", set_retention, TOKEN),
+        admin("list_databases", "show_deleted", list_databases, TOKEN),
+        admin("list_tables", "database, show_deleted", list_tables, TOKEN),
+        admin("create_table", "database, name, tags, fields (name to type), retention_ns", create_table, TOKEN),
+        admin("set_table_retention", "database, name, retention_ns", set_table_retention, TOKEN),
+        admin("drop_table", f"database, name, {_REMOVAL}, data_only", drop_table, TOKEN),
+        admin("snapshot", "nothing; settles what is in memory, returns how many rows", snapshot, ADMIN),
     ]
 
 
-def _admin(verb: str, arguments: str, act: Callable[[_Arguments], Mapping[str, object]]) -> Action:
-    def run(call: Call, body: pa.Buffer) -> list[bytes]:
-        return [wire.encode_json(act(_Arguments(body)))]
+Verb = Callable[[GuardedNode, Arguments], Mapping[str, object]]
 
-    return Action(wire.ADMIN + verb, f"JSON in, JSON out: {arguments}", run)
+
+def admin(verb: str, arguments: str, act: Verb, access: Access) -> Action:
+    """TOKEN leaves it to the methods of the caller's node that the verb calls (handlers.guarded)."""
+
+    def run(call: Call, body: pa.Buffer) -> list[bytes]:
+        return [wire.encode_json(act(call.node, Arguments(body)))]
+
+    return Action(wire.ADMIN + verb, f"JSON in, JSON out: {arguments}", run, access)

@@ -1,10 +1,13 @@
-"""Who calls and what they said beside the message: gRPC's headers, kept for the handlers.
+"""Who calls and what they said beside the message: gRPC's headers, kept for the handlers, and the node as they reach it.
 
 K1  The database of a Flight SQL call is the value of the one database header sent, or the one value of several that agree;
     without any it is the one that the caller's session has chosen.
 
-Held by tests/unit/flightserver/test_call.py (K1).
-Elsewhere: what a token may do (flightserver.auth).
+K2  A handler has no other way to data than `Call.node`, which knows who calls. Whoever is nobody is told so the first time
+    that a handler asks for it; calls that can not bring tokens of their own are refused before a handler sees them.
+
+Held by tests/unit/flightserver/test_call.py (K1) and tests/integration/flight/test_tokens.py (K2).
+Elsewhere: who a caller is (flightserver.auth), what they may do (handlers.guarded).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +15,14 @@ from dataclasses import dataclass, field
 
 import pyarrow.flight as fl
 
-from catalog.errors import InvalidRequest, UnsupportedFeature
+from catalog.access import Access
+from catalog.errors import InvalidRequest, ServiceError, no_influxql
+from catalog.tokens import Identity
+from engine.requests import NodeLike, Origin
 from flightserver import wire
-from flightserver.auth import bearer_of
+from flightserver.auth import Authorizer, Everyone, bearer_of
+from flightserver.errors import flight_error
+from flightserver.handlers.guarded import GuardedNode
 
 DATABASE_HEADERS = ("database", "bucket", "bucket-name", "iox-namespace-name")
 LANGUAGE_HEADER = "x-influxdata-query-language"
@@ -31,18 +39,54 @@ def _unheard(name: str, value: str) -> None:
     """A reply's header, where there is no reply."""
 
 
+def _no_session(headers: Headers, identity: Identity) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What is behind all calls of a server."""
+
+    bare_node: NodeLike
+    authorizer: Authorizer = field(default_factory=Everyone)
+
+    def node_for(self, identity: Identity) -> GuardedNode:
+        return GuardedNode(self.bare_node, self.authorizer, identity)
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
+    guard: Guard
     headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     is_cancelled: Callable[[], bool] = _never
     reply_header: Callable[[str, str], None] = _unheard
-    session_database: str | None = None
+    database_of: Callable[[Headers, Identity], str | None] = _no_session
 
     @classmethod
-    def of(cls, context: fl.ServerCallContext, database_of: Callable[[Headers], str | None] = lambda _: None) -> "Call":
+    def of(
+        cls, context: fl.ServerCallContext, guard: Guard, database_of: Callable[[Headers, Identity], str | None] = _no_session
+    ) -> "Call":
         """`context` is gone with its call: nothing may keep what is made of it for longer."""
         headers: Headers = context.get_middleware(_KEY).headers
-        return cls(headers, context.is_cancelled, context.add_header, database_of(headers))
+        return cls(guard, headers, context.is_cancelled, context.add_header, database_of)
+
+    @property
+    def identity(self) -> Identity:
+        """Who calls. Raises for nobody."""
+        return self.guard.authorizer.identify(self.header("authorization"))
+
+    @property
+    def node(self) -> GuardedNode:
+        return self.guard.node_for(self.identity)
+
+    def node_for(self, authorization: str | None) -> GuardedNode:
+        """The node as the author of one message reaches it, who may be another than whoever opened the stream."""
+        return self.node if authorization is None else self.guard.node_for(self.guard.authorizer.identify(authorization))
+
+    def admit(self, access: Access) -> None:
+        """Raises unless the caller meets what is declared."""
+        if not access.is_open(self.guard.authorizer.released):
+            access.check(self.identity)
 
     def header(self, name: str) -> str | None:
         values = self.headers.get(name)
@@ -53,12 +97,23 @@ class Call:
         if (self.header(LANGUAGE_HEADER) or "sql").lower() != "sql":
             raise no_influxql()
 
+    def origin(self, text: str | None = None) -> Origin:
+        """What the log of queries says of a Flight SQL statement of this call."""
+        return Origin("flightsql", text, self._trace_id())
+
+    def _trace_id(self) -> str | None:
+        """That of the caller's own tracing: W3C `version-trace-span-flags`, or Jaeger's `trace:span:parent:flags`."""
+        told = self.header("traceparent")
+        if told is not None:
+            return told.partition("-")[2].partition("-")[0] or None
+        return (self.header("uber-trace-id") or "").partition(":")[0] or None
+
     @property
     def detailed(self) -> bool:
         return wire.ERROR_DETAILS_HEADER in self.headers
 
     def find_database(self) -> str | None:
-        return self.header_database() or self.session_database
+        return self.header_database() or self.database_of(self.headers, self.identity)
 
     def header_database(self) -> str | None:
         sent = {name: value for name in DATABASE_HEADERS if (value := self.header(name))}
@@ -72,10 +127,6 @@ class Call:
         if found is None:
             raise InvalidRequest("no 'database' header in request")
         return found
-
-
-def no_influxql() -> UnsupportedFeature:
-    return UnsupportedFeature("InfluxQL is not supported by this version", hint="use SQL")
 
 
 def table_path(descriptor: fl.FlightDescriptor) -> tuple[str, str]:
@@ -96,11 +147,26 @@ class KeptHeaders(fl.ServerMiddleware):  # type: ignore[misc]  # pyarrow ships n
         return self._reply
 
 
+#: Handshake checks nothing; a ticket is read before its bearer is looked at; lanes bring a token with each message; some
+#: actions are open
+_ASKED_LATER = (fl.FlightMethod.HANDSHAKE, fl.FlightMethod.DO_GET, fl.FlightMethod.DO_PUT, fl.FlightMethod.DO_ACTION)
+
+
 class HeaderKeeper(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ships no types
+    def __init__(self, authorizer: Authorizer) -> None:
+        super().__init__()
+        self._authorizer = authorizer
+
     def start_call(self, info: fl.CallInfo, headers: Mapping[str, Sequence[str]]) -> KeptHeaders:
-        is_handshake = info.method == fl.FlightMethod.HANDSHAKE
-        token = bearer_of(next(iter(headers.get("authorization", ())), None)) if is_handshake else None
+        authorization = next(iter(headers.get("authorization", ())), None)
+        if info.method not in _ASKED_LATER:
+            try:
+                self._authorizer.identify(authorization)
+            except ServiceError as error:
+                raise flight_error(error, detailed=wire.ERROR_DETAILS_HEADER in headers) from None
+        token = bearer_of(authorization) if info.method == fl.FlightMethod.HANDSHAKE else None
         return KeptHeaders(headers, {"authorization": f"Bearer {token}"} if token else {})
 
 
-MIDDLEWARE: Mapping[str, fl.ServerMiddlewareFactory] = {_KEY: HeaderKeeper()}
+def middleware(authorizer: Authorizer) -> dict[str, fl.ServerMiddlewareFactory]:
+    return {_KEY: HeaderKeeper(authorizer)}

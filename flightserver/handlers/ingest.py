@@ -23,12 +23,13 @@ import pyarrow as pa
 import pyarrow.flight as fl
 
 from catalog.errors import InvalidRequest, ServiceError, TooLarge, Unavailable, UnsupportedFeature, encode_error
-from engine.requests import IngestOptions, IngestSession, NodeLike, PendingWrite
+from engine.requests import IngestOptions, IngestSession, PendingWrite
 from flightserver import wire
 from flightserver.errors import service_error
 from flightserver.flightsql import commands
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.handlers.call import Call, table_path
+from flightserver.handlers.guarded import GuardedNode
 
 TAGS_HEADER = "x-flightline-tags"
 IN_FLIGHT_MAX = 64
@@ -46,8 +47,7 @@ class Destination:
 
 
 class Ingests:
-    def __init__(self, node: NodeLike, batch_bytes_max: int, is_stopping: Callable[[], bool]) -> None:
-        self._node = node
+    def __init__(self, batch_bytes_max: int, is_stopping: Callable[[], bool]) -> None:
         self._batch_bytes_max = batch_bytes_max
         self._is_stopping = is_stopping
 
@@ -59,9 +59,10 @@ class Ingests:
         writer: fl.FlightMetadataWriter,
     ) -> None:
         """By path or JSON command: an answer for each batch."""
-        session = self._open(destination_of(call, descriptor), reader)
+        node = call.node
+        session = _open(node, destination_of(call, descriptor), reader)
         try:
-            store(session, self.batches(reader), _AnswerEach(writer))
+            store(session, self.batches(node, reader), _AnswerEach(writer))
         finally:
             session.close()
 
@@ -72,18 +73,17 @@ class Ingests:
         reader: fl.MetadataRecordBatchReader,
     ) -> int:
         """Flight SQL's bulk ingest: the count of all rows."""
-        session = self._open(destination_of_command(call, command), reader)
+        node = call.node
+        session = _open(node, destination_of_command(call, command), reader)
         try:
-            return store(session, self.batches(reader))
+            return store(session, self.batches(node, reader))
         finally:
             session.close()
 
-    def _open(self, destination: Destination, reader: fl.MetadataRecordBatchReader) -> IngestSession:
-        return self._node.ingest(destination.database, destination.table, schema_of(reader), destination.options)
-
-    def batches(self, reader: fl.MetadataRecordBatchReader) -> Iterator[pa.RecordBatch]:
-        """What the client sends, as it comes."""
+    def batches(self, node: GuardedNode, reader: fl.MetadataRecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """What the client sends, as it comes, as long as the client is somebody."""
         while (chunk := next_chunk(reader)) is not None:
+            node.check_again()
             if self._is_stopping():
                 raise Unavailable("the server is stopping")
             if chunk.data is None:
@@ -91,6 +91,10 @@ class Ingests:
             if _size_bytes(chunk.data) > self._batch_bytes_max:
                 raise TooLarge(f"a batch has {_size_bytes(chunk.data)} bytes, the limit is {self._batch_bytes_max}")
             yield chunk.data
+
+
+def _open(node: GuardedNode, destination: Destination, reader: fl.MetadataRecordBatchReader) -> IngestSession:
+    return node.ingest(destination.database, destination.table, schema_of(reader), destination.options)
 
 
 def destination_of(call: Call, descriptor: fl.FlightDescriptor) -> Destination:

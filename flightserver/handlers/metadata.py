@@ -1,12 +1,13 @@
 """What exists, for clients that ask before they query: catalogs, schemas, tables, keys, types, capabilities.
 
-E1  The tables of the database are those of the catalog at this moment; what stands beside them (information_schema, system)
+E1  The tables of the database are those of the catalog at this moment; what stands beside them (system, information_schema)
     is what the engine itself lists.
 E2  The schema of a table is the one that SELECT * has on the wire: tags are plain strings.
 E3  The header x-influxdata-base-table-type: TABLE makes `BASE TABLE` a `TABLE`, for clients that know no other word.
 E4  An unknown database is NOT_FOUND: a client that asks before its first write takes it for "no such table yet".
+E5  Of a database that a caller may neither read nor describe, nothing is told.
 
-Held by tests/integration/flight/test_metadata.py (E1-E4).
+Held by tests/integration/flight/test_metadata.py (E1-E4) and tests/integration/flight/test_tokens.py (E5).
 Elsewhere: filters and schemas (flightsql.info), GetSqlInfo (flightsql.sql_info).
 """
 
@@ -17,12 +18,13 @@ import pyarrow as pa
 from google.protobuf.message import Message
 
 from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound
-from engine.requests import NodeLike, TableListing
+from engine.requests import NodeLike, Origin, TableListing
 from flightserver.flightsql import info
 from flightserver.flightsql.commands import optional
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.flightsql.sql_info import SQL_INFO, sql_info
 from flightserver.handlers.call import Call
+from flightserver.handlers.guarded import GuardedNode
 from flightserver.version import version
 
 BASE_TABLE_HEADER = "x-influxdata-base-table-type"
@@ -40,12 +42,12 @@ _SCHEMAS: Mapping[type[Message], pa.Schema] = {
     sql.CommandGetCrossReference: info.FOREIGN_KEYS,
 }
 _OF_A_DATABASE = (sql.CommandGetDbSchemas, sql.CommandGetTables, sql.CommandGetPrimaryKeys)
-_BESIDE = "SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE table_schema <> 'iox'"
+_BESIDE = "SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE table_schema = 'information_schema'"
 
 
 class Metadata:
     def __init__(self, node: NodeLike) -> None:
-        self._node = node
+        self._bare_node = node
         self._beside: tuple[TableListing, ...] | None = None
 
     def answers(self, command: Message) -> bool:
@@ -70,12 +72,12 @@ class Metadata:
             case sql.CommandGetTableTypes():
                 return info.table_types((_base_table(call), "VIEW"))
             case sql.CommandGetDbSchemas():
-                names = {listing.db_schema for listing in self._listings(database)}
+                names = {listing.db_schema for listing in self._listings(call.node, database)}
                 return info.db_schemas(names, optional(command, "catalog"), optional(command, "db_schema_filter_pattern"))
             case sql.CommandGetTables():
                 return self._tables(call, database, command)
             case sql.CommandGetPrimaryKeys():
-                listings = self._own(database)
+                listings = self._own(call.node, database)
                 place = {"catalog": optional(command, "catalog"), "db_schema": optional(command, "db_schema")}
                 return info.primary_keys(listings, command.table, **place)
         return info.no_foreign_keys()
@@ -84,7 +86,7 @@ class Metadata:
         base_table = _base_table(call)
         listings = [
             replace(listing, kind=base_table) if listing.kind == "BASE TABLE" else listing
-            for listing in self._listings(database)
+            for listing in self._listings(call.node, database)
         ]
         return info.tables(
             listings,
@@ -95,24 +97,26 @@ class Metadata:
             include_schema=command.include_schema,
         )
 
-    def _listings(self, database: str) -> Sequence[TableListing]:
-        own = self._own(database)
+    def _listings(self, node: GuardedNode, database: str) -> Sequence[TableListing]:
+        listed = self._listed(node, database)
         if self._beside is None:
             self._beside = self._list_beside(database)
-        return own + list(self._beside)
+        return [*listed, *self._beside]
 
-    def _own(self, database: str) -> list[TableListing]:
+    def _own(self, node: GuardedNode, database: str) -> list[TableListing]:
+        return [listing for listing in self._listed(node, database) if listing.db_schema == info.DEFAULT_SCHEMA]
+
+    def _listed(self, node: GuardedNode, database: str) -> Sequence[TableListing]:
         try:
-            listed = self._node.list_tables(database)
+            return node.list_tables(database)
         except DatabaseNotFound:
             raise NotFound(f"Database '{database}' not found") from None
-        return [listing for listing in listed if listing.db_schema == info.DEFAULT_SCHEMA]
 
     def _list_beside(self, database: str) -> tuple[TableListing, ...]:
-        """The same in every database for as long as the server runs, so it is asked for once."""
-        found = pa.Table.from_batches(list(self._node.query_sql(database, _BESIDE)))
+        """The same in every database and for everyone for as long as the server runs, so it is asked for once."""
+        found = pa.Table.from_batches(list(self._bare_node.query_sql(database, _BESIDE, origin=Origin(logged=False))))
         return tuple(
-            TableListing(schema, name, kind, self._node.plan_sql(database, f'SELECT * FROM "{schema}"."{name}"'))
+            TableListing(schema, name, kind, self._bare_node.plan_sql(database, f'SELECT * FROM "{schema}"."{name}"'))
             for schema, name, kind in zip(*(column.to_pylist() for column in found.columns), strict=True)
         )
 

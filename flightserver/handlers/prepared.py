@@ -19,8 +19,8 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.flight as fl
 
+from catalog.access import TOKEN
 from catalog.errors import InvalidRequest, UnsupportedFeature
-from engine.requests import NodeLike
 from flightserver.flightsql import commands, parameters
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.flightsql.results import plain_schema, plain_type
@@ -37,16 +37,20 @@ BINDINGS_BYTES_MAX = 64 << 20
 
 
 class Prepared:
-    def __init__(self, node: NodeLike, ingests: Ingests, updates: Updates) -> None:
-        self._node = node
+    def __init__(self, ingests: Ingests, updates: Updates) -> None:
         self._ingests = ingests
         self._updates = updates
         self._bindings = _Bindings()
 
     def actions(self) -> list[Action]:
         return [
-            Action("CreatePreparedStatement", "Flight SQL: a handle for a statement, and the schemas around it", self._create),
-            Action("ClosePreparedStatement", "Flight SQL: a handle that will not be used again", self._close),
+            Action(
+                "CreatePreparedStatement",
+                "Flight SQL: a handle for a statement, and the schemas around it",
+                self._create,
+                TOKEN,
+            ),
+            Action("ClosePreparedStatement", "Flight SQL: a handle that will not be used again", self._close, TOKEN),
         ]
 
     def bound(self, call: Call, handle: bytes) -> Bound:
@@ -58,11 +62,11 @@ class Prepared:
         """The handle with the parameters that were bound to it, which needs no memory of ours."""
         return self._whole(handle).SerializeToString()
 
-    def bind(self, command: sql.CommandPreparedStatementQuery, reader: fl.MetadataRecordBatchReader) -> bytes:
+    def bind(self, call: Call, command: sql.CommandPreparedStatementQuery, reader: fl.MetadataRecordBatchReader) -> bytes:
         """The answer to a DoPut of values: the handle to go on with."""
         found = _opened(command.prepared_statement_handle)
         schema = schema_of(reader)
-        found.parameters = parameters.encode(self._ingests.batches(reader), schema)
+        found.parameters = parameters.encode(self._ingests.batches(call.node, reader), schema)
         if found.parameters:
             Bound(found.database, found.query).places(schema.names)
         self._bindings.keep(found.id, found.parameters)
@@ -73,7 +77,7 @@ class Prepared:
         bound = self.bound(call, command.prepared_statement_handle)
         schema = schema_of(reader)
         if schema.names:
-            bound = Bound(bound.database, bound.query, Rows(schema, self._ingests.batches(reader)))
+            bound = Bound(bound.database, bound.query, Rows(schema, self._ingests.batches(call.node, reader)))
         return self._updates.run(call, bound)
 
     def _whole(self, handle: bytes) -> sql.PreparedStatementHandle:
@@ -91,8 +95,8 @@ class Prepared:
         names = parameters_of(query)
         is_update = is_insert(query)
         handle = sql.PreparedStatementHandle(query=query, database=database, id=secrets.token_bytes(16))
-        schema = pa.schema([]) if is_update else plain_schema(self._node.plan_sql(database, query))
-        types = self._parameter_types(database, query) if names else {}
+        schema = pa.schema([]) if is_update else plain_schema(call.node.plan_sql(database, query, origin=call.origin()))
+        types = self._parameter_types(call, database, query) if names else {}
         wanted = pa.schema([(f"${name}", plain_type(types.get(name, pa.utf8()))) for name in names])
         result = sql.ActionCreatePreparedStatementResult(
             prepared_statement_handle=handle.SerializeToString(),
@@ -109,11 +113,11 @@ class Prepared:
         self._bindings.forget(_opened(request.prepared_statement_handle).id)
         return []
 
-    def _parameter_types(self, database: str, query: str) -> Mapping[str, pa.DataType]:
+    def _parameter_types(self, call: Call, database: str, query: str) -> Mapping[str, pa.DataType]:
         try:
             if is_insert(query):
-                return self._updates.parameter_types(database, query)
-            return self._node.parameter_types(database, query)
+                return self._updates.parameter_types(call.node, database, query)
+            return call.node.parameter_types(database, query)
         except InvalidRequest:
             return {}
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.flight as fl
 from google.protobuf.message import Message
 
+from catalog.access import TOKEN
 from catalog.errors import ServiceError
 from flightserver import wire
 from flightserver.flightsql import commands
@@ -42,8 +43,10 @@ class Puts:
     ) -> None:
         command = descriptor.command or b""
         if wire.is_lane_command(command):
-            self._writes.serve_lane(command, reader, writer)
-        elif descriptor.descriptor_type == fl.DescriptorType.PATH or command.lstrip()[:1] == b"{":
+            self._writes.serve_lane(call, command, reader, writer)
+            return
+        call.admit(TOKEN)
+        if descriptor.descriptor_type == fl.DescriptorType.PATH or command.lstrip()[:1] == b"{":
             self._ingests.put(call, descriptor, reader, writer)
         else:
             writer.write(self._answer(call, commands.unpack(command), reader))
@@ -55,7 +58,7 @@ class Puts:
         try:
             match command:
                 case sql.CommandPreparedStatementQuery():
-                    return self._prepared.bind(command, reader)
+                    return self._prepared.bind(call, command, reader)
                 case sql.CommandStatementIngest():
                     return _count(self._ingests.ingest(call, command, reader))
                 case sql.CommandPreparedStatementUpdate():

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.flight as fl
 from google.protobuf.message import Message
 
-from catalog.errors import UnsupportedFeature
+from catalog.errors import UnsupportedFeature, no_influxql
 from engine.requests import NodeLike, QueryResult
 from flightserver.flightsql import commands, tickets
 from flightserver.flightsql.inserts import COUNT
@@ -25,7 +25,8 @@ from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.flightsql.results import plain_schema
 from flightserver.flightsql.statements import is_insert, parse_insert
 from flightserver.handlers.bound import Bound
-from flightserver.handlers.call import Call, no_influxql, table_path
+from flightserver.handlers.call import Call, table_path
+from flightserver.handlers.guarded import GuardedNode
 from flightserver.handlers.metadata import Metadata
 from flightserver.handlers.prepared import Prepared
 from flightserver.handlers.running import Running
@@ -36,7 +37,6 @@ from flightserver.handlers.updates import Updates
 
 class Queries:
     def __init__(self, node: NodeLike, updates: Updates, prepared: Prepared, running: Running, streams: Streams) -> None:
-        self._node = node
         self._metadata = Metadata(node)
         self._updates = updates
         self._prepared = prepared
@@ -46,26 +46,28 @@ class Queries:
     def info(self, call: Call, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
         database, command = self._described(call, descriptor)
         schema = self._schema(call, database, command)
-        return _info(schema, descriptor, database, self._redeemable(command), self._running.issue())
+        return _info(schema, descriptor, database, self._redeemable(command), self._running.issue(call.identity))
 
     def schema(self, call: Call, descriptor: fl.FlightDescriptor) -> fl.SchemaResult:
         return fl.SchemaResult(self._schema(call, *self._described(call, descriptor)))
 
     def stream(self, call: Call, ticket: bytes) -> fl.FlightDataStream:
         wanted = tickets.decode(ticket)
+        node = call.node
         if isinstance(wanted, tickets.StatementTicket):
-            result = self._statement(wanted.database, wanted.text, wanted.language, wanted.params)
+            result = _statement(node, wanted.database, wanted.text, wanted.language, wanted.params)
             query_id = b""
         else:
             result = self._result(call, wanted.database or self._database(call, wanted.command), wanted.command)
             query_id = wanted.query_id
         schema = plain_schema(result.schema)
-        return fl.GeneratorStream(schema, self._streams.open(call, result, schema, query_id))
+        return fl.GeneratorStream(schema, self._streams.open(call, node, result, schema, query_id))
 
-    def tables(self) -> Iterator[fl.FlightInfo]:
+    def tables(self, call: Call) -> Iterator[fl.FlightInfo]:
         """Every table as a path [database, table] that GetFlightInfo, GetSchema and DoPut understand."""
-        for database in self._node.list_databases():
-            for table in self._node.list_tables(database.name):
+        node = call.node
+        for database in node.list_databases():
+            for table in node.list_tables(database.name):
                 if table.db_schema == "iox":
                     descriptor = fl.FlightDescriptor.for_path(database.name, table.name)
                     yield _info(plain_schema(table.schema), descriptor, database.name, _select_all(table.name), b"")
@@ -101,20 +103,22 @@ class Queries:
         if is_insert(bound.query):
             parse_insert(bound.query)
             return COUNT
-        return plain_schema(self._node.plan_sql(bound.database, bound.query, bound.first()))
+        return plain_schema(call.node.plan_sql(bound.database, bound.query, bound.first(), call.origin()))
 
     def _result(self, call: Call, database: str, command: Message) -> QueryResult:
         if self._metadata.answers(command):
             table = self._metadata.table(call, database, command)
             return QueryResult(table.schema, iter(table.to_batches()))
+        call.check_language()
         bound = self._bound(call, database, command)
         if is_insert(bound.query):
             return self._updates.as_query(call, bound)
-        first = self._node.query_sql(bound.database, bound.query, bound.first())
+        node, origin = call.node, call.origin()
+        first = node.query_sql(bound.database, bound.query, bound.first(), origin)
         if bound.rows is None:
             return first
         others = islice(bound.each(), 1, None)
-        return chained(first, (self._node.query_sql(bound.database, bound.query, values) for values in others))
+        return chained(first, (node.query_sql(bound.database, bound.query, values, origin) for values in others))
 
     def _bound(self, call: Call, database: str, command: Message) -> Bound:
         match command:
@@ -127,10 +131,11 @@ class Queries:
                 return Bound(database, bound.query, bound.rows)
         raise unsupported(command)
 
-    def _statement(self, database: str, text: str, language: str, params: Mapping[str, tickets.Scalar]) -> QueryResult:
-        if language == "influxql":
-            raise no_influxql()
-        return self._node.query_sql(database, text, params)
+
+def _statement(node: GuardedNode, database: str, text: str, language: str, params: Mapping[str, tickets.Scalar]) -> QueryResult:
+    if language == "influxql":
+        raise no_influxql()
+    return node.query_sql(database, text, params)
 
 
 def unsupported(command: Message) -> UnsupportedFeature:

@@ -9,18 +9,22 @@ B2  An option that does not exist, or can not have this value, is named in the r
 B3  Of a call's own database header and the session's, the header counts; an option that says otherwise than the header of
     its own call is refused, since it would have no effect.
 B4  The SESSIONS_MAX sessions used last are kept.
+B5  A session is one caller's and opens nothing: each call brings its own token, and for another caller the cookie names
+    no session. A database that the caller may not see is one that does not exist.
 
-Held by tests/integration/flight/test_sessions.py (B1-B4).
+Held by tests/integration/flight/test_sessions.py (B1-B4) and tests/integration/flight/test_tokens.py (B5).
 """
 
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http.cookies import CookieError, SimpleCookie
 
 import pyarrow as pa
 
+from catalog.access import TOKEN
+from catalog.tokens import Identity
 from flightserver.flightsql import commands
 from flightserver.flightsql.info import CATALOG, DEFAULT_SCHEMA
 from flightserver.flightsql.proto import flightsql_pb2 as sql
@@ -34,32 +38,33 @@ _INVALID_NAME, _INVALID_VALUE = 1, 2
 _CLOSED = 1
 
 Options = Mapping[str, str]
+_Key = tuple[str | None, int | None]
+"""The cookie's value, and whose session it is."""
 
 
 class Sessions:
-    def __init__(self, has_database: Callable[[str], bool]) -> None:
-        self._has_database = has_database
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sessions: OrderedDict[str, Options] = OrderedDict()
+        self._sessions: OrderedDict[_Key, Options] = OrderedDict()
 
-    def database_of(self, headers: Mapping[str, Sequence[str]]) -> str | None:
+    def database_of(self, headers: Mapping[str, Sequence[str]], caller: Identity) -> str | None:
         """The database that the session of a call has chosen."""
         if "cookie" not in headers:
             return None
-        options = self._options(_session_id(headers))
+        options = self._options(_key(_session_id(headers), caller))
         return options.get("database") or _database_in(options.get("catalog"))
 
     def actions(self) -> list[Action]:
         return [
-            Action("SetSessionOptions", "options of the calls to come: catalog, database, schema", self._set),
-            Action("GetSessionOptions", "the options of the session", self._get),
-            Action("CloseSession", "the session is forgotten", self._close),
+            Action("SetSessionOptions", "options of the calls to come: catalog, database, schema", self._set, TOKEN),
+            Action("GetSessionOptions", "the options of the session", self._get, TOKEN),
+            Action("CloseSession", "the session is forgotten", self._close, TOKEN),
         ]
 
     def _set(self, call: Call, body: pa.Buffer) -> Iterable[bytes]:
         request = commands.parse(sql.SetSessionOptionsRequest, body.to_pybytes())
-        session_id = _session_id(call.headers)
-        options = dict(self._options(session_id))
+        key = _key(_session_id(call.headers), call.identity)
+        options = dict(self._options(key))
         result = sql.SetSessionOptionsResult()
         for name, value in request.session_options.items():
             fault = self._fault(call, name, value)
@@ -70,11 +75,15 @@ class Sessions:
             else:
                 _put(options, name, value.string_value)
         if len(result.errors) < len(request.session_options):
-            self._keep(call, session_id, options)
+            self._keep(call, key, options)
         return [result.SerializeToString()]
 
     def _get(self, call: Call, body: pa.Buffer) -> Iterable[bytes]:
-        options = {"catalog": CATALOG, "schema": DEFAULT_SCHEMA, **self._options(_session_id(call.headers))}
+        options = {
+            "catalog": CATALOG,
+            "schema": DEFAULT_SCHEMA,
+            **self._options(_key(_session_id(call.headers), call.identity)),
+        }
         database = call.find_database()
         if database is not None:
             options.setdefault("database", database)
@@ -84,9 +93,9 @@ class Sessions:
         return [result.SerializeToString()]
 
     def _close(self, call: Call, body: pa.Buffer) -> Iterable[bytes]:
-        session_id = _session_id(call.headers)
+        key = _key(_session_id(call.headers), call.identity)
         with self._lock:
-            known = session_id is not None and self._sessions.pop(session_id, None) is not None
+            known = self._sessions.pop(key, None) is not None
         if known:
             call.reply_header("set-cookie", f"{COOKIE}=; Max-Age=0")
         return [sql.CloseSessionResult(status=_CLOSED).SerializeToString()]
@@ -106,24 +115,33 @@ class Sessions:
         if database is None:
             return 0
         is_other = call.header_database() not in (None, database)
-        return _INVALID_VALUE if is_other or not self._has_database(database) else 0
+        return _INVALID_VALUE if is_other or not _has_database(call, database) else 0
 
-    def _options(self, session_id: str | None) -> Options:
+    def _options(self, key: "_Key") -> Options:
         with self._lock:
-            if session_id is None or session_id not in self._sessions:
+            if key not in self._sessions:
                 return {}
-            self._sessions.move_to_end(session_id)
-            return self._sessions[session_id]
+            self._sessions.move_to_end(key)
+            return self._sessions[key]
 
-    def _keep(self, call: Call, session_id: str | None, options: Options) -> None:
+    def _keep(self, call: Call, key: "_Key", options: Options) -> None:
         with self._lock:
-            if session_id is None or session_id not in self._sessions:
+            if key not in self._sessions:
                 session_id = secrets.token_hex(16)
+                key = session_id, key[1]
                 call.reply_header("set-cookie", f"{COOKIE}={session_id}; HttpOnly")
-            self._sessions[session_id] = options
-            self._sessions.move_to_end(session_id)
+            self._sessions[key] = options
+            self._sessions.move_to_end(key)
             if len(self._sessions) > SESSIONS_MAX:
                 self._sessions.popitem(last=False)
+
+
+def _key(session_id: str | None, caller: Identity) -> "_Key":
+    return session_id, None if caller.token is None else caller.token.id
+
+
+def _has_database(call: Call, name: str) -> bool:
+    return any(found.name == name for found in call.node.list_databases())
 
 
 def _put(options: dict[str, str], name: str, value: str) -> None:

@@ -8,7 +8,9 @@ Z2  When the client is gone, its deadline has passed or the query is cancelled, 
 Z3  While the engine needs its time, an empty batch goes out after every KEEP_ALIVE_S of silence, so that no proxy gives up.
 Z4  A call's context is asked by the call's own thread, or while that thread waits: it is gone with the call.
 
-Held by tests/integration/flight/test_streams.py (Z1-Z4).
+Z5  A stream whose caller has lost the right to be here ends before its next batch.
+
+Held by tests/integration/flight/test_streams.py (Z1-Z4) and tests/integration/flight/test_tokens.py (Z5).
 Elsewhere: what the batches look like (flightsql.results), cancelling by name (handlers.running).
 """
 
@@ -26,6 +28,7 @@ from engine.requests import QueryResult
 from flightserver.errors import Cancelled, flight_errors
 from flightserver.flightsql.results import empty_batch, message_bytes, plain_batches
 from flightserver.handlers.call import Call
+from flightserver.handlers.guarded import GuardedNode
 from flightserver.handlers.running import Running
 from flightserver.handlers.threads import Threads
 
@@ -50,7 +53,7 @@ class Ahead:
         self._batches = plain_batches(result, schema)
         self._threads = threads
         self._changed = threading.Condition()
-        self._ready: deque[pa.RecordBatch] = deque()
+        self._ready: deque[tuple[pa.RecordBatch, int]] = deque()  # with its bytes
         self._ready_bytes = 0
         self._ended = self._working = self._closed = False
         self._failure: Exception | None = None
@@ -61,8 +64,8 @@ class Ahead:
             self._work_on()
             self._changed.wait_for(lambda: self._ready or self._ended, timeout_s)
             if self._ready:
-                batch = self._ready.popleft()
-                self._ready_bytes -= message_bytes(batch)
+                batch, size = self._ready.popleft()
+                self._ready_bytes -= size
                 return batch
             if self._failure is not None:
                 raise self._failure
@@ -101,10 +104,11 @@ class Ahead:
             return self._working
 
     def _show(self, batch: pa.RecordBatch) -> None:
+        size = message_bytes(batch)
         with self._changed:
             if not self._ended:
-                self._ready.append(batch)
-                self._ready_bytes += message_bytes(batch)
+                self._ready.append((batch, size))
+                self._ready_bytes += size
                 self._changed.notify()
 
     def _end(self, failure: Exception | None) -> None:
@@ -162,12 +166,13 @@ class Streams:
         self._keep_alive_s = keep_alive_s
         self._threads = Threads("read-ahead")
 
-    def open(self, call: Call, result: QueryResult, schema: pa.Schema, query_id: bytes) -> "ResultStream":
+    def open(self, call: Call, node: GuardedNode, result: QueryResult, schema: pa.Schema, query_id: bytes) -> "ResultStream":
         """`schema` is what leaves, `query_id` the name by which the query may be cancelled; empty if it has none."""
         ahead = Ahead(result, schema, self._threads)
-        stream = ResultStream(ahead, schema, call, self._watcher, self._keep_alive_s, partial(self._end, query_id, ahead))
+        end = partial(self._end, query_id, ahead)
+        stream = ResultStream(ahead, schema, call, node, self._watcher, self._keep_alive_s, end)
         if query_id:
-            self._running.begin(query_id, ahead.cancel)
+            self._running.begin(query_id, node.identity, ahead.cancel)
         return stream
 
     def _end(self, query_id: bytes, ahead: Ahead) -> None:
@@ -183,11 +188,19 @@ class ResultStream(Iterator[pa.RecordBatch]):
     """
 
     def __init__(
-        self, ahead: Ahead, schema: pa.Schema, call: Call, watcher: Watcher, keep_alive_s: float, end: Callable[[], None]
+        self,
+        ahead: Ahead,
+        schema: pa.Schema,
+        call: Call,
+        node: GuardedNode,
+        watcher: Watcher,
+        keep_alive_s: float,
+        end: Callable[[], None],
     ) -> None:
         self._ahead = ahead
         self._schema = schema
         self._call = call
+        self._node = node
         self._watcher = watcher
         self._keep_alive_s = keep_alive_s
         self._end = end
@@ -199,6 +212,7 @@ class ResultStream(Iterator[pa.RecordBatch]):
                 batch = self._ahead.take(_UNWATCHED_S)
                 if batch is Nothing.YET:
                     batch = self._watched()
+                self._node.check_again()
         except Exception:
             self._finish()
             raise

@@ -19,20 +19,20 @@ from itertools import groupby
 import pyarrow as pa
 
 from catalog.errors import UnsupportedFeature
-from engine.requests import IngestOptions, NodeLike, QueryResult, TableListing
+from engine.requests import IngestOptions, Origin, QueryResult
 from flightserver.flightsql.inserts import COUNT, as_inserted, inserted_names
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.flightsql.statements import Insert, is_read, parse_insert
 from flightserver.handlers.bound import Bound
 from flightserver.handlers.call import Call
+from flightserver.handlers.guarded import GuardedNode
 from flightserver.handlers.ingest import store, tags_of
 from flightserver.handlers.runs import Runs
 from flightserver.handlers.streams import Watcher
 
 
 class Updates:
-    def __init__(self, node: NodeLike, watcher: Watcher) -> None:
-        self._node = node
+    def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
 
     def statement(self, call: Call, command: sql.CommandStatementUpdate) -> int:
@@ -42,67 +42,63 @@ class Updates:
 
     def run(self, call: Call, bound: Bound) -> int:
         """Store the rows, and return how many."""
-        runs = Runs()
+        call.check_language()
+        runs, node = Runs(), call.node
         with self._watcher.watching(call.is_cancelled, runs.close):
             if is_read(bound.query):
-                return self._read(bound, runs)
-            return self._insert(bound, tags_of(call), runs)
+                return self._read(node, bound, runs, call.origin())
+            return self._insert(node, bound, tags_of(call), runs, call.origin(bound.query))
 
     def as_query(self, call: Call, bound: Bound) -> QueryResult:
         """The same for clients that ask for every statement like for a query: one row with the count."""
         parse_insert(bound.query)
-        tags = tags_of(call)
-        runs = Runs()
+        tags, origin = tags_of(call), call.origin(bound.query)
+        runs, node = Runs(), call.node
 
         def rows() -> Iterator[pa.RecordBatch]:
-            yield pa.record_batch([pa.array([self._insert(bound, tags, runs)], pa.uint64())], schema=COUNT)
+            yield pa.record_batch([pa.array([self._insert(node, bound, tags, runs, origin)], pa.uint64())], schema=COUNT)
 
         return QueryResult(COUNT, rows(), runs.close)
 
-    def parameter_types(self, database: str, query: str) -> Mapping[str, pa.DataType]:
+    def parameter_types(self, node: GuardedNode, database: str, query: str) -> Mapping[str, pa.DataType]:
         """Those of an INSERT: its table's where they go there unchanged, else what the plan of its query says."""
         insert = parse_insert(query)
-        table = self._schema_of(database, insert.table)
+        table = node.table_to_write(database, insert.table)
         if insert.sole_row is None or table is None:
-            return self._node.parameter_types(database, insert.source)
+            ask = node.values_parameter_types if insert.reads_nothing else node.parameter_types
+            return ask(database, insert.source)
         names = inserted_names(insert, insert.sole_row, table)
         known = {column.name: column.type for column in table}
         return {mark: known[name] for mark, name in zip(insert.sole_row, names, strict=True) if name in known}
 
-    def _read(self, bound: Bound, runs: Runs) -> int:
+    def _read(self, node: GuardedNode, bound: Bound, runs: Runs, origin: Origin) -> int:
         for values in bound.each():
-            for _ in runs.read(self._node.query_sql(bound.database, bound.query, values)):
+            for _ in runs.read(node.query_sql(bound.database, bound.query, values, origin)):
                 continue
         return 0
 
-    def _insert(self, bound: Bound, tags: tuple[str, ...] | None, runs: Runs) -> int:
+    def _insert(self, node: GuardedNode, bound: Bound, tags: tuple[str, ...] | None, runs: Runs, origin: Origin) -> int:
         insert = parse_insert(bound.query)
-        table = self._schema_of(bound.database, insert.table)
+        table = node.table_to_write(bound.database, insert.table)
         if insert.sole_row is not None and bound.rows is not None:
             source: Iterable[pa.RecordBatch] = _columns(insert.sole_row, bound)
         else:
-            source = self._queried(insert, bound, runs)
+            source = self._queried(node, insert, bound, runs, origin)
         rows = 0
         for schema, batches in groupby(_fitted(insert, source, table), key=_schema):
             own_tags = None if tags is None else tuple(name for name in tags if name in schema.names)
-            session = self._node.ingest(bound.database, insert.table, schema, IngestOptions(tags=own_tags))
+            session = node.ingest(bound.database, insert.table, schema, IngestOptions(tags=own_tags))
             try:
                 rows += store(session, batches)
             finally:
                 session.close()
         return rows
 
-    def _queried(self, insert: Insert, bound: Bound, runs: Runs) -> Iterator[pa.RecordBatch]:
+    def _queried(self, node: GuardedNode, insert: Insert, bound: Bound, runs: Runs, origin: Origin) -> Iterator[pa.RecordBatch]:
+        ask = node.values_sql if insert.reads_nothing else node.query_sql
         for values in bound.each():
-            yield from runs.read(self._node.query_sql(bound.database, insert.source, values))
-
-    def _schema_of(self, database: str, table: str) -> pa.Schema | None:
-        listed = (found for found in self._node.list_tables(database) if _is(found, table))
-        return next((found.schema for found in listed), None)
-
-
-def _is(listing: TableListing, table: str) -> bool:
-    return listing.db_schema == "iox" and listing.name == table
+            node.check_again()
+            yield from runs.read(ask(bound.database, insert.source, values, origin))
 
 
 def _columns(row: tuple[str, ...], bound: Bound) -> Iterator[pa.RecordBatch]:

@@ -3,8 +3,9 @@
 L1  Each message of a lane is answered by one object, in order, after what it promises is true; an error answers its own
     message only, and the lane goes on.
 L2  A body is borrowed: the node is done with it when write_lp returns, and only then does the client hear of it.
+L3  Each message is its author's, who is named in it or else is whoever opened the lane; a lane itself needs no token.
 
-Held by tests/integration/flight/test_engine_client.py (L1, L2).
+Held by tests/integration/flight/test_engine_client.py (L1, L2) and tests/integration/flight/test_tokens.py (L3).
 Elsewhere: Arrow batches (handlers.ingest), who opens lanes and why (flightserver.client).
 """
 
@@ -14,8 +15,9 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.flight as fl
 
+from catalog.access import OPEN
 from catalog.errors import InvalidRequest, LinesRejected, ServiceError, TooLarge, Unavailable, encode_error
-from engine.requests import NodeLike, StartedWrite, WriteReport, WriteRequest
+from engine.requests import StartedWrite, WriteReport, WriteRequest
 from flightserver import wire
 from flightserver.errors import service_error
 from flightserver.handlers.actions import Action
@@ -26,18 +28,17 @@ _NO_ARENA = memoryview(b"")
 
 
 class Writes:
-    def __init__(
-        self, node: NodeLike, handover: HandoverDirectory | None, body_bytes_max: int, is_stopping: Callable[[], bool]
-    ) -> None:
-        self._node = node
+    def __init__(self, handover: HandoverDirectory | None, body_bytes_max: int, is_stopping: Callable[[], bool]) -> None:
         self._handover = handover
         self._body_bytes_max = body_bytes_max
         self._is_stopping = is_stopping
 
     def actions(self) -> list[Action]:
-        return [Action(wire.WRITE_LP, "line protocol: one line of JSON, then the lines", self._write_action)]
+        return [Action(wire.WRITE_LP, "line protocol: one line of JSON, then the lines", self._write_action, OPEN)]
 
-    def serve_lane(self, command: bytes, reader: fl.MetadataRecordBatchReader, writer: fl.FlightMetadataWriter) -> None:
+    def serve_lane(
+        self, call: Call, command: bytes, reader: fl.MetadataRecordBatchReader, writer: fl.FlightMetadataWriter
+    ) -> None:
         """Answer message after message until the client closes its side."""
         name = wire.arena_of_lane(command)
         arena = self._open_arena(name) if name else memoryview(b"")
@@ -45,32 +46,33 @@ class Writes:
             message = memoryview(chunk.app_metadata or b"")
             writes = wire.decode_convoy(message)
             if writes is None:
-                writer.write(self._answer(message, arena))
+                writer.write(self._answer(call, message, arena))
             else:
-                writer.write(wire.encode_answers(self._answer_all(writes)))
+                writer.write(wire.encode_answers(self._answer_all(call, writes)))
 
     def _write_action(self, call: Call, body: pa.Buffer) -> Iterable[bytes]:
         """A refused body comes as a result, not as an error: its list of lines would not fit into gRPC's trailers."""
         try:
-            return [self._write(memoryview(body))]
+            return [self._write(call, memoryview(body))]
         except LinesRejected as refused:
             return [_encode_failure(refused)]
 
-    def _answer(self, message: memoryview, arena: memoryview) -> bytes:
-        return _finished(_attempt(partial(self._start, message, arena)))
+    def _answer(self, call: Call, message: memoryview, arena: memoryview) -> bytes:
+        return _finished(_attempt(partial(self._start, call, message, arena)))
 
-    def _answer_all(self, messages: Sequence[memoryview]) -> list[bytes]:
+    def _answer_all(self, call: Call, messages: Sequence[memoryview]) -> list[bytes]:
         """Started together, the writes of a convoy share a flush."""
-        started = [_attempt(partial(self._start, message, _NO_ARENA)) for message in messages]
+        started = [_attempt(partial(self._start, call, message, _NO_ARENA)) for message in messages]
         return [_finished(write) for write in started]
 
-    def _write(self, message: memoryview) -> bytes:
-        return wire.encode_json(_report(self._start(message, _NO_ARENA).finish()))
+    def _write(self, call: Call, message: memoryview) -> bytes:
+        return wire.encode_json(_report(self._start(call, message, _NO_ARENA).finish()))
 
-    def _start(self, message: memoryview, arena: memoryview) -> StartedWrite:
+    def _start(self, call: Call, message: memoryview, arena: memoryview) -> StartedWrite:
         if self._is_stopping():
             raise Unavailable("the server is stopping")
         header, lines = wire.decode_write(message)
+        node = call.node_for(header.authorization)
         if header.arena_bytes is not None:
             if not 0 <= header.arena_bytes <= arena.nbytes:
                 raise InvalidRequest("the arena holds no such bytes")
@@ -79,7 +81,7 @@ class Writes:
             raise TooLarge(f"the body has {lines.nbytes} bytes, the limit is {self._body_bytes_max}")
         precision = wire.PRECISIONS[header.precision]
         request = WriteRequest(header.db, lines, precision, header.accept_partial, header.no_sync, header.door)
-        return self._node.start_lp(request)
+        return node.start_lp(request)
 
     def _open_arena(self, name: str) -> memoryview:
         if self._handover is None:

@@ -1,19 +1,21 @@
-"""Is it there, is it well, what has it done:  /health  /api/v1/health  /ping  /metrics
+"""Is it there, is it well, what has it done:  /health  /api/v1/health  /ready  /ping  /metrics  /debug/pprof/heap
 
 L1  /health is 200 while the server can take writes and answer queries, 503 when it cannot; what is not as it should be is
     named either way.
 L2  /ping answers without the engine: it says that this address is served, by whom and in which version.
 L3  What a client sees depends on what it asks for: JSON when its Accept header takes JSON, else what clients of version 1
     expect (204 from /ping) or people read (a line of text from /health).
+L4  /ready is 200 while the object store answers and writes are taken, else 503 with the reason.
 
-Held by tests/integration/http/test_health.py (L1-L3).
+Held by tests/integration/http/test_health.py (L1-L4).
 """
 
 import uuid
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from catalog.errors import ServiceError
+from catalog.access import system
+from catalog.errors import ServiceError, Unauthenticated
 from httpapi.calls import Call, Routes
 from httpapi.replies import Reply, json_reply, text_reply
 
@@ -36,7 +38,9 @@ def own_version() -> str:
 def health(call: Call) -> Reply:
     """`OK`, or what is wrong; as an object for clients that ask for JSON (the v2 client reads name, status and message)."""
     try:
-        report = call.gateway.health()
+        report = call.gateway.health(call.authorization)
+    except Unauthenticated:
+        raise
     except ServiceError as error:
         report = {"status": "fail", "problems": [error.message]}
     problems = [str(problem) for problem in report.get("problems", ())]
@@ -57,7 +61,26 @@ def health(call: Call) -> Reply:
     return text_reply(status, f"{word}: {'; '.join(problems)}" if problems or failed else "OK", headers)
 
 
+def ready(call: Call) -> Reply:
+    """For load balancers: unlike /health it asks the object store, and is no more than yes or no."""
+    try:
+        problems = call.gateway.ready(call.authorization)
+    except Unauthenticated:
+        raise
+    except ServiceError as error:
+        problems = [error.message]
+    if problems:
+        return text_reply(503, f"not ready: {'; '.join(problems)}", (("Retry-After", "1"),))
+    return text_reply(200, "OK")
+
+
+def heap_profile(call: Call) -> Reply:
+    """Says that heap profiling is not built in."""
+    return text_reply(503, "heap profiling is not built into this server")
+
+
 def ping(call: Call) -> Reply:
+    """Says who serves this address, in which version, without asking the engine."""
     headers = (*_PING_HEADERS, ("X-Request-Id", call.request_id))
     if not any(wanted in call.accept for wanted in ("application/json", "application/*", "*/*")):
         return Reply(204, headers=headers)
@@ -73,7 +96,9 @@ def ping(call: Call) -> Reply:
 def metrics(call: Call) -> Reply:
     """The engine's figures and those of all HTTP workers. An engine that is away is a figure as well."""
     try:
-        engine, up = call.gateway.metrics().removesuffix(b"# EOF\n"), 1
+        engine, up = call.gateway.metrics(call.authorization).removesuffix(b"# EOF\n"), 1
+    except Unauthenticated:
+        raise
     except ServiceError:
         engine, up = b"", 0
     own = (
@@ -84,8 +109,10 @@ def metrics(call: Call) -> Reply:
 
 
 ROUTES: Routes = (
-    ("/health", ["GET"], health),
-    ("/api/v1/health", ["GET"], health),
-    ("/ping", ["GET", "HEAD", "POST"], ping),
-    ("/metrics", ["GET"], metrics),
+    ("/health", ["GET"], health, system("health")),
+    ("/api/v1/health", ["GET"], health, system("health")),
+    ("/ready", ["GET"], ready, system("ready")),
+    ("/ping", ["GET", "HEAD", "POST"], ping, system("ping")),
+    ("/debug/pprof/heap", ["GET", "POST"], heap_profile, system("pprof")),
+    ("/metrics", ["GET"], metrics, system("metrics")),
 )

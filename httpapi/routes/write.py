@@ -22,6 +22,7 @@ from functools import lru_cache
 from catalog.errors import InvalidRequest, ServiceError
 from catalog.names import check_database_name, check_namespace_name, with_retention_policy
 from flightserver.wire import WriteReportDict
+from httpapi.admission import CREDENTIAL_KEY
 from httpapi.bodies import BodyReader, Environ
 from httpapi.errors import Family, rejected_reply, write_error_reply
 from httpapi.gateway import Gateway
@@ -64,7 +65,7 @@ def write(environ: Environ, gateway: Gateway, bodies: BodyReader) -> Reply:
     target = parse_target(environ["PATH_INFO"], environ["QUERY_STRING"])
     with bodies.read(environ) as body:
         try:
-            report = _stored(target, body, gateway, environ.get("HTTP_AUTHORIZATION"))
+            report = _stored(target, body, gateway, environ[CREDENTIAL_KEY])
         except ServiceError as error:
             return write_error_reply(target.door, error)
     if report["rejected"]:
@@ -87,7 +88,9 @@ def _stored(target: Target, body: memoryview, gateway: Gateway, authorization: s
 
 
 def parse_target(path: str, query_string: str) -> Target:
-    return (_remembered_target if len(query_string) <= _REMEMBERED_CHARACTERS else _target)(path, query_string)
+    """A query string that may hold a token is not remembered."""
+    is_habit = len(query_string) <= _REMEMBERED_CHARACTERS and "p=" not in query_string
+    return (_remembered_target if is_habit else _target)(path, query_string)
 
 
 def _target(path: str, query_string: str) -> Target:
@@ -99,6 +102,7 @@ _remembered_target = lru_cache(_REMEMBERED_QUERY_STRINGS)(_target)
 
 
 def _target_v3(query_string: str) -> Target:
+    """Stores line protocol. Parameters: `db`, `precision` (`auto`), `accept_partial` (`true`), `no_sync` (`false`)."""
     if not query_string:
         raise InvalidRequest("missing query parameter 'db'")
     found = {"precision": "auto", "accept_partial": "true", "no_sync": "false"}
@@ -121,6 +125,7 @@ def _target_v3(query_string: str) -> Target:
 
 
 def _target_v2(query_string: str) -> Target:
+    """Stores line protocol, all of it or nothing. Parameters: `bucket`, `precision` (`ns`)."""
     if not query_string:
         raise InvalidRequest("no org/bucket destination provided")
     with told_as("failed to deserialize org/bucket/precision in request: {}"):
@@ -136,6 +141,7 @@ def _target_v2(query_string: str) -> Target:
 
 
 def _target_v1(query_string: str) -> Target:
+    """Stores line protocol, all of it or nothing. Parameters: `db`, `rp`, `precision` (`ns`)."""
     if not query_string:
         raise InvalidRequest("no db destination provided")
     with told_as("failed to deserialize db/rp/precision in request: {}"):

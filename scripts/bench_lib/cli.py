@@ -6,17 +6,23 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
+from pyarrow import flight
 
+from . import command_times, query_report
 from .data import DATA_SETS, tidy
-from .processes import ROOT, end_on_signals
+from .processes import ROOT, BenchError, end_on_signals
+from .query_scenarios import SPECIAL, UNLESS_NAMED, Measured, Round, Timings, duckdb_missing
+from .questions import QUESTIONS
 from .report import BAD, head, table
 from .scenarios import APPEND, SCENARIOS, Figures, Options, run_once
 from .targets import TARGETS, Target
 
 PART_TIMEOUT_S = 600
+ANSWERING = ("duckdb", "flightline", "influxdb1", "victoriametrics")
 
 
 def main(arguments: list[str]) -> int:
@@ -33,10 +39,25 @@ def main(arguments: list[str]) -> int:
     add("--runs", type=int, default=1, help="repeat, and give the median with the least and the most (default: 1)")
     add("--json", type=Path, help="write every run to this file too")
     add("--work", type=Path, help="directory for the servers' data (default: the temporary one)")
+    query = verbs.add_parser("query", help="the read path: answers, their times, and those of peers")
+    add = query.add_argument
+    add("--only", help=f"by comma: {', '.join([*QUESTIONS, *SPECIAL])} (default: all but {', '.join(UNLESS_NAMED)})")
+    add("--target", help=f"by comma: {', '.join(ANSWERING)} (default: all that are installed)")
+    add("--data", default="A,B", help="data sets, by comma: A (100 hosts), B (4,000 hosts) (default: A,B)")
+    add("--rows", type=int, help="rows of each data set (default: all of it)")
+    add("--seconds", type=float, help="for each question (default: 0.5), or for a scenario that runs for a time")
+    add("--json", type=Path, help="write every figure to this file too")
+    add("--work", type=Path, help="directory for the servers' data (default: the temporary one)")
+    commands = verbs.add_parser("cli", help="how long commands of influxdb3 take")
+    commands.add_argument("--rounds", type=int, default=20, help="how often each is started (default: 20)")
     parts = verbs.add_parser("parts", help="the programs in scripts/bench_parts")
     parts.add_argument("names", nargs="*", help="which of them (default: all)")
     given = parser.parse_args(arguments)
     end_on_signals()
+    if given.verb == "query":
+        return run_query(given)
+    if given.verb == "cli":
+        return run_commands(given.rounds)
     return run_ingest(given) if given.verb == "ingest" else run_parts(given.names)
 
 
@@ -73,6 +94,56 @@ def run_ingest(given: argparse.Namespace) -> int:
     return 0 if healthy else 1
 
 
+def run_query(given: argparse.Namespace) -> int:
+    """Exit status 1 when our own server failed or answered otherwise than DuckDB; how fast that was is the reader's."""
+    names = chosen(given.only, [*QUESTIONS, *SPECIAL], [*QUESTIONS, *(name for name in SPECIAL if name not in UNLESS_NAMED)])
+    targets = chosen(given.target, list(ANSWERING), list(ANSWERING))
+    kinds = installed(targets)
+    with_duckdb = "duckdb" in targets and not duckdb_missing()
+    if "duckdb" in targets and not with_duckdb:
+        print("SKIPPED duckdb: it is not installed (pip install duckdb): no answer is compared, no ratio is known")
+    tidy()
+    options = Options(given.rows, given.seconds, work=given.work)
+    print(query_report.head(targets), flush=True)
+    kept: dict[str, object] = {}
+    healthy = True
+    questions = [name for name in names if name in QUESTIONS]
+    for name in chosen(given.data, ["A", "B"], ["A", "B"]) if questions else []:
+        data = DATA_SETS[name]
+        rows = min(given.rows or data.full_rows, data.full_rows)
+        timings: Timings = {}
+        with tempfile.TemporaryDirectory(prefix="flightline-bench-", dir=given.work) as answers:
+            asked = Round(data, rows, questions, kinds, with_duckdb, options, Path(answers), progress)
+            for part in asked.parts():
+                timings |= part
+                healthy &= not any(query_report.is_bad(way, found) for way, found in part.items())
+        progress("")
+        print(query_report.table(name, data.width, data.steps(rows) * data.width, questions, timings), flush=True)
+        kept[name] = {way: {key: dataclasses.asdict(one) for key, one in found.items()} for way, found in timings.items()}
+        keep(given.json, kept)
+    for name in [name for name in names if name in SPECIAL and "flightline" in kinds]:
+        found = measured(name, options)
+        progress("")
+        healthy &= not found.notes
+        print(query_report.special(name, " ".join((SPECIAL[name].__doc__ or "").split()), found), flush=True)
+        kept[name] = dataclasses.asdict(found)
+        keep(given.json, kept)
+    return 0 if healthy else 1
+
+
+def measured(name: str, options: Options) -> Measured:
+    """A scenario that cannot be measured says why."""
+    try:
+        return SPECIAL[name](options, progress)
+    except (BenchError, OSError, flight.FlightError) as error:
+        return Measured(notes=[f"FAILED: {error}"])
+
+
+def keep(path: Path | None, found: object) -> None:
+    if path is not None:
+        path.write_text(json.dumps(found, indent=1))
+
+
 def installed(targets: list[str]) -> dict[str, type[Target]]:
     """The targets that can run; a line for each that cannot."""
     kinds = {}
@@ -103,6 +174,15 @@ def progress(text: str) -> None:
         load = psutil.getloadavg()[0]
         sys.stderr.write(f"[load {load:.1f}] {text}\n")
     sys.stderr.flush()
+
+
+def run_commands(rounds: int) -> int:
+    try:
+        print(command_times.measure(rounds, progress), flush=True)
+    except BenchError as error:
+        print(f"FAILED: {error}")
+        return 1
+    return 0
 
 
 def run_parts(names: list[str]) -> int:

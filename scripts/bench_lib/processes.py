@@ -3,6 +3,7 @@
 P1  Only processes started here are ever signalled: each by its own handle, with the descendants seen while it ran.
 P2  Whatever happens to the benchmark, its servers end with it (`with Server(...)`), and its clients end by themselves.
 P3  The CPU time of a server is that of its whole tree, children that have already ended included.
+P4  A server has come to rest when its tree has used less than a tenth of a core for half a second.
 
 Held by tests/bench/test_processes.py.
 """
@@ -28,6 +29,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_INTERVAL_S = 0.1
 TERMINATE_TIMEOUT_S = 30.0
 CLIENT_TIMEOUT_S = 1800.0
+REST_TIMEOUT_S = 15.0
+_REST_S = 0.5
+_REST_CORES = 0.1
 
 
 class BenchError(Exception):
@@ -86,6 +90,15 @@ class Server:
         self._sample()
         offset = started - self._started if started is not None else 0.0
         return Usage(self._cpu_s - cpu_s, [(moment - offset, rss) for moment, rss in self._rss if moment >= offset])
+
+    def come_to_rest(self) -> None:
+        """Wait until what a start leaves to be done is done (P4); some servers always do a little, so not for ever."""
+        until = time.monotonic() + REST_TIMEOUT_S
+        while time.monotonic() < until:
+            before = self.cpu_s()
+            time.sleep(_REST_S)
+            if self.cpu_s() - before < _REST_S * _REST_CORES:
+                return
 
     def terminate(self) -> float:
         """Ask it to stop; the seconds it took. A server that does not stop in time is killed and an error."""

@@ -25,9 +25,12 @@ LAYERS = [
         "engine.paths",
         "engine.requests",
         "engine._native",
+        "engine._encode",
     ],
     ["engine.ownership"],
-    ["engine.clock", "engine.settings", "engine.metrics"],
+    ["engine.metrics"],
+    ["engine.events"],
+    ["engine.clock", "engine.settings"],
     ["catalog"],
 ]
 #: units of one line that stand on one another all the same, with the reason
@@ -38,7 +41,8 @@ ALLOWED = {
     ("engine.merge", "engine._native"): "the kernels that sort",
     ("engine.wal", "engine.storage"): "",
 }
-HTTPAPI_SEES = ("catalog", "flightserver.wire", "flightserver.client", "httpapi")
+#: engine._encode turns Arrow buffers into text and knows nothing else of the engine
+HTTPAPI_SEES = ("catalog", "flightserver.wire", "flightserver.client", "engine._encode", "httpapi")
 
 
 def unit_of(module: str) -> tuple[int, str] | None:

@@ -20,7 +20,7 @@ def names(store: ObjectStore, prefix: str) -> list[str]:
 
 @pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 5000])
 def test_what_was_stored_comes_back(store: ObjectStore, data: bytes) -> None:
-    """S1, S3."""
+    """S1, S3. Like everything here through a store that is counted: U1."""
     store.put_new("node/wal/1.wal", data)
 
     assert store.get("node/wal/1.wal") == data

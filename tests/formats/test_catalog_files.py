@@ -11,7 +11,7 @@ from catalog.apply import apply_all
 from catalog.codec import decode_batch, decode_checkpoint
 from catalog.schema import FieldType
 from catalog.state import EMPTY
-from tests.helpers.catalog_states import EVERY_OP
+from tests.helpers.catalog_states import FIRST_OPS, TOKEN_OPS
 
 FILES = Path(__file__).parent / "catalog"
 
@@ -22,8 +22,23 @@ def test_a_stored_batch_of_every_kind_of_op_is_readable(version: int) -> None:
     batch = decode_batch((FILES / f"batch-{version}.bin").read_bytes(), "batch")
 
     assert (batch.sequence, batch.time_ns) == (1, 1_700_000_000_000_000_000)
-    assert batch.ops == EVERY_OP
+    assert batch.ops == FIRST_OPS
     assert apply_all(batch.ops, EMPTY).node("node0").state == "stopped"
+
+
+def test_a_stored_batch_of_token_ops_is_readable() -> None:
+    """F4, O2."""
+    batch = decode_batch((FILES / "batch-1-tokens.bin").read_bytes(), "batch")
+
+    assert batch.ops == TOKEN_OPS
+
+
+def test_a_stored_checkpoint_with_tokens_is_readable() -> None:
+    """F4."""
+    tokens = decode_checkpoint((FILES / "checkpoint-1-tokens.bin").read_bytes(), "checkpoint").tokens
+
+    assert tokens == apply_all(TOKEN_OPS, EMPTY).tokens
+    assert (tokens.next_id, [token.name for token in tokens.all]) == (3, ["_admin", "reader"])
 
 
 @pytest.mark.parametrize("version", [1])

@@ -7,6 +7,8 @@ from catalog.ops import (
     AddTags,
     CreateDatabase,
     CreateTable,
+    CreateToken,
+    DeleteToken,
     DropDatabase,
     DropTable,
     FoundCluster,
@@ -14,12 +16,14 @@ from catalog.ops import (
     RegisterNode,
     RemoveDatabase,
     RemoveTable,
+    ReplaceToken,
     SetRetention,
     SetTableRetention,
     StopNode,
 )
 from catalog.schema import FieldType
 from catalog.state import EMPTY, CatalogState
+from catalog.tokens import EVERYTHING, Permission
 
 DB = DatabaseId(1)
 CPU = TableId(0)
@@ -30,7 +34,7 @@ FOUNDED: tuple[Op, ...] = (
     CreateTable(DB, CPU, "cpu", ("host", "region"), (("usage", FieldType.FLOAT),)),
 )
 
-EVERY_OP: tuple[Op, ...] = (
+FIRST_OPS: tuple[Op, ...] = (
     *FOUNDED,
     RegisterNode("node0", "instance", ("ingest", "query"), 2, 1_700_000_000_000_000_000, '{"data_dir":"/data"}'),
     StopNode("node0", 1_700_000_000_000_000_001),
@@ -47,6 +51,30 @@ EVERY_OP: tuple[Op, ...] = (
     DropDatabase(DatabaseId(2), "other/rp-20240101T000000", 1_704_067_200_000_000_000, 1_704_326_400_000_000_000),
     RemoveDatabase(DatabaseId(2)),
 )
+"""The kinds of op of the first version, as tests/formats keeps them."""
+
+TOKEN_OPS: tuple[Op, ...] = (
+    CreateToken(0, "_admin", "a" * 128, 1_700_000_000_000, None, (EVERYTHING,)),
+    CreateToken(
+        1,
+        "reader",
+        "b" * 128,
+        1_700_000_000_001,
+        1_800_000_000_000,
+        (
+            Permission("db", (1,), ("read", "write")),
+            Permission("db", None, ("read",)),
+            Permission("system", ("ping",), ("read",)),
+        ),
+        0,
+        "for tests",
+    ),
+    CreateToken(2, "gone", "c" * 128, 1_700_000_000_002, None, (EVERYTHING,), 0),
+    ReplaceToken("_admin", "d" * 128, 1_700_000_000_003, 2),
+    DeleteToken("gone"),
+)
+
+EVERY_OP: tuple[Op, ...] = (*FIRST_OPS, *TOKEN_OPS)
 """A history with each kind of op; it applies to an empty catalog."""
 
 

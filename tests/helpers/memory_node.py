@@ -4,6 +4,7 @@ import itertools
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,10 +17,12 @@ from catalog.schema import FieldType, Table
 from engine.ingest.arrow import normalise, plan_columns
 from engine.query.placeholders import placeholder_types
 from engine.requests import (
+    FROM_SQL,
     DatabaseListing,
     IngestOptions,
     IngestSession,
     Keep,
+    Origin,
     PendingWrite,
     QueryResult,
     RejectedLine,
@@ -104,6 +107,7 @@ class MemoryNode:
     requests: list[WriteRequest] = field(default_factory=list)
     removals: dict[str, int | None] = field(default_factory=dict)
     retention_ns: dict[str, int | None] = field(default_factory=dict)
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def start_lp(self, request: WriteRequest) -> StartedWrite:
@@ -150,7 +154,9 @@ class MemoryNode:
             plan_columns(schema, table, _known(tables.get(table), table), options.tags)
             return MemorySession(self, tables, table, schema, options)
 
-    def query_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> QueryResult:
+    def query_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> QueryResult:
         self._fail()
         frame = self._planned(database, sql, params)
         closed = threading.Event()
@@ -164,7 +170,9 @@ class MemoryNode:
 
         return QueryResult(frame.schema(), self._run(frame, closed), close)
 
-    def plan_sql(self, database: str, sql: str, params: Mapping[str, object] | None = None) -> pa.Schema:
+    def plan_sql(
+        self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
+    ) -> pa.Schema:
         self._fail()
         return self._planned(database, sql, params).schema()
 
@@ -255,6 +263,13 @@ class MemoryNode:
 
     def health(self) -> dict[str, object]:
         return {"status": "ok"}
+
+    def readiness(self) -> list[str]:
+        return []
+
+    def call_ended(self, method: str, outcome: str, seconds: float) -> None:
+        with self.lock:
+            self.calls[method, outcome] += 1
 
     def metrics_text(self) -> bytes:
         return b"flightline_up 1\n"

@@ -93,10 +93,18 @@ def read_response(sock: socket.socket) -> tuple[int, bytes]:
         return response.status, response.read()
 
 
-def launch(directory: Path, *options: str, command: tuple[str, ...] = SMALL, bind: str = "127.0.0.1:0") -> Server:
-    """Start a server and return at once."""
+def launch(
+    directory: Path,
+    *options: str,
+    command: tuple[str, ...] = SMALL,
+    bind: str = "127.0.0.1:0",
+    with_tokens: bool = False,
+    terminal: int | None = None,
+) -> Server:
+    """Start a server and return at once. Its output goes to a file, or to a terminal."""
     directory.mkdir(parents=True, exist_ok=True)
-    arguments = ["--node-id", "node", "--data-dir", str(directory), "--http-bind", bind, "--without-auth"]
+    arguments = ["--node-id", "node", "--data-dir", str(directory), "--http-bind", bind]
+    arguments += [] if with_tokens else ["--without-auth"]
     arguments += ["--tcp-listener-file-path", str(directory / "listener"), *options]
     (directory / "listener").unlink(missing_ok=True)
     output = directory / f"output-{time.monotonic_ns()}"
@@ -105,7 +113,7 @@ def launch(directory: Path, *options: str, command: tuple[str, ...] = SMALL, bin
             [sys.executable, *command, *arguments],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
-            stdout=file,
+            stdout=file if terminal is None else terminal,
             stderr=subprocess.STDOUT,
             env={name: value for name, value in os.environ.items() if not name.startswith(("INFLUXDB3_", "LOG_"))},
         )
@@ -122,9 +130,16 @@ def await_ready(server: Server) -> Server:
 
 
 @contextmanager
-def running(directory: Path, *options: str, command: tuple[str, ...] = SMALL, bind: str = "127.0.0.1:0") -> Iterator[Server]:
+def running(
+    directory: Path,
+    *options: str,
+    command: tuple[str, ...] = SMALL,
+    bind: str = "127.0.0.1:0",
+    with_tokens: bool = False,
+    terminal: int | None = None,
+) -> Iterator[Server]:
     """A server that is ready, and nothing left of it afterwards."""
-    server = launch(directory, *options, command=command, bind=bind)
+    server = launch(directory, *options, command=command, bind=bind, with_tokens=with_tokens, terminal=terminal)
     family: list[psutil.Process] = []
     try:
         await_ready(server)

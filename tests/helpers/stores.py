@@ -26,7 +26,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.metrics import Metrics
 from engine.storage.base import ObjectStore
+from engine.storage.counted import counted
 from engine.storage.open import StoreOptions, open_store
 from engine.storage.probe import check_store
 
@@ -42,10 +44,10 @@ KINDS = ["memory", "file", "s3", "google", "azure"]
 
 @pytest.fixture(params=KINDS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
-    """An empty store of each kind, checked as at start."""
+    """An empty store of each kind, checked as at start and counted as by a node."""
     options = store_options(request.param, tmp_path)
     opened = check_store(open_store(options), "")
-    yield opened
+    yield counted(opened, Metrics())
     opened.close()
 
 

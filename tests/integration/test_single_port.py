@@ -250,7 +250,8 @@ def test_a_request_that_cannot_be_parsed_is_refused_in_json(server: Server) -> N
         odd.sendall(b"GET / HTTP/9.9\r\nHost: x\r\n\r\n")
         status, body = read_response(odd)
 
-    assert (status, json.loads(body)) == (400, {"error": "Invalid HTTP Version: (9, 9)"})
+    assert status == 400
+    assert json.loads(body)["error"].startswith("Invalid HTTP Version: ")
 
 
 def test_clients_that_vanish_anywhere_leave_nothing_behind(server: Server) -> None:

@@ -34,6 +34,7 @@ from engine.query.functions.late import LateTable
 from engine.query.functions.local import wallclock_bin
 from engine.query.functions.tokens import Tokens, quoted_name
 from engine.query.messages import not_implemented, planning
+from engine.query.stop import Stop
 
 BINS = ("date_bin_gapfill", "date_bin_wallclock_gapfill")
 FILLS = ("locf", "interpolate")
@@ -84,8 +85,14 @@ class GapFilling:
     """`plan` plans a text, `optimized` does so as far as conditions have come down to their tables."""
 
     def __init__(
-        self, plan: Plan, optimized: Callable[[DataFrame], DataFrame], register: Register, aggregates: Iterable[str]
+        self,
+        plan: Plan,
+        optimized: Callable[[DataFrame], DataFrame],
+        register: Register,
+        aggregates: Iterable[str],
+        stop: Stop,
     ) -> None:
+        self._stop = stop
         self._plan = plan
         self._optimized = optimized
         self._register = register
@@ -136,7 +143,7 @@ class GapFilling:
             fields.append(pa.field(name, schema.field(number).type))
             if how == "interpolate":
                 _check_interpolated(schema.field(number).type)
-        table = LateTable(pa.schema(fields))
+        table = LateTable(pa.schema(fields), self._stop)
         self._register(rest.table, table)
         return GapFill(rest.table, text, shadow, frame, table, bins, rest.keys - 1, tuple(outputs), written.logical_plan())
 

@@ -1,8 +1,9 @@
 """A table that is planned against before its rows are there.
 
 T1  The filter and the columns that DataFusion hands down are applied exactly.
+T2  A scan ends with its statement's flag.
 
-Held by tests/unit/engine/query/test_gapfill.py (T1).
+Held by tests/unit/engine/query/test_gapfill.py (T1, T2).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from engine.query.predicate import expression_of
+from engine.query.stop import Stop
 
 
 def _no_rows() -> Iterator[pa.RecordBatch]:
@@ -21,8 +23,9 @@ def _no_rows() -> Iterator[pa.RecordBatch]:
 class LateTable(ds.Dataset):  # type: ignore[misc]
     """`rows` is set between planning and running; it may be asked for more than once."""
 
-    def __init__(self, schema: pa.Schema) -> None:
+    def __init__(self, schema: pa.Schema, stop: Stop) -> None:
         self._schema = schema
+        self.stop = stop
         self.rows: Callable[[], Iterator[pa.RecordBatch]] = _no_rows
 
     @property
@@ -51,7 +54,7 @@ class _Fragment:
         batch_size: int | None = None,
         **_: Any,
     ) -> "_Scan":
-        return _Scan(self._table.projected(columns), self._batches(columns, expression_of(filter)))
+        return _Scan(self._table.projected(columns), self._table.stop.checked(self._batches(columns, expression_of(filter))))
 
     def _batches(self, columns: Sequence[str] | None, filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
         names = self._table.schema.names if columns is None else list(columns)

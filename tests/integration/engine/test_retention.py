@@ -69,7 +69,7 @@ def lines(rows: list[tuple[str, float, int]]) -> str:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_no_statement_sees_or_counts_what_has_expired(node: Node, clock: ManualClock, place: Callable[[Node], None]) -> None:
-    """T5: as if the row had never been written, from the very nanosecond on."""
+    """T6: as if the row had never been written, from the very nanosecond on."""
     node.create_database("db", HOUR_NS)
     rows = rows_at_every_minute(clock.time_ns)
     write(node, lines(rows))
@@ -89,7 +89,7 @@ def test_no_statement_sees_or_counts_what_has_expired(node: Node, clock: ManualC
 def test_a_late_row_beside_expired_ones_is_seen_and_they_are_not(
     node: Node, clock: ManualClock, place: Callable[[Node], None]
 ) -> None:
-    """T5: rows that are merged for a reader begin where the others do."""
+    """T6: rows that are merged for a reader begin where the others do."""
     node.create_database("db", HOUR_NS)
     now_ns = clock.time_ns
     write(node, f"t v=1 {now_ns - 2 * HOUR_NS}\nt v=2 {now_ns - HOUR_NS}\nt v=3 {now_ns}")
@@ -102,7 +102,7 @@ def test_a_late_row_beside_expired_ones_is_seen_and_they_are_not(
 
 
 def test_rows_older_than_the_retention_are_accepted_and_not_shown(node: Node, clock: ManualClock) -> None:
-    """T5."""
+    """T6."""
     node.create_database("db", HOUR_NS)
 
     report = write(node, f"t v=1 {clock.time_ns - 2 * HOUR_NS}\nt v=2 {clock.time_ns + HOUR_NS}")
@@ -112,7 +112,7 @@ def test_rows_older_than_the_retention_are_accepted_and_not_shown(node: Node, cl
 
 
 def test_a_longer_retention_shows_again_what_is_still_there(node: Node, clock: ManualClock) -> None:
-    """T5: retention says what is shown; it takes time until rows are gone for good."""
+    """T6: retention says what is shown; it takes time until rows are gone for good."""
     node.create_database("db", HOUR_NS)
     write(node, f"t v=1 {clock.time_ns - 2 * HOUR_NS}")
     before = times(node)

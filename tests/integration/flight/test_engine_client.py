@@ -163,7 +163,7 @@ def test_queries_and_admin_verbs(client: EngineClient) -> None:
 
     assert client.query(db="db", q="SELECT count(*) AS n FROM cpu").read_all().to_pylist() == [{"n": 3}]
     assert client.query(db="db", q="SELECT $a + 1 AS n", params={"a": 2}).read_all().to_pylist() == [{"n": 3}]
-    assert client.admin("list_databases", {}) == {"databases": [{"name": "db", "retention_ns": None, "deleted": False}]}
+    assert [database["name"] for database in client.admin("list_databases", {})["databases"]] == ["db"]
     assert client.health() == {"status": "ok"}
     assert client.metrics() == b"flightline_up 1\n"
     assert client.identity()["node_id"] == "memory"

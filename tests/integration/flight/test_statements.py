@@ -78,17 +78,24 @@ def test_influxql_is_refused_by_name_on_every_door(flight: fl.FlightClient) -> N
     """Q4."""
     influxql = fl.FlightCallOptions(headers=[(b"database", b"db"), (b"x-influxdata-query-language", b"InfluxQL")])
 
-    with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not supported"):
+    with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not part of this version yet"):
         flight.do_get(ticket("SHOW MEASUREMENTS", query_type="influxql")).read_all()
     read_info = sql.ReadInfo(database="db", sql_query="SHOW MEASUREMENTS", query_type=2)
-    with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not supported"):
+    with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not part of this version yet"):
         flight.do_get(fl.Ticket(read_info.SerializeToString())).read_all()
     for ask in (flight.get_flight_info, flight.get_schema):
-        with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not supported"):
+        with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not part of this version yet"):
             ask(statement("SHOW MEASUREMENTS"), influxql)
     prepare = commands.pack(sql.ActionCreatePreparedStatementRequest(query="SHOW MEASUREMENTS"))
-    with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not supported"):
+    with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not part of this version yet"):
         list(flight.do_action(fl.Action("CreatePreparedStatement", prepare), influxql))
+    described = flight.get_flight_info(statement("SELECT 1 AS n"), fl.FlightCallOptions(headers=[(b"database", b"db")]))
+    with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not part of this version yet"):
+        flight.do_get(described.endpoints[0].ticket, influxql).read_all()
+    update = fl.FlightDescriptor.for_command(commands.pack(sql.CommandStatementUpdate(query="DELETE FROM m")))
+    writer, _ = flight.do_put(update, pa.schema([]), influxql)
+    with pytest.raises(pa.ArrowNotImplementedError, match="InfluxQL is not part of this version yet"):
+        writer.close()
 
 
 def test_polling_is_unimplemented(url: str) -> None:

@@ -79,7 +79,7 @@ def test_what_nobody_planned_is_an_internal_error_and_a_line_in_the_log(
 ) -> None:
     """A3."""
 
-    def fail(self: Gateway, **_: object) -> None:
+    def fail(self: Gateway, *_: object, **__: object) -> None:
         raise ZeroDivisionError("a secret")
 
     monkeypatch.setattr(Gateway, "write_lp", fail)

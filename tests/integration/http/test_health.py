@@ -1,4 +1,4 @@
-"""Health, ping and metrics (L1-L3, G1)."""
+"""Health, readiness, ping and metrics (L1-L4, G1)."""
 
 import json
 import time
@@ -98,6 +98,32 @@ def test_ping_is_204_for_who_does_not_ask_for_json(api: HttpApi, method: str, ac
 
     assert (answer.status_code, answer.data) == (204 if method != "HEAD" else answer.status_code, b"")
     assert answer.headers["X-Influxdb-Version"]
+
+
+def test_a_server_that_should_get_traffic_is_ready(api: HttpApi) -> None:
+    """L4."""
+    answer = api.http.get("/ready")
+
+    assert (answer.status_code, answer.text) == (200, "OK")
+
+
+def test_a_server_that_should_get_none_says_why(api: HttpApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L4."""
+    monkeypatch.setattr(MemoryNode, "readiness", lambda self: ["the log is closed", "could not read s3://b"])
+
+    answer = api.http.get("/ready")
+    api.stop_engine()
+    away = api.http.get("/ready")
+
+    assert (answer.status_code, answer.text) == (503, "not ready: the log is closed; could not read s3://b")
+    assert (away.status_code, away.headers["Retry-After"]) == (503, "1")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_heap_profile_is_said_as_such(api: HttpApi, method: str) -> None:
+    answer = api.http.open("/debug/pprof/heap", method=method)
+
+    assert (answer.status_code, answer.text) == (503, "heap profiling is not built into this server")
 
 
 def test_metrics_are_the_engines_and_the_workers_and_end_as_they_should(api: HttpApi) -> None:

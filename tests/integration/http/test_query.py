@@ -2,6 +2,8 @@
 
 import io
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -12,7 +14,9 @@ from werkzeug.test import TestResponse
 
 from catalog.errors import ServiceError, Unavailable
 from engine.requests import QueryResult
+from tests.helpers.flight_process import within
 from tests.helpers.http_api import HttpApi
+from tests.helpers.memory_node import wait_until_closed
 
 SQL = "/api/v3/query_sql"
 
@@ -196,12 +200,29 @@ def test_an_engine_that_is_away_is_503(api: HttpApi) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v3/query_influxql", "/query"])
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_influxql_is_answered_with_what_this_version_lacks(api: HttpApi, path: str, method: str) -> None:
-    answer = api.http.open(f"{path}?db=db&q=SHOW+DATABASES", method=method)
+@pytest.mark.parametrize(
+    ("method", "query", "body", "content_type"),
+    [
+        ("GET", "db=db&q=SHOW+DATABASES", None, None),
+        ("GET", "db=db&q=SELECT+*+FROM+m&epoch=ns&chunked=true&pretty=true", None, None),
+        ("GET", "", None, None),
+        ("POST", "db=db&q=SHOW+DATABASES", None, None),
+        ("POST", "", b"q=SHOW+DATABASES&db=db", "application/x-www-form-urlencoded"),
+        ("POST", "db=db", b"SHOW DATABASES", "application/vnd.influxql"),
+        ("POST", "", b'{"db":"db","q":"SHOW DATABASES"}', "application/json"),
+    ],
+)
+@pytest.mark.parametrize("accept", ["*/*", "application/csv", "application/x-msgpack"])
+def test_influxql_is_answered_with_what_this_version_lacks(
+    api: HttpApi, path: str, method: str, query: str, body: bytes | None, content_type: str | None, accept: str
+) -> None:
+    """However it is asked, as version 1 clients read errors."""
+    headers = {"Accept": accept} | ({"Content-Type": content_type} if content_type else {})
+    answer = api.http.open(f"{path}?{query}", method=method, data=body, headers=headers)
 
     assert answer.status_code == 400
-    assert "InfluxQL is not part of this version yet" in error(answer)
+    assert answer.headers["Content-Type"] == "application/json"
+    assert json.loads(answer.data) == {"error": "InfluxQL is not part of this version yet", "hint": "use SQL"}
 
 
 def failing_after(count: int, failure: ServiceError) -> QueryResult:
@@ -254,3 +275,19 @@ def test_leaving_early_ends_the_work(api: HttpApi, monkeypatch: pytest.MonkeyPat
     api.stop_engine()
 
     assert closed
+
+
+def test_a_connection_that_is_closed_while_its_answer_is_awaited_ends_the_work(api: HttpApi) -> None:
+    """Q3. Before the first byte, when nothing is written and so nothing fails."""
+    api.node.create_database("db")
+    api.node.before_batch = wait_until_closed
+    here, there = socket.socketpair()
+    threading.Timer(0.1, there.close).start()
+
+    answer = api.http.get(
+        "/api/v3/query_sql", query_string={"db": "db", "q": "SELECT 1"}, environ_overrides={"gunicorn.socket": here}
+    )
+
+    assert answer.status_code == 503
+    within(60, lambda: api.node.closed_results == api.node.opened_results == 1)
+    here.close()

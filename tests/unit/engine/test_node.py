@@ -1,5 +1,6 @@
 """A node: who owns it, what survives it, and what it says of damage."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -7,15 +8,16 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from catalog.errors import Damaged, Unavailable
+from catalog.errors import Damaged, InvalidRequest, Unavailable
 from engine.clock import SystemClock
 from engine.files.manifest import DataFile
 from engine.node import Node, NodeTaken
 from engine.ownership import Fenced
 from engine.paths import NodePaths
 from engine.settings import Settings
-from engine.storage.base import ObjectStore
+from engine.storage.base import ObjectStore, StoreUnavailable
 from engine.storage.local import LocalStore
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import open_node, read, running, times, write
@@ -449,6 +451,84 @@ def test_health_is_good_while_nothing_is_wrong() -> None:
     with running(MemoryStore()) as node:
         assert node.health() == {"status": "pass", "problems": []}
         assert read(node, "SELECT 1 AS one", "_internal") == [{"one": 1}]
+
+
+# what it says of itself to machines
+
+
+def test_a_node_is_ready_while_writes_are_taken_and_its_store_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """N3: the store is asked, though not more often than once a second."""
+    monkeypatch.setattr("engine.node._READY_EVERY_S", 0.0)
+    with running(LocalStore(tmp_path / "data")) as node:
+        assert node.readiness() == []
+        (tmp_path / "data" / "n" / "lock").rename(tmp_path / "lock")
+
+        (problem,) = node.readiness()
+        monkeypatch.setattr("engine.node._READY_EVERY_S", 3600.0)
+        (tmp_path / "lock").rename(tmp_path / "data" / "n" / "lock")
+
+        assert "n/lock" in problem
+        assert node.readiness() == [problem]
+
+
+def test_a_store_far_away_is_ready_when_it_says_that_nothing_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.node._READY_EVERY_S", 0.0)
+    store = MemoryStore()
+    with running(store) as node:
+        assert node.readiness() == []
+        monkeypatch.setattr(MemoryStore, "get", _not_now)
+
+        assert node.readiness() == ["could not read memory://n/ready: not now"]
+
+
+def _not_now(store: ObjectStore, path: str) -> bytes:
+    raise StoreUnavailable("read", store.url, path, "not now")
+
+
+def figures(node: Node) -> dict[str, float]:
+    lines = [line.rpartition(" ") for line in node.metrics_text().decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
+def test_metrics_tell_what_was_done_and_what_is_there() -> None:
+    with running(MemoryStore(), wal_flush_interval_ms=1) as node:
+        node.introduce("1.2.3")
+        write(node, "t,host=a v=1 1\nt,host=b v=2 2")
+        read(node, "SELECT v FROM t")
+        node.snapshot_now()
+        node._views.evict(0)
+        read(node, "SELECT v FROM t WHERE host = 'a'")
+        with pytest.raises(InvalidRequest):
+            read(node, "SELECT nothing FROM t")
+
+        found = figures(node)
+
+    assert found["flightline_rows_written_total"] == 2
+    assert found['flightline_queries_total{outcome="done"}'] == 2
+    assert found['flightline_queries_total{outcome="refused"}'] == 1
+    assert found["flightline_query_rows_total"] == 3
+    assert found["flightline_query_files_total"] == 1
+    assert found['flightline_query_seconds_count{phase="plan"}'] == 2
+    assert found['flightline_query_seconds_count{phase="execute"}'] == 2
+    assert (found["flightline_databases"], found["flightline_tables"], found["flightline_series"]) == (1, 1, 2)
+    assert (found["flightline_files"], found["flightline_buffer_bytes"], found["flightline_held_bytes"]) == (1, 0, 0)
+    assert (found["flightline_problems"], found["flightline_accepts_writes"]) == (0, 1)
+    assert found["flightline_last_snapshot_timestamp_seconds"] > 1e9
+    assert found['flightline_store_requests_total{operation="put_new",outcome="done"}'] > 2
+    assert found["process_open_fds"] > 3
+    assert any(name.startswith("flightline_info{") and 'version="1.2.3"' in name for name in found)
+
+
+def test_every_figure_has_a_name_a_kind_and_a_help() -> None:
+    with running(MemoryStore()) as node:
+        read(node, "SELECT 1 AS one", "_internal")
+        families = list(text_string_to_metric_families(node.metrics_text().decode()))
+
+    assert len({family.name for family in families}) == len(families)
+    for family in families:
+        assert family.documentation
+        assert re.fullmatch(r"(flightline|process)(_[a-z0-9]+)+", family.name)
+        assert family.type in ("counter", "gauge", "histogram")
 
 
 @pytest.mark.parametrize("settled", [False, True])

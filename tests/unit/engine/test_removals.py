@@ -311,7 +311,7 @@ def test_a_process_that_dies_anywhere_is_continued_by_the_next(stop_at: int, lan
         node.drop_table("db", "gone", 0)
         clock.time_ns += 48 * HOUR_NS
         look(node)
-    tables = [found.name for found in node.list_tables("db")]
+    tables = [found.name for found in node.list_tables("db") if found.db_schema == "iox"]
     found = read(node, "SELECT arrow_cast(time, 'Int64') AS ns FROM stays") if tables else []
     live = {info.path for info in disk.list("n/dbs/")} - set(NEIGHBOURS)
 

@@ -169,7 +169,6 @@ def test_gen1_durations_are_three() -> None:
         ("--read-from-writer-ids", "host02"),
         ("--run-compactions", "true"),
         ("--mode", "read_write"),
-        ("--admin-token-file", "t.json"),
         ("--traces-exporter", "jaeger"),
         ("--telemetry-endpoint", "http://x"),
     ],
@@ -208,10 +207,36 @@ def test_options_without_effect_are_accepted_and_named_once() -> None:
     assert "INFLUXDB3_ENTERPRISE_LICENSE_EMAIL" in named[0]
 
 
-def test_running_without_tokens_is_said_unless_it_was_asked_for() -> None:
-    assert any("not authenticated" in warning for warning in resolved().warnings)
-    assert resolved(without_auth="true").warnings == ()
-    assert resolved({"INFLUXDB3_START_WITHOUT_AUTH": "true"}).warnings == ()
+def test_tokens_are_asked_for_unless_that_is_turned_off() -> None:
+    assert (resolved().access.with_tokens, resolved().settings.with_tokens, resolved().warnings) == (True, True, ())
+    for without in (resolved(without_auth="true"), resolved({"INFLUXDB3_START_WITHOUT_AUTH": "true"})):
+        assert (without.access.with_tokens, without.settings.with_tokens, without.warnings) == (False, False, ())
+
+
+def test_who_needs_no_token_and_where_the_first_ones_come_from() -> None:
+    access = resolved(
+        disable_authz="health, ping",
+        admin_token_file="/etc/token.json",
+        permission_tokens_file="/etc/tokens.json",
+        admin_token_recovery_http_bind="127.0.0.1:8182",
+    ).access
+
+    assert (access.released, access.recovery_bind) == (("health", "ping"), ("127.0.0.1", 8182))
+    assert (access.admin_token_file, access.permission_tokens_file) == ("/etc/token.json", "/etc/tokens.json")
+
+
+@pytest.mark.parametrize("value", ["", "health,pong", ","])
+def test_only_known_endpoints_can_do_without_a_token(value: str) -> None:
+    words = "invalid value passed in for --disable-authz, allowed values are health, ping, metrics, ready, pprof, and node_stop"
+    with pytest.raises(UsageError, match=words):
+        resolved(disable_authz=value)
+
+
+def test_options_of_tokens_are_not_dropped_in_silence_where_there_are_none() -> None:
+    """F1."""
+    config = resolved(without_auth="true", disable_authz="health", admin_token_file="/f")
+
+    assert [warning.split()[0] for warning in config.warnings] == ["--disable-authz", "--admin-token-file"]
 
 
 def test_an_s3_store_takes_its_credentials_from_flags_in_both_spellings() -> None:
@@ -334,7 +359,7 @@ not a line
 
 
 def test_the_nearest_dotenv_counts_and_the_environment_beats_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """F1."""
+    """F1, V1."""
     (tmp_path / ".env").write_text("FAR=1\nBOTH=far\n")
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)

@@ -6,12 +6,17 @@ import pytest
 
 from engine.settings import Settings
 from engine.storage.open import UNSUPPORTED, StoreOptions
-from flightserver.cli.serve import command, help_text
+from flightserver.cli.help import help_text as help_of
+from flightserver.cli.serve import options
+from flightserver.cli.tree import TREE
 from flightserver.config import this_machine
 from flightserver.options import OPTIONS, Given, Machine, Option, text
 
 FOREIGN_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_")
-SETTINGS_WITHOUT_AN_OPTION_OF_THEIR_NAME = {"extend_tags": "set by --new-tags extend"}
+SETTINGS_WITHOUT_AN_OPTION_OF_THEIR_NAME = {
+    "extend_tags": "set by --new-tags extend",
+    "with_tokens": "set unless --without-auth",
+}
 
 every_option = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.flag)
 
@@ -19,6 +24,10 @@ every_option = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: opt
 @pytest.fixture(scope="module")
 def machine() -> Machine:
     return this_machine()
+
+
+def help_text(*, everything: bool, width: int) -> str:
+    return help_of(TREE, "serve", everything=everything, width=width)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +77,7 @@ def test_a_default_is_a_valid_value(option: Option, machine: Machine) -> None:
 
 @every_option
 def test_every_spelling_is_offered_by_the_command(option: Option) -> None:
-    offered = {name for parameter in command.params for name in parameter.opts}
+    offered = {name for declared in options() for name in declared.spellings}
 
     assert {option.flag, *option.also} <= offered
 

@@ -129,7 +129,7 @@ def test_v2_names_its_codes_as_its_clients_know_them() -> None:
     ("path", "family"),
     [
         ("/write", Family.V1),
-        ("/query", Family.V1),
+        ("/query", Family.V1_QUERY),
         ("/api/v2/write", Family.V2),
         ("/api/v3/write_lp", Family.V3),
         ("/x", Family.V3),

@@ -10,6 +10,7 @@ from datafusion import SessionContext
 from engine.query.functions.late import LateTable
 from engine.query.messages import QueryRefused
 from engine.query.statement import prepare
+from engine.query.stop import StatementStopped, Stop
 from tests.helpers.sql import CPU, ask, column, context_of, read, rows, tuples
 
 RANGE = "time >= '2024-01-01T00:00:00' AND time < '2024-01-01T00:06:00'"
@@ -346,6 +347,16 @@ def test_types_and_marks_stay_what_they_are(cpu: SessionContext) -> None:
     assert [field.name for field in schema if field.metadata] == ["host"]
 
 
+def test_a_name_in_order_by_is_that_of_the_result(cpu: SessionContext) -> None:
+    """G1: also where a grouping column has it."""
+    text = (
+        f"SELECT date_bin_gapfill('3 minutes', time) AS t, host AS h, -min(busy) AS host FROM cpu WHERE {RANGE} "
+        "GROUP BY t, cpu.host ORDER BY host NULLS FIRST, t"
+    )
+
+    assert [row[2] for row in tuples(cpu, text)] == [None, -20, -4, -1]
+
+
 def test_nothing_runs_before_it_is_asked_for(cpu: SessionContext) -> None:
     """G3."""
     asked: list[object] = []
@@ -392,7 +403,7 @@ def test_a_statement_may_be_prepared_again_in_its_context(cpu: SessionContext) -
 
 def test_a_late_table_applies_what_it_is_handed() -> None:
     """T1."""
-    table = LateTable(pa.schema([("a", pa.int64()), ("b", pa.utf8())]))
+    table = LateTable(pa.schema([("a", pa.int64()), ("b", pa.utf8())]), Stop())
     table.rows = lambda: iter([pa.record_batch({"a": [1, 2, 3], "b": ["x", "y", "z"]})])
     (fragment,) = table.get_fragments()
 
@@ -404,7 +415,22 @@ def test_a_late_table_applies_what_it_is_handed() -> None:
 
 
 def test_a_late_table_without_rows_says_so() -> None:
-    (fragment,) = LateTable(pa.schema([("a", pa.int64())])).get_fragments()
+    (fragment,) = LateTable(pa.schema([("a", pa.int64())]), Stop()).get_fragments()
 
     with pytest.raises(RuntimeError, match="before its rows were made"):
         list(fragment.scanner().to_batches())
+
+
+def test_a_late_table_ends_with_its_statement() -> None:
+    """T2."""
+    stop = Stop()
+    table = LateTable(pa.schema([("a", pa.int64())]), stop)
+    table.rows = lambda: iter([pa.record_batch({"a": [1]}), pa.record_batch({"a": [2]})])
+    (fragment,) = table.get_fragments()
+    batches = fragment.scanner().to_batches()
+    next(batches)
+
+    stop.set()
+
+    with pytest.raises(StatementStopped):
+        next(batches)

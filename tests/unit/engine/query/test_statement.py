@@ -44,7 +44,7 @@ class Spy:
         "SELECT * FROM cpu",
         "  SELECT/* x */host -- y\nFROM cpu WHERE note = 'locf' ;",
         "SELECT avg(usage), approx_percentile_cont(usage, 0.5) FROM cpu GROUP BY host",
-        "SHOW TABLES",
+        "SHOW COLUMNS FROM cpu",
     ],
 )
 def test_a_statement_without_our_functions_reaches_the_planner_as_it_came(cpu: SessionContext, text: str) -> None:
@@ -84,6 +84,15 @@ def test_the_schema_is_that_of_the_batches(cpu: SessionContext, text: str, kinds
 
     assert all(batch.schema.equals(prepared.schema, check_metadata=True) for batch in batches)
     assert kinds is None or [str(field.type) for field in prepared.schema] == kinds
+
+
+def test_a_mark_stays_with_a_column_and_not_with_what_is_made_of_it(cpu: SessionContext) -> None:
+    """S4: the planner lets it survive a cast and a sign."""
+    text = "SELECT host, usage AS u, usage::FLOAT AS c, -usage AS n, first_value(host) OVER () AS f FROM cpu"
+
+    schema = prepare(cpu, text, {}).schema
+
+    assert [field.name for field in schema if field.metadata] == ["host", "u"]
 
 
 @pytest.mark.parametrize("text", ["SELECT nothing FROM cpu", "SELECT 1 +", "SELECT sum(note) FROM cpu", "DROP TABLE cpu"])

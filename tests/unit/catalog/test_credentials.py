@@ -1,0 +1,56 @@
+"""How a token is sent (L1-L3)."""
+
+import base64
+
+import pytest
+
+from catalog.credentials import MALFORMED, MalformedCredential, bearer, token_of
+
+
+def basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [
+        ("Bearer apiv3_x", "apiv3_x"),
+        ("Token apiv3_x", "apiv3_x"),
+        (basic("ann:apiv3_x"), "apiv3_x"),
+        (basic(":apiv3_x"), "apiv3_x"),
+        (basic("ann:apiv3_xy").rstrip("="), "apiv3_xy"),
+        (bearer("t"), "t"),
+        (basic("ann:"), None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_each_form_holds_its_token(header: str | None, token: str | None) -> None:
+    """L1-L3."""
+    assert token_of(header) == token
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "bearer apiv3_x",
+        "BEARER apiv3_x",
+        "token apiv3_x",
+        "basic " + base64.b64encode(b"a:b").decode(),
+        "Bearer",
+        "Bearer ",
+        "Bearer  apiv3_x",
+        "Bearer apiv3_x more",
+        "apiv3_x",
+        "Digest apiv3_x",
+        "Basic %%%",
+        "Basic " + base64.b64encode(b"no colon").decode(),
+        "Basic " + base64.b64encode(b"a:b:c").decode(),
+        "Basic " + base64.b64encode(b"a:\xff").decode(),
+    ],
+)
+def test_anything_else_is_malformed(header: str) -> None:
+    """L1."""
+    with pytest.raises(MalformedCredential) as refused:
+        token_of(header)
+    assert str(refused.value) == MALFORMED
