@@ -165,7 +165,7 @@ def test_gen1_durations_are_three() -> None:
     ("flag", "value"),
     [
         ("--plugin-dir", "~/.plugins"),
-        ("--cluster-id", "c"),
+        ("--replication-interval", "1s"),
         ("--read-from-writer-ids", "host02"),
         ("--run-compactions", "true"),
         ("--mode", "read_write"),
