@@ -52,7 +52,7 @@ class WalLimits:
 
 
 class NotEncodable(ServiceError):
-    """Rows that should never have come this far."""
+    """The rows of a write cannot be encoded for the log; other writes go on."""
 
     code = "not_encodable"
 
