@@ -264,7 +264,13 @@ def _tls(values: _Values) -> Tls | None:
             Path(file).open("rb").close()
         except OSError as error:
             raise ConfigError(f"{option} {file} cannot be read: {error.strerror}") from None
-    return Tls(cert, key, str(values.by_place["serve.tls_minimum_version"]))
+    minimum_version = str(values.by_place["serve.tls_minimum_version"])
+    if minimum_version != "tls-1.2" and values.text("serve.flight_bind") is not None:
+        raise ConfigError(
+            f"--tls-minimum-version {minimum_version} cannot be kept on the port of --flight-bind, which takes tls-1.2 too:"
+            " leave --flight-bind out and use the HTTP port, which serves Flight as well"
+        )
+    return Tls(cert, key, minimum_version)
 
 
 def _logs(values: _Values) -> LogOptions:
