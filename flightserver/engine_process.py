@@ -112,7 +112,8 @@ def _open_recovery(keeper: TokenKeeper, access: AccessOptions, audit: Audit, don
     """Once: an engine that is started anew after a recovery does not open it again."""
     if access.recovery_bind is None or done_file.exists():
         return None
-    recovery = Recovery(access.recovery_bind, keeper, audit, done_file)
+    host, port = access.recovery_bind  # a list, after its way through JSON
+    recovery = Recovery((host, port), keeper, audit, done_file)
     if access.recovery_listener_file is not None:
         Path(access.recovery_listener_file).write_text(recovery.address)
     return recovery
