@@ -45,6 +45,8 @@ class ImpossibleChange(ServiceError):
 
 
 class SoftDeleted(InvalidRequest):
+    """What was asked for has been deleted and is waiting for its removal."""
+
     code = "soft_deleted"
 
     def __init__(self, what: str, name: str) -> None:

@@ -47,6 +47,8 @@ _CRC_END: Final = 12
 
 
 class NewerFormat(UnsupportedFeature):
+    """The stored data was written by a newer version. Start that version, or a newer one."""
+
     code = "newer_format"
     hint = "start the version that wrote it, or a newer one"
 

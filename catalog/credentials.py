@@ -13,7 +13,7 @@ import base64
 import binascii
 from typing import Final
 
-from catalog.errors import Forbidden, InvalidRequest, Unauthenticated
+from catalog.errors import Forbidden, InvalidRequest, ServiceError, Unauthenticated
 
 NOT_AUTHENTICATED: Final = "the request was not authenticated"
 MALFORMED: Final = (
@@ -24,6 +24,8 @@ NOT_PERMITTED: Final = "unauthorized to perform requested action with the token"
 
 
 class MalformedCredential(InvalidRequest):
+    """What was sent to identify the caller cannot be read."""
+
     code = "malformed_credential"
 
     def __init__(self) -> None:
@@ -40,6 +42,8 @@ class NotAuthenticated(Unauthenticated):
 
 
 class TokenExpired(Unauthenticated):
+    """The token was valid until a time that has passed. Make a new one."""
+
     code = "token_expired"
 
     def __init__(self) -> None:
@@ -53,6 +57,16 @@ class NotPermitted(Forbidden):
 
     def __init__(self) -> None:
         super().__init__(NOT_PERMITTED)
+
+
+class TokensAreOff(ServiceError):
+    """The server runs without authentication, so there are no tokens to make or delete."""
+
+    code = "tokens_are_off"
+    kind = "not_allowed"
+
+    def __init__(self) -> None:
+        super().__init__("endpoint disabled, started without auth")
 
 
 def token_of(authorization: str | None) -> str | None:

@@ -52,6 +52,8 @@ class ServiceError(Exception):
 
 
 class InvalidRequest(ServiceError):
+    """The request is wrong: the sentence says what, and what was expected."""
+
     code = "invalid_request"
     kind = "invalid"
 
@@ -66,6 +68,8 @@ class LinesRejected(InvalidRequest):
 
 
 class UnsupportedFeature(InvalidRequest):
+    """This version does not do that; the hint says what to use instead."""
+
     code = "unsupported"
 
 
@@ -75,21 +79,29 @@ def no_influxql() -> UnsupportedFeature:
 
 
 class Unauthenticated(ServiceError):
+    """The server wants to know who asks."""
+
     code = "unauthenticated"
     kind = "unauthenticated"
 
 
 class Forbidden(ServiceError):
+    """The caller is known and may not do this."""
+
     code = "forbidden"
     kind = "forbidden"
 
 
 class NotFound(ServiceError):
+    """Nothing of that name is there."""
+
     code = "not_found"
     kind = "not_found"
 
 
 class DatabaseNotFound(NotFound):
+    """No database of that name is there."""
+
     code = "database_not_found"
 
     def __init__(self, name: str) -> None:
@@ -97,6 +109,8 @@ class DatabaseNotFound(NotFound):
 
 
 class TableNotFound(NotFound):
+    """No table of that name is there."""
+
     code = "table_not_found"
 
     def __init__(self, database: str, table: str) -> None:
@@ -104,11 +118,15 @@ class TableNotFound(NotFound):
 
 
 class Conflict(ServiceError):
+    """It cannot be done as things are now."""
+
     code = "conflict"
     kind = "conflict"
 
 
 class AlreadyExists(Conflict):
+    """Something of that name is there already."""
+
     code = "already_exists"
 
     def __init__(self, name: str) -> None:
@@ -116,6 +134,8 @@ class AlreadyExists(Conflict):
 
 
 class AlreadyDeleted(Conflict):
+    """It was deleted before."""
+
     code = "already_deleted"
 
     def __init__(self, name: str) -> None:
@@ -123,21 +143,29 @@ class AlreadyDeleted(Conflict):
 
 
 class TooLarge(ServiceError):
+    """The body or message is longer than the server takes. Send it in parts."""
+
     code = "too_large"
     kind = "too_large"
 
 
 class LimitReached(ServiceError):
+    """A limit on databases, tables or columns that the operator has set."""
+
     code = "limit_reached"
     kind = "limit"
 
 
 class Unavailable(ServiceError):
+    """Not now: the same request may work later."""
+
     code = "unavailable"
     kind = "unavailable"
 
 
 class Damaged(ServiceError):
+    """Stored bytes are missing, or are not those that were stored. The message names the object."""
+
     code = "damaged"
     kind = "damaged"
 

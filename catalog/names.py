@@ -24,6 +24,8 @@ _MEANS_NO_RETENTION_POLICY = frozenset({"", "''", DEFAULT_RETENTION_POLICY, "def
 
 
 class InvalidDatabaseName(InvalidRequest):
+    """A name that no database can have."""
+
     code = "invalid_database_name"
 
 

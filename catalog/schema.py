@@ -76,6 +76,8 @@ Fields = Sequence[tuple[str, FieldType]]
 
 
 class ColumnExists(InvalidColumn):
+    """A column of that name is there already, with another type."""
+
     code = "column_exists"
 
     def __init__(self, name: str, existing: str) -> None:

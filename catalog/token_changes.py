@@ -18,6 +18,8 @@ _NAME_CHARACTERS_MAX: Final = 1000
 
 
 class TokenNameTaken(Conflict):
+    """A token of that name is there already."""
+
     code = "token_name_taken"
 
     def __init__(self, name: str) -> None:
@@ -25,6 +27,8 @@ class TokenNameTaken(Conflict):
 
 
 class OperatorTokenStays(ServiceError):
+    """The operator's token can be replaced, and not deleted."""
+
     code = "operator_token_stays"
     kind = "not_allowed"
 

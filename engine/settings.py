@@ -16,6 +16,7 @@ MIB = 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class Settings:
     node_id: str
+    cluster_id: str | None = None  # whose catalog it shares; None: it has its own
 
     # write-ahead log
     wal_flush_interval_ms: int = 1_000
@@ -53,5 +54,6 @@ class Settings:
 
     # housekeeping
     delete_grace_period_ms: int = 24 * 3_600_000
+    retention_check_interval_ms: int = 30 * 60_000
     hard_delete_default_ms: int = 72 * 3_600_000
     shutdown_timeout_ms: int = 30_000

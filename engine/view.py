@@ -2,18 +2,22 @@
 
     ReadView        the catalog and every table's rows at one moment: a value, held without locks
     Views.apply     a durable group becomes visible (stage of the log)
-    Views.seal      open batches become a sorted run, duplicates folded
+    Views.seal      open batches become a sorted run, duplicates folded; what has expired is dropped
     Views.settled   runs have become files
     Views.evict     rows of files leave memory, the oldest first
+    Views.expire    files whose rows have all expired are let go
 
-V1  A durable row is in `open`, `runs` or `files` of its table: in exactly one of them, at every moment.
+V1  A durable row is in `open`, `runs` or `files` of its table: in exactly one of them, at every moment until it expires.
 V2  A ReadView shows whole groups, and all of each.
 V3  The catalog of a ReadView knows every column of its rows.
 V4  A reader of `distinct` rows sees each key once, with the last acknowledged value of each field.
 V5  A row that has outlived its table's retention at the moment of the ReadView is in no reader's `distinct` rows: they end
     at their `floor_ns` (buffer/rows.py, B6).
+V6  A seal that is given a budget loads files of no more than that, or of as little as can be, and says whether late rows are
+    left for another.
 
-Held by tests/unit/engine/test_views.py (V1-V5), tests/property/test_rows_model.py (V4).
+Held by tests/unit/engine/test_views.py (V1-V5), tests/unit/engine/test_snapshot_steps.py (V6) and
+tests/property/test_rows_model.py (V4).
 """
 
 import logging
@@ -27,6 +31,7 @@ import pyarrow as pa
 
 from catalog.catalog import Catalog
 from catalog.errors import Damaged
+from catalog.schema import FieldType
 from catalog.state import CatalogState
 from engine.batch import Group, TableRows, series_buffer, size_of, time_buffer
 from engine.buffer.rows import (
@@ -38,6 +43,7 @@ from engine.buffer.rows import (
     TimeRange,
     as_one,
     fenced,
+    first_share,
     seal,
     sealed,
     since,
@@ -48,7 +54,18 @@ from engine.files.manifest import DataFile
 
 log = logging.getLogger(__name__)
 
+SHARE_BYTES = 256 << 20
+"""For how much of their files late rows are merged at a time."""
+
 _NOTHING = TableData()
+_ROW_BYTES = 12  # series and time
+_FIELD_BYTES = {
+    FieldType.FLOAT: 8,
+    FieldType.INTEGER: 8,
+    FieldType.UINTEGER: 8,
+    FieldType.STRING: 32,
+    FieldType.BOOLEAN: 1,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,21 +177,52 @@ class Views:
 
     def seal(self, database_id: int, table_id: int, arrange: Arrange = as_one, *, whole: bool = False) -> TableData:
         """Sort what is open now, or all that is in no file; what arrives meanwhile stays open."""
+        return self.seal_share(database_id, table_id, arrange, whole=whole)[0]
+
+    def seal_share(
+        self,
+        database_id: int,
+        table_id: int,
+        arrange: Arrange = as_one,
+        *,
+        whole: bool = False,
+        budget_bytes: int | None = None,
+    ) -> tuple[TableData, bool]:
+        """`seal`, for as many late rows as the budget lets files be loaded for, and whether that is all (V6)."""
         with self._seal_locks[database_id, table_id]:
             before = self._replace(database_id, table_id, fenced)
-            sealing = seal(before, self._load_intact, arrange, whole=whole)
-            return self._replace(database_id, table_id, lambda data: sealed(data, sealing))
+            share = None if budget_bytes is None else first_share(before, self._memory_bytes, budget_bytes)
+            first_ns = floor_ns(self._catalog.state(), database_id, table_id, self._clock.now_ns())
+            sealing = seal(before, self._load_intact, arrange, whole=whole, before_ns=share, floor_ns=first_ns)
+            return self._replace(database_id, table_id, lambda data: sealed(data, sealing)), share is None
 
-    def fold_duplicates(self) -> None:
-        """Seal the tables whose open rows may repeat a key, so that queries need not."""
+    def late_bytes(self, data: TableData) -> int:
+        """How much memory the files need at most that a seal would load."""
+        late = data.late
+        return 0 if late is None else sum(self._memory_bytes(held.file) for held in data.files if held.times.overlaps(late))
+
+    def fold_duplicates(self, budget_bytes: int = SHARE_BYTES) -> None:
+        """Seal the tables whose open rows may repeat a key, so that queries need not. What the budget leaves is for later."""
+        before = self._unsettled_bytes
         for database_id, table_id, data in self.unsettled():
             if data.late is not None:
-                self.seal(database_id, table_id)
+                self.seal_share(database_id, table_id, budget_bytes=budget_bytes)
+                if self._unsettled_bytes - before >= budget_bytes:
+                    return
 
     def settled(self, tables: Iterable[Settled]) -> None:
         for table in tables:
             with self._seal_locks[table.database_id, table.table_id]:
                 self._replace(table.database_id, table.table_id, partial(_settled, table))
+
+    def expire(self, files: Iterable[DataFile]) -> None:
+        """Let go of files that no manifest lists any more, because all of their rows have expired."""
+        paths: dict[tuple[int, int], set[str]] = defaultdict(set)
+        for file in files:
+            paths[file.database_id, file.table_id].add(file.path)
+        for (database_id, table_id), gone in paths.items():
+            with self._seal_locks[database_id, table_id]:
+                self._replace(database_id, table_id, partial(_without_files, frozenset(gone)))
 
     def evict(self, budget_bytes: int) -> None:
         """Let go of rows that files hold too, oldest first, until the rest fits the budget."""
@@ -195,6 +243,10 @@ class Views:
             excess -= size
             self._replace(database_id, table_id, partial(_without_rows, path))
 
+    def tables(self) -> Sequence[tuple[int, int]]:
+        """(database, table) of all that have or had rows."""
+        return [(database_id, table_id) for database_id, tables in self._databases.items() for table_id in tables]
+
     def holds(self, database_id: int, table_id: int) -> bool:
         """Whether a table has rows, in memory or in files."""
         data = self._databases.get(database_id, {}).get(table_id, _NOTHING)
@@ -209,6 +261,12 @@ class Views:
                 data = tables.pop(each, _NOTHING)
                 self._unsettled_bytes -= data.unsettled_bytes
             self._databases = self._databases | {database_id: tables}
+
+    def _memory_bytes(self, file: DataFile) -> int:
+        """About what a file's rows take in memory."""
+        database = self._catalog.state().find_database_by_id(file.database_id)
+        table = None if database is None else database.find_table_by_id(file.table_id)
+        return file.rows * (_ROW_BYTES + (0 if table is None else sum(map(_FIELD_BYTES.__getitem__, table.fields.values()))))
 
     def _load_intact(self, file: DataFile) -> pa.RecordBatch | None:
         """One damaged file must not keep all others from being settled."""
@@ -237,6 +295,10 @@ def _arrived(rows: TableRows) -> OpenBatch:
 
 def _settled(done: Settled, data: TableData) -> TableData:
     return data.settled(done.written, done.removed)
+
+
+def _without_files(paths: frozenset[str], data: TableData) -> TableData:
+    return replace(data, files=tuple(held for held in data.files if held.file.path not in paths))
 
 
 def _without_rows(path: str, data: TableData) -> TableData:

@@ -60,6 +60,8 @@ _CHANNEL_OPTIONS = [
 
 
 class EngineUnreachable(Unavailable):
+    """The HTTP process cannot reach the engine process, which is starting or has died."""
+
     code = "engine_unreachable"
 
 
@@ -70,6 +72,8 @@ class CallCancelled(Unavailable):
 
 
 class EngineTimeout(Unavailable):
+    """The engine process did not answer in time."""
+
     code = "engine_timeout"
 
 

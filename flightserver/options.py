@@ -575,11 +575,12 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         flag="--retention-check-interval",
-        help="How often expired data is looked for.",
+        help="How often files are looked for in which all rows have expired.",
         group="Write-ahead log and settling",
-        kind=text,
+        kind=duration_ms,
         value_name="DURATION",
-        unsupported="this version does not expire rows",
+        default="30m",
+        sets="settings.retention_check_interval_ms",
     ),
     Option(
         flag="--delete-grace-period",
@@ -782,7 +783,7 @@ OPTIONS: tuple[Option, ...] = (
         for each, what, field in (
             ("--num-database-limit", "Most databases", "database_limit"),
             ("--num-table-limit", "Most tables in all databases", "table_limit"),
-            ("--num-total-columns-per-table-limit", "Most columns of a table, tags and time included", "column_limit"),
+            ("--num-total-columns-per-table-limit", "Most columns of a table, beside time", "column_limit"),
         )
     ),
     Option(

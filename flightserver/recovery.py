@@ -91,6 +91,8 @@ class Recovery:
 
 
 class RecoveryUnavailable(ServiceError):
+    """The listener for lost tokens does nothing else than to replace the operator's token."""
+
     code = "recovery_unavailable"
 
 

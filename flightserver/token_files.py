@@ -33,6 +33,8 @@ log = logging.getLogger("flightserver.auth")
 
 
 class UnusableTokenFile(InvalidRequest):
+    """A file of tokens that cannot be used."""
+
     code = "unusable_token_file"
 
 

@@ -27,12 +27,13 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from catalog.access import Access
+from catalog.credentials import TokensAreOff
 from catalog.errors import InvalidRequest, ServiceError
 from httpapi.admission import TOKEN_PATHS, Admission
 from httpapi.bodies import BodyReader, Environ, has_body
 from httpapi.calls import REQUEST_ID_KEY, Call, Routes
 from httpapi.counters import RequestCounters
-from httpapi.errors import NoSuchEndpoint, TokensAreOff, error_reply, family_of, internal_reply
+from httpapi.errors import NoSuchEndpoint, error_reply, family_of, internal_reply
 from httpapi.gateway import Gateway
 from httpapi.replies import STATUS_LINES, Reply
 from httpapi.routes import configure, health, query, tokens

@@ -39,24 +39,22 @@ class Family(Enum):
 
 
 class UnsupportedMediaType(InvalidRequest):
+    """The body's content type or encoding is not one that the endpoint takes."""
+
     code = "unsupported_media_type"
     kind = "media_type"
 
 
 class BodyTooSlow(InvalidRequest):
+    """The body came too slowly to wait for its end."""
+
     code = "body_too_slow"
     kind = "timeout"
 
 
-class TokensAreOff(ServiceError):
-    code = "tokens_are_off"
-    kind = "not_allowed"
-
-    def __init__(self) -> None:
-        super().__init__("endpoint disabled, started without auth")
-
-
 class NoSuchEndpoint(NotFound):
+    """No endpoint has this path and method."""
+
     code = "no_such_endpoint"
 
     def __init__(self) -> None:

@@ -51,6 +51,10 @@ class OpenBatch:
     rows: pa.RecordBatch
     times: TimeRange
     late: TimeRange | None
+    byte_count: int = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "byte_count", size_of(self.rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,10 @@ class Run:
     absorbed: frozenset[int] = frozenset()
     replaces: frozenset[str] = frozenset()
     number: int = field(default_factory=lambda: next(_numbers))
+    byte_count: int = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "byte_count", size_of(self.rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +95,23 @@ class TableData:
     fenced: int = 0
     #: what a reader may see begins here (B6)
     floor_ns: int | None = None
+    #: bytes of rows that no file holds
+    unsettled_bytes: int = field(init=False, compare=False)
+    #: the range in which open batches may repeat a key
+    late: TimeRange | None = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        byte_count = sum(batch.byte_count for batch in self.open) + sum(run.byte_count for run in self.runs)
+        object.__setattr__(self, "unsettled_bytes", byte_count)
+        object.__setattr__(self, "late", _late_of(self.open))
 
     @property
     def unsettled_rows(self) -> int:
         return int(sum(batch.rows.num_rows for batch in self.open) + sum(run.rows.num_rows for run in self.runs))
 
     @property
-    def unsettled_bytes(self) -> int:
-        return sum(size_of(batch.rows) for batch in self.open) + sum(size_of(run.rows) for run in self.runs)
-
-    @property
     def held_bytes(self) -> int:
         return sum(size_of(held.rows) for held in self.files if held.rows is not None)
-
-    @property
-    def late(self) -> TimeRange | None:
-        """The range in which open batches may repeat a key."""
-        found: TimeRange | None = None
-        for batch in self.open:
-            if batch.late is not None:
-                found = batch.late.union(found)
-        return found
 
     def with_batch(self, batch: OpenBatch) -> "TableData":
         """One more batch; eight small neighbours of like size become one, so that many small writes stay few batches."""
@@ -163,12 +167,16 @@ def _joined(batches: Sequence[OpenBatch]) -> OpenBatch:
 
 @dataclass(frozen=True, slots=True)
 class Sealing:
-    """What a seal takes from a table and what it gives back."""
+    """What a seal takes from a table and what it gives back. `left`: open rows that another seal is to take."""
 
     batches: int
     taken_runs: frozenset[int]
     taken_files: frozenset[str]
     runs: tuple[Run, ...]
+    left: tuple[OpenBatch, ...] = ()
+
+
+_NOTHING_TO_SEAL = Sealing(0, frozenset(), frozenset(), ())
 
 
 #: puts rows together that came in this order: batches that share no key, each sorted and with each key once
@@ -186,49 +194,109 @@ def fenced(data: TableData) -> TableData:
 
 
 def seal(
-    data: TableData, load: Callable[[DataFile], pa.RecordBatch | None], arrange: Arrange = as_one, *, whole: bool = False
+    data: TableData,
+    load: Callable[[DataFile], pa.RecordBatch | None],
+    arrange: Arrange = as_one,
+    *,
+    whole: bool = False,
+    before_ns: int | None = None,
+    floor_ns: int | None = None,
 ) -> Sealing:
     """Sort what is open into runs, together with every run and file that its late rows may repeat (B3).
 
     `load` returns None for a file that is to be left alone. `whole`: together with all runs, so that nothing is left beside
-    the result.
+    the result. `before_ns`: only the open rows before that time. `floor_ns`: rows before it are dropped for good.
     """
-    late = data.late
+    taking, left = _split(data.open, before_ns)
+    late = _late_of(taking)
     runs = [run for run in data.runs if whole or (late is not None and run.times.overlaps(late))]
-    if not data.open and len(runs) < 2:
-        return Sealing(0, frozenset(), frozenset(), ())
-    met = _files_met(data.files, data.open, late)
-    loaded = [(held.file.path, held.rows if held.rows is not None else load(held.file)) for held in met]
+    expired = floor_ns is not None and _earliest_ns(runs) < floor_ns
+    if not taking and len(runs) < 2 and not expired:
+        return _NOTHING_TO_SEAL
+    met = _files_met(data.files, taking, late)
+    loaded = [(held.file.path, held.rows if held.rows is not None else load(held.file)) for _, held in met]
     older = {path: rows for path, rows in loaded if rows is not None}
-    arranged = arrange([*older.values(), *(run.rows for run in runs), *(batch.rows for batch in data.open)])
+    parts = [*older.values(), *(run.rows for run in runs), *(batch.rows for batch in taking)]
+    kept = [rows for part in parts if (rows := _not_before(part, floor_ns)).num_rows]
     absorbed = frozenset(run.number for run in runs).union(*(run.absorbed for run in runs))
     taken_files = frozenset(older)
     replaces = taken_files.union(*(run.replaces for run in runs))
-    made = tuple(Run(rows, times_of(rows), absorbed, replaces) for rows in arranged)
-    return Sealing(len(data.open), frozenset(run.number for run in runs), taken_files, made)
+    made = tuple(Run(rows, times_of(rows), absorbed, replaces) for rows in (arrange(kept) if kept else ()))
+    return Sealing(len(data.open), frozenset(run.number for run in runs), taken_files, made, left)
 
 
-def _files_met(files: Sequence[HeldFile], open_batches: Sequence[OpenBatch], late: TimeRange | None) -> list[HeldFile]:
-    """The files within whose times a row of a late batch lies."""
+def first_share(data: TableData, cost: Callable[[DataFile], int], budget: int) -> int | None:
+    """Before which time late rows meet files that cost no more than the budget, or as few as can be; None when all do.
+
+    There is always a late row before that time, so whoever takes one share after another comes to an end.
+    """
+    met = sorted(_files_met(data.files, data.open, data.late), key=lambda found: found[0])
+    spent = 0
+    for first_ns, held in met:
+        spent += cost(held.file)
+        if spent > budget and first_ns > met[0][0]:
+            return first_ns
+    return None
+
+
+def _split(open_batches: Sequence[OpenBatch], before_ns: int | None) -> tuple[tuple[OpenBatch, ...], tuple[OpenBatch, ...]]:
+    """The rows before a time and those from it on, both in order of arrival."""
+    if before_ns is None:
+        return tuple(open_batches), ()
+    taking = [_part(batch, TimeRange(batch.times.start_ns, before_ns - 1)) for batch in open_batches]
+    left = [_part(batch, TimeRange(before_ns, batch.times.end_ns)) for batch in open_batches]
+    return tuple(part for part in taking if part is not None), tuple(part for part in left if part is not None)
+
+
+def _part(batch: OpenBatch, wanted: TimeRange) -> OpenBatch | None:
+    """The rows of a batch in a range of time; None when there is none."""
+    if not batch.times.overlaps(wanted):
+        return None
+    if wanted.start_ns <= batch.times.start_ns and batch.times.end_ns <= wanted.end_ns:
+        return batch
+    times = batch.rows.column(1).view(pa.int64())
+    rows = batch.rows.filter(pc.and_(pc.greater_equal(times, wanted.start_ns), pc.less_equal(times, wanted.end_ns)))
+    if rows.num_rows == 0:
+        return None
+    late = batch.late
+    if late is not None:
+        late = TimeRange(max(late.start_ns, wanted.start_ns), min(late.end_ns, wanted.end_ns))
+    return OpenBatch(rows, times_of(rows), late if late is not None and late.start_ns <= late.end_ns else None)
+
+
+def _not_before(rows: pa.RecordBatch, floor_ns: int | None) -> pa.RecordBatch:
+    if floor_ns is None or times_of(rows).start_ns >= floor_ns:
+        return rows
+    return rows.filter(pc.greater_equal(rows.column(1).view(pa.int64()), floor_ns))
+
+
+def _late_of(open_batches: Sequence[OpenBatch]) -> TimeRange | None:
+    late: TimeRange | None = None
+    for batch in open_batches:
+        if batch.late is not None:
+            late = batch.late.union(late)
+    return late
+
+
+def _files_met(
+    files: Sequence[HeldFile], open_batches: Sequence[OpenBatch], late: TimeRange | None
+) -> list[tuple[int, HeldFile]]:
+    """The files within whose times a row of a late batch lies, each with the time of the first one that does."""
     near = [] if late is None else [held for held in files if held.times.overlaps(late)]
     if not near:
         return []
     times = pa.chunked_array([batch.rows.column(1).view(pa.int64()) for batch in open_batches if batch.late is not None])
     ordered = memoryview(times.combine_chunks().sort().buffers()[1]).cast("B").cast("q")
-    return [held for held in near if _any_between(ordered, held.times)]
-
-
-def _any_between(ordered_ns: memoryview, times: TimeRange) -> bool:
-    at = bisect_left(ordered_ns, times.start_ns)
-    return at < len(ordered_ns) and ordered_ns[at] <= times.end_ns
+    found = [(bisect_left(ordered, held.times.start_ns), held) for held in near]
+    return [(ordered[at], held) for at, held in found if at < len(ordered) and ordered[at] <= held.times.end_ns]
 
 
 def sealed(data: TableData, sealing: Sealing) -> TableData:
     """The table after a seal; batches that arrived meanwhile stay open."""
-    if not sealing.runs:
+    if sealing is _NOTHING_TO_SEAL:
         return data
     return TableData(
-        open=data.open[sealing.batches :],
+        open=(*sealing.left, *data.open[sealing.batches :]),
         runs=(*(run for run in data.runs if run.number not in sealing.taken_runs), *sealing.runs),
         files=tuple(held for held in data.files if held.file.path not in sealing.taken_files),
         floor_ns=data.floor_ns,

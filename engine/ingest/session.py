@@ -31,6 +31,8 @@ DropTable = Callable[[str, str], None]
 
 
 class TableExists(Conflict):
+    """The table is there already, and the ingest wanted to make it."""
+
     code = "table_exists"
 
 

@@ -22,6 +22,7 @@ from engine.clock import Clock
 from engine.metrics import Metrics, resident_bytes
 from engine.ownership import Fenced, Ownership
 from engine.persist.removals import Removals
+from engine.persist.retention import Retention
 from engine.persist.snapshot import Snapshots
 from engine.settings import Settings
 from engine.view import Views
@@ -63,6 +64,7 @@ class Schedule:
         self,
         snapshots: Snapshots,
         removals: Removals,
+        retention: Retention,
         views: Views,
         ownership: Ownership,
         settings: Settings,
@@ -73,6 +75,7 @@ class Schedule:
     ) -> None:
         self._snapshots = snapshots
         self._removals = removals
+        self._retention = retention
         self._views = views
         self._ownership = ownership
         self._on_fatal = on_fatal
@@ -100,6 +103,11 @@ class Schedule:
         """Why rows are not settled into files, while that is so."""
         return self._failure
 
+    @property
+    def inspected(self) -> bool:
+        """Whether what is stored has been compared with what is listed, which is done once after the start."""
+        return self._inspected
+
     def _run(self) -> None:
         try:
             self._look()
@@ -116,11 +124,11 @@ class Schedule:
         except ServiceError as error:
             log.warning("could not compare the stored files with the manifests: %s", error)
             return
-        self._inspected = True
         for damage in findings.damaged:
             self._on_damage(damage)
         if findings.leftovers:
             log.info("removed %d files that an unfinished snapshot had left", len(findings.leftovers))
+        self._inspected = True
 
     def _look(self) -> None:
         try:
@@ -133,6 +141,7 @@ class Schedule:
                 self._settle(reason)
             if figures.resident_bytes >= self._settings.force_snapshot_mem_bytes:
                 self._relieve()
+            self._retention.look()
             self._removals.look()
             if not self._inspected:
                 self._inspect()

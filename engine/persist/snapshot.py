@@ -10,11 +10,16 @@ P4  Rows are visible throughout: from memory before, from memory or the file aft
 P5  A failed snapshot takes back the files that it has stored: the next one starts afresh and needs their room. Those that
     cannot be taken back, or may be listed by a manifest after all, go later.
 P6  Nothing is deleted before it is certain that the node is still ours.
+P7  Late rows are merged with the files they may repeat in steps that need bounded memory, each with a manifest of its own.
+    Only the last one says how far into the log the snapshot goes: after a crash between two, the log brings rows again that
+    files have already, and merging them once more changes nothing.
+P8  Rows that have expired are not stored again, and files in which every row has expired leave with a manifest.
 
 A file covers whole gen1 windows, as many as fit `FILE_ROWS`, and ends with a day once it has `DAY_ROWS`: a live load makes one
 file a window, a load of old data neither hundreds of small files nor, when it is sparse, one for each day.
 
 Held by tests/unit/engine/test_snapshot.py (P1-P5), tests/unit/engine/test_snapshot_races.py (P4, P5),
+tests/unit/engine/test_snapshot_steps.py (P7), tests/unit/engine/test_retention.py (P8),
 tests/unit/engine/test_ownership.py (P6) and tests/crash/test_stops.py (P1, P2).
 Elsewhere: when a snapshot is due (schedule.py), what a file looks like (files/parquet.py), dropped tables (removals.py).
 """
@@ -26,6 +31,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,6 +39,7 @@ import pyarrow.compute as pc
 from catalog.catalog import Catalog
 from catalog.errors import Damaged, ServiceError
 from catalog.schema import Table
+from catalog.state import CatalogState
 from engine._native import SeriesIndex
 from engine.batch import series_buffer
 from engine.buffer.rows import HeldFile, Run, TableData, TimeRange, fields_of, times_of
@@ -49,7 +56,8 @@ from engine.ownership import Ownership
 from engine.paths import NodePaths
 from engine.settings import Settings
 from engine.storage.base import ObjectStore, StoreError
-from engine.view import Settled, Views
+from engine.storage.together import put_new_all
+from engine.view import SHARE_BYTES, Settled, Views, floor_ns
 from engine.wal.writer import WalWriter
 
 log = logging.getLogger(__name__)
@@ -57,8 +65,15 @@ log = logging.getLogger(__name__)
 FILE_ROWS = 1_000_000
 DAY_ROWS = 50_000
 _GRACE_S = 600.0
+_BATCH_FILES = 1000
+_BATCH_BYTES = 64 << 20
+_LOOKS_AT_ONCE = 8
 _DAY_NS = 24 * 3600 * 1_000_000_000
 _LATEST_NS = 2**63 - 1
+
+
+#: (database, table, bytes of the files that its late rows may meet)
+Waiting: TypeAlias = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,77 +120,136 @@ class Snapshots:
     def take(self) -> SnapshotReport | None:
         """Settle every row that is durable now; None when there is none."""
         with self._one_at_a_time:
-            started_s = self._clock.monotonic_s()
-            number = self._files.number + 1
-            covered: list[tuple[int, list[tuple[int, int, TableData]]]] = []
-            self._wal.boundary(lambda sequence: covered.append((sequence, self._views.unsettled())))
-            wal_sequence, tables = covered[0]
-            if not tables:
-                return None
-            self._begun.clear()
-            try:
-                settled = self._store_tables(number, tables)
-            except ServiceError:
-                self._take_back(self._begun)
-                raise
-            added = tuple(held.file for table in settled for _, held in table.written)
-            removed = tuple(path for table in settled for path in table.removed)
-            try:
-                self._files.add(Manifest(number, wal_sequence, added, removed))
-            except ServiceError:
-                self._delete_later(self._begun)
-                raise
-            self._views.settled(settled)
-            self._views.evict(self._settings.file_cache_bytes)
-            self._clean_up(wal_sequence, removed)
-            seconds = self._clock.monotonic_s() - started_s
-            rows = sum(file.rows for file in added)
-            self._metrics.snapshot_settled(rows=rows, seconds=seconds)
-            return SnapshotReport(number, len(added), rows, wal_sequence, seconds)
+            wal_sequence, tables = self._boundary()
+            return self._settle(wal_sequence, tables) if tables else None
 
-    def _store_tables(self, number: int, tables: Sequence[tuple[int, int, TableData]]) -> list[Settled]:
+    def empty_log(self) -> None:
+        """Settle every row that is durable now, and keep nothing of the log that held them."""
+        with self._one_at_a_time:
+            wal_sequence, tables = self._boundary()
+            if tables:
+                self._settle(wal_sequence, tables)
+            elif wal_sequence > self._files.wal_sequence:
+                self._files.add(Manifest(self._files.number + 1, wal_sequence, (), ()))
+            self._ownership.check()
+            self._wal.trim(wal_sequence, keep=0)
+
+    def _boundary(self) -> tuple[int, list[tuple[int, int, TableData]]]:
+        """A place between two groups of the log, and the tables that have rows before it."""
+        covered: list[tuple[int, list[tuple[int, int, TableData]]]] = []
+        self._wal.boundary(lambda sequence: covered.append((sequence, self._views.unsettled())))
+        return covered[0]
+
+    def _settle(self, wal_sequence: int, tables: Sequence[tuple[int, int, TableData]]) -> SnapshotReport:
+        started_s = self._clock.monotonic_s()
+        waiting = [(database_id, table_id, self._views.late_bytes(data)) for database_id, table_id, data in tables]
+        added: list[DataFile] = []
+        while waiting:
+            step, later = _step(waiting)
+            written, unfinished = self._take_step(step, wal_sequence, last=not later)
+            waiting = [*unfinished, *later]
+            added += written.added
+        self._clean_up(wal_sequence)
+        seconds = self._clock.monotonic_s() - started_s
+        rows = sum(file.rows for file in added)
+        self._metrics.snapshot_settled(rows=rows, seconds=seconds)
+        return SnapshotReport(self._files.number, len(added), rows, wal_sequence, seconds)
+
+    def _take_step(self, tables: Sequence[Waiting], wal_sequence: int, *, last: bool) -> tuple[Manifest, list[Waiting]]:
+        """One manifest: it covers the log when nothing is left to do, and the tables in which something is (P7)."""
+        number = self._files.number + 1
+        self._begun.clear()
+        try:
+            stored = self._store_tables(number, tables)
+        except ServiceError:
+            self._take_back(self._begun)
+            raise
+        settled = [table for table, _ in stored if table is not None]
+        unfinished = [waiting for waiting, (_, complete) in zip(tables, stored, strict=True) if not complete]
+        manifest = Manifest(
+            number,
+            wal_sequence if last and not unfinished else self._files.wal_sequence,
+            tuple(held.file for table in settled for _, held in table.written),
+            tuple(path for table in settled for path in table.removed),
+        )
+        try:
+            self._files.add(manifest)
+        except ServiceError:
+            self._delete_later(self._begun)
+            raise
+        self._views.settled(settled)
+        self._views.evict(self._settings.file_cache_bytes)
+        self._let_go(manifest.removed)
+        return manifest, unfinished
+
+    def _store_tables(self, number: int, tables: Sequence[Waiting]) -> list[tuple[Settled | None, bool]]:
+        files = _Batch(self._store, self._begun)
         with ThreadPoolExecutor(self._settings.snapshot_concurrency, thread_name_prefix="settle") as pool:
-            return [
-                done for done in pool.map(lambda each: self._store_table(number, each[0], each[1]), tables) if done is not None
-            ]
+            stored = list(pool.map(lambda each: self._store_table(number, files, each[0], each[1]), tables))
+        files.store()
+        return stored
 
-    def _store_table(self, number: int, database_id: int, table_id: int) -> Settled | None:
+    def _store_table(self, number: int, files: "_Batch", database_id: int, table_id: int) -> tuple[Settled | None, bool]:
+        """What became files, and whether that is all."""
         database = self._catalog.state().find_database_by_id(database_id)
         table = None if database is None else database.find_table_by_id(table_id)
         if database is None or table is None:
             self._views.forget(database_id, table_id)
-            return None
+            return None, True
         index = self._series.index(database, table)
-        runs = self._views.seal(database_id, table_id, lambda parts: self._arranged(index, parts), whole=True).runs
+        sealed, complete = self._views.seal_share(
+            database_id, table_id, lambda parts: self._arranged(index, parts), whole=True, budget_bytes=SHARE_BYTES
+        )
+        runs = sealed.runs
+        if not runs:
+            return None, complete
         # rows that came until the seal may have columns that came with them
         table = self._catalog.state().database_by_id(database_id).table_by_id(table_id)
         rank = series_rank(index, [series_buffer(run.rows) for run in runs])
         written: list[tuple[Sequence[Run], HeldFile]] = []
         for run in runs:
             for rows in cut([sorted_by_rank(run.rows, rank)], self._settings.gen1_duration_ns):
-                written.append(([run], self._store_file(number, database_id, table, index, len(written), rows[0])))
-        return Settled(database_id, table_id, written, frozenset().union(*(run.replaces for run in runs)))
+                held = self._made_file(number, files, database_id, table, index, len(written), rows[0])
+                written.append(([run], held))
+        return Settled(database_id, table_id, written, frozenset().union(*(run.replaces for run in runs))), complete
 
     def _arranged(self, index: SeriesIndex, parts: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
         """One run for each file to be, in the order of files: what is sealed here need not be sorted again."""
         rank, fields = series_rank(index, [series_buffer(part) for part in parts]), fields_of(parts)
         return [rows for span in cut(parts, self._settings.gen1_duration_ns) for rows in merged_parts(span, fields, rank)]
 
-    def _store_file(
-        self, number: int, database_id: int, table: Table, index: SeriesIndex, part: int, rows: pa.RecordBatch
+    def _made_file(
+        self,
+        number: int,
+        files: "_Batch",
+        database_id: int,
+        table: Table,
+        index: SeriesIndex,
+        part: int,
+        rows: pa.RecordBatch,
     ) -> HeldFile:
         start_ns = pc.min(rows.column(1).cast(pa.int64())).as_py()
         path = self._paths.parquet(database_id, table.id, start_ns, number, part, secrets.token_hex(4))
         described = FileDescription(table.name, table.tags)
         data = encode(pa.Table.from_batches([hydrated(rows, table, index)]), described)
         facts = verify(data, name=path)
-        self._begun.append(path)
-        self._store.put_new(path, memoryview(data))
-        stored = self._store.get_range(path, len(data) - 8, 8)
-        if stored != bytes(memoryview(data)[-8:]) or facts.rows != rows.num_rows:
-            raise Damaged(f"{path} was not stored as it was written", object=path)
+        if facts.rows != rows.num_rows:
+            raise Damaged(f"{path} was not encoded as it was: {facts.rows} rows of {rows.num_rows}", object=path)
+        files.add(path, data)
         file = DataFile(path, database_id, table.id, facts.rows, len(data), facts.time_min_ns, facts.time_max_ns)
         return HeldFile(file, rows)
+
+    def expire(self) -> int:
+        """Take the files out of sight in which every row has expired, and soon after out of the store; how many (P8)."""
+        with self._one_at_a_time:
+            state, now_ns = self._catalog.state(), self._clock.now_ns()
+            gone = [file for file in self._files.files if _has_expired(state, file, now_ns)]
+            if gone:
+                paths = tuple(file.path for file in gone)
+                self._files.add(Manifest(self._files.number + 1, self._files.wal_sequence, (), paths))
+                self._views.expire(gone)
+                self._let_go(paths)
+            return len(gone)
 
     def drop(self, tables: Collection[tuple[int, int]]) -> None:
         """Take the rows and files of (database, table) out of sight for good. The files themselves stay in the store."""
@@ -186,11 +260,19 @@ class Snapshots:
             for database_id, table_id in tables:
                 self._views.forget(database_id, table_id)
 
-    def _clean_up(self, wal_sequence: int, removed: Iterable[str]) -> None:
+    def _let_go(self, paths: Sequence[str]) -> None:
+        """Delete in a while what no manifest lists any more. What remains is found and removed after the next start."""
+        try:
+            if paths:
+                self._ownership.check()
+                self._delete_later(paths)
+        except StoreError as error:
+            log.warning("could not see to %d files that were replaced: %s", len(paths), error)
+
+    def _clean_up(self, wal_sequence: int) -> None:
         """All of this is optional: what remains is found and removed after the next start."""
         try:
             self._ownership.check()
-            self._delete_later(removed)
             self._wal.trim(wal_sequence)
             self._files.write_index_if_due()
         except StoreError as error:
@@ -240,6 +322,56 @@ class Snapshots:
             return False
         last_of_others = self._files.number if self._ownership.shared else self._files.number + 1
         return snapshot <= last_of_others  # not of one who may have taken over from us meanwhile
+
+
+def _step(waiting: Sequence[Waiting]) -> tuple[list[Waiting], list[Waiting]]:
+    """The tables whose late rows are merged now, and those for which there is no room beside them."""
+    step: list[Waiting] = []
+    spent = 0
+    for at, (_, _, late_bytes) in enumerate(waiting):
+        spent += min(late_bytes, SHARE_BYTES)
+        if step and spent > SHARE_BYTES:
+            return step, list(waiting[at:])
+        step.append(waiting[at])
+    return step, []
+
+
+def _has_expired(state: CatalogState, file: DataFile, now_ns: int) -> bool:
+    first_ns = floor_ns(state, file.database_id, file.table_id, now_ns)
+    return first_ns is not None and file.time_max_ns < first_ns
+
+
+class _Batch:
+    """Files on their way to the store, many at a time. Threads may share it."""
+
+    def __init__(self, store: ObjectStore, begun: list[str]) -> None:
+        self._store = store
+        self._begun = begun
+        self._lock = threading.Lock()
+        self._files: list[tuple[str, pa.Buffer]] = []
+        self._byte_count = 0
+
+    def add(self, path: str, data: pa.Buffer) -> None:
+        with self._lock:
+            self._files.append((path, data))
+            self._byte_count += len(data)
+            full = self._byte_count >= _BATCH_BYTES or len(self._files) >= _BATCH_FILES
+        if full:
+            self.store()
+
+    def store(self) -> None:
+        """Store and look whether what is there is what was given."""
+        with self._lock:
+            files, self._files, self._byte_count = self._files, [], 0
+            self._begun += [path for path, _ in files]
+        put_new_all(self._store, [(path, memoryview(data)) for path, data in files])
+        with ThreadPoolExecutor(_LOOKS_AT_ONCE, thread_name_prefix="look") as pool:
+            for _ in pool.map(lambda each: self._look(*each), files):
+                pass
+
+    def _look(self, path: str, data: pa.Buffer) -> None:
+        if self._store.get_range(path, len(data) - 8, 8) != bytes(memoryview(data)[-8:]):
+            raise Damaged(f"{path} was not stored as it was written", object=path)
 
 
 def cut(parts: Sequence[pa.RecordBatch], gen1_duration_ns: int) -> Iterator[list[pa.RecordBatch]]:

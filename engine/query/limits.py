@@ -21,6 +21,8 @@ WAITING_MAX = 2_000
 
 
 class TooManyFiles(InvalidRequest):
+    """The query would read more files than --query-file-limit allows. Narrow its time range."""
+
     code = "query_file_limit"
 
     def __init__(self, found: int, limit: int) -> None:
@@ -33,13 +35,28 @@ class TooManyFiles(InvalidRequest):
 
 
 class TooManyQueries(Unavailable):
+    """Too many queries wait for their turn already."""
+
     code = "too_many_queries"
 
     def __init__(self, waiting: int) -> None:
         super().__init__(f"{waiting} queries are waiting for their turn already", hint="try again later", waiting=waiting)
 
 
+class TooMuchMemory(InvalidRequest):
+    code = "query_memory"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"the query needs more than the {limit_bytes >> 20} MiB of memory that it may have",
+            hint="narrow it or raise --exec-mem-pool-size",
+            limit_bytes=limit_bytes,
+        )
+
+
 class QueryTimedOut(InvalidRequest):
+    """The query took longer than --query-timeout."""
+
     code = "query_timeout"
 
     def __init__(self, timeout_ms: int) -> None:

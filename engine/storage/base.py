@@ -112,14 +112,20 @@ class StoreError(Unavailable):
 
 
 class StoreUnavailable(StoreError):
+    """The store does not answer, or refuses for a time; nothing was stored."""
+
     code = "store_unavailable"
 
 
 class OutcomeUnknown(StoreError):
+    """The store broke off: the object may or may not be stored."""
+
     code = "store_outcome_unknown"
 
 
 class ObjectMissing(StoreError):
+    """The store has no object of that name."""
+
     code = "object_missing"
 
     def __init__(self, url: str, path: str) -> None:
@@ -127,6 +133,8 @@ class ObjectMissing(StoreError):
 
 
 class ObjectExists(StoreError):
+    """The store has an object of that name already."""
+
     code = "object_exists"
 
     def __init__(self, url: str, path: str) -> None:
@@ -134,18 +142,26 @@ class ObjectExists(StoreError):
 
 
 class StoreFull(StoreError):
+    """There is no room in the store. Make room; writes go on by themselves."""
+
     code = "store_full"
 
 
 class StorePermission(StoreError):
+    """The store does not let the server in. Look at its keys and its rules."""
+
     code = "store_permission"
 
 
 class StoreUnfit(StoreError):
+    """The store does not keep the promises that the server relies on, so it is not used."""
+
     code = "store_unfit"
 
 
 class BadObjectPath(StoreError):
+    """A path that no object can have."""
+
     code = "bad_object_path"
     kind = "internal"
 

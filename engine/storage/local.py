@@ -2,6 +2,7 @@
 
     put_new    temporary file beside the name ─▶ write ─▶ fdatasync ─▶ link to the name ─▶ unlink ─▶ fsync directory
     put        temporary file beside the name ─▶ write ─▶ fdatasync ─▶ rename over it ─────────────▶ fsync directory
+    put_new_all   the same steps, each for all objects before the next: the file system writes its journal once a step
 
 L1  A name appears by link or rename only, after its bytes are synced: a crash leaves a whole file or none.
 L2  link fails when the name is taken, between threads and between processes, so put_new is create-only (S2).
@@ -22,7 +23,7 @@ import errno
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -45,8 +46,11 @@ from engine.storage.base import (
     check_prefix,
     octets,
 )
+from engine.storage.syncing import can_sync_whole, sync_whole
 
 TEMPORARY = ".tmp-"
+WORTH_WHILE = 4
+TOGETHER = 256  # objects at a time: each keeps a file open
 KEPT_LEVELS = 2
 FULL = {
     errno.ENOSPC: "no space left on the device",
@@ -70,6 +74,7 @@ class LocalStore:
             with suppress(PermissionError):  # the directory above may be somebody else's
                 sync_directory(str(self.root.parent))
             self._sweep()
+            self._syncs_whole = can_sync_whole(self._top)
         except OSError as error:
             raise explain("open", self.url, "", error) from error
 
@@ -86,18 +91,17 @@ class LocalStore:
 
     def put_new(self, path: str, data: Data) -> None:
         with self._temporary(path, data) as temporary:
-            try:
-                os.link(temporary, self._file(path))
-            except FileExistsError:
-                self._sync_entry("store", path)  # L3
-                raise ObjectExists(self.url, path) from None
-            except OSError as error:
-                if error.errno in NO_LINKS:
-                    raise StoreUnfit("store", self.url, path, "the file system has no hard links", hint=HINT_LINKS) from error
-                raise
-            with suppress(OSError):
-                os.unlink(temporary)  # its entry goes with the sync below; a failure leaves work for the next open
+            self._link(path, temporary)
             self._sync_entry("store", path)
+
+    def put_new_all(self, objects: Sequence[tuple[str, Data]]) -> None:
+        for at in range(0, len(objects), TOGETHER):
+            several = objects[at : at + TOGETHER]
+            if len(several) < WORTH_WHILE:
+                for path, data in several:
+                    self.put_new(path, data)
+            else:
+                self._put_new_together(several)
 
     def put(self, path: str, data: Data) -> None:
         with self._temporary(path, data) as temporary:
@@ -146,24 +150,89 @@ class LocalStore:
     @contextmanager
     def _temporary(self, path: str, data: Data) -> Iterator[str]:
         """A synced file with these bytes beside the object's name; gone afterwards. Failures in here are definite (L7)."""
-        check_path("store", self.url, path)
-        temporary = ""
-        try:
-            with self._directories:
-                temporary, descriptor = self._begin(path)
+        with self._storing(path):
+            temporary, descriptor = self._written(path, data)
             try:
-                write_all(descriptor, data)
                 os.fdatasync(descriptor)
                 yield temporary
             finally:
-                os.close(descriptor)
+                _end(temporary, descriptor)
+
+    def _put_new_together(self, objects: Sequence[tuple[str, Data]]) -> None:
+        """As put_new, each step for all of them before the next one; nothing is kept that is not named by the end."""
+        begun: list[tuple[str, str, int]] = []
+        try:
+            with self._storing(objects[0][0]), self._directories:
+                made = self._make_all(check_path("store", self.url, path).rpartition("/")[0] for path, _ in objects)
+            for path, data in objects:
+                with self._storing(path):
+                    begun.append((path, *self._written(path, data, in_made=True)))
+            with self._storing(objects[0][0]):
+                if self._syncs_whole:
+                    sync_whole(begun[0][2])
+                else:
+                    self._sync_each([descriptor for *_, descriptor in begun], {each.rpartition("/")[0] for each in made})
+                self._synced.update(made)
+            for path, temporary, _ in begun:
+                with self._storing(path):
+                    self._link(path, temporary)
+            self._sync_entries([path for path, *_ in begun], begun[0][2])
+        finally:
+            for _, temporary, descriptor in begun:
+                _end(temporary, descriptor)
+
+    def _sync_each(self, descriptors: Iterable[int], directories: Iterable[str]) -> None:
+        for descriptor in descriptors:
+            os.fdatasync(descriptor)
+        for directory in directories:
+            sync_directory(self._file(directory))
+
+    def _sync_entries(self, paths: Sequence[str], descriptor: int) -> None:
+        """`_sync_entry` for many."""
+        if not self._syncs_whole:
+            for path in {path.rpartition("/")[0]: path for path in paths}.values():
+                self._sync_entry("store", path)
+            return
+        try:
+            sync_whole(descriptor)
+        except OSError as error:
+            raise OutcomeUnknown("store", self.url, paths[0], f"it could not be synced: {reason(error)}") from error
+
+    @contextmanager
+    def _storing(self, path: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             self._check_root("store", path)
             raise explain("store", self.url, path, error) from error
-        finally:
-            if temporary:
-                with suppress(OSError):
-                    os.unlink(temporary)
+
+    def _written(self, path: str, data: Data, *, in_made: bool = False) -> tuple[str, int]:
+        """A temporary file beside the object's name with these bytes, which are not synced yet, and its descriptor.
+
+        `in_made`: in a directory that has just been made, whose entry somebody is about to sync."""
+        check_path("store", self.url, path)
+        with self._directories:
+            temporary, descriptor = self._begin_in_made(path) if in_made else self._begin(path)
+        try:
+            write_all(descriptor, data)
+        except BaseException:
+            _end(temporary, descriptor)
+            raise
+        return temporary, descriptor
+
+    def _link(self, path: str, temporary: str) -> None:
+        """Give the object its name (L1, L2)."""
+        try:
+            os.link(temporary, self._file(path))
+        except FileExistsError:
+            self._sync_entry("store", path)  # L3
+            raise ObjectExists(self.url, path) from None
+        except OSError as error:
+            if error.errno in NO_LINKS:
+                raise StoreUnfit("store", self.url, path, "the file system has no hard links", hint=HINT_LINKS) from error
+            raise
+        with suppress(OSError):
+            os.unlink(temporary)  # its entry goes with the sync to come; a failure leaves work for the next open
 
     def _begin(self, path: str) -> tuple[str, int]:
         """A new locked file in the object's directory, which is made when it is missing."""
@@ -175,6 +244,12 @@ class LocalStore:
             self._synced = {""}
             self._make(directory)
             return create_held(self._file(directory))
+
+    def _begin_in_made(self, path: str) -> tuple[str, int]:
+        try:
+            return create_held(self._file(path.rpartition("/")[0]))
+        except FileNotFoundError:  # it was empty, and a deletion has taken it along
+            return self._begin(path)
 
     def _sync_entry(self, doing: Doing, path: str) -> None:
         """Make the object's name durable; by now the name is there, so a failure leaves the outcome open (L7)."""
@@ -194,6 +269,20 @@ class LocalStore:
             os.mkdir(self._file(directory), 0o750)
         sync_directory(self._file(parent))
         self._synced.add(directory)
+
+    def _make_all(self, directories: Iterable[str]) -> Sequence[str]:
+        """Make what is missing of these directories. Whoever calls syncs the entries of what is returned."""
+        made: dict[str, None] = {}
+        for directory in directories:
+            missing: list[str] = []
+            while directory not in self._synced and directory not in made:
+                missing.append(directory)
+                directory = directory.rpartition("/")[0]
+            for each in reversed(missing):
+                with suppress(FileExistsError):
+                    os.mkdir(self._file(each), 0o750)
+                made[each] = None
+        return tuple(made)
 
     def _prune(self, path: str) -> None:
         """Remove the directories that are empty now, from the object's upwards (L6)."""
@@ -237,6 +326,12 @@ HINT_FULL = "free some space or raise the limit; the server goes on by itself"
 HINT_FORBIDDEN = "let the server's user read and write the data directory and all in it"
 HINT_LINKS = "keep the data directory on a file system with hard links, such as ext4, xfs, btrfs or zfs"
 CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+
+
+def _end(temporary: str, descriptor: int) -> None:
+    os.close(descriptor)
+    with suppress(OSError):
+        os.unlink(temporary)
 
 
 def write_all(descriptor: int, data: Data) -> None:

@@ -18,7 +18,8 @@ import copy
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Lock
@@ -39,6 +40,7 @@ from engine.storage.base import (
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
+_PUTS_AT_ONCE = 8
 PASSING = (StoreUnavailable, OutcomeUnknown)
 
 
@@ -101,6 +103,12 @@ class RetryingStore:
                     raise
 
         self._try("store", path, attempt)
+
+    def put_new_all(self, objects: Sequence[tuple[str, Data]]) -> None:
+        """What takes time is the way there and back, so several go at once."""
+        with ThreadPoolExecutor(min(_PUTS_AT_ONCE, len(objects)) or 1, thread_name_prefix="put") as pool:
+            for _ in pool.map(lambda each: self.put_new(*each), objects):
+                pass
 
     def put(self, path: str, data: Data) -> None:
         self._try("store", path, lambda: self.inner.put(path, data))

@@ -154,8 +154,9 @@ class WalWriter:
         if request.error is not None:
             raise request.error
 
-    def trim(self, through_sequence: int) -> int:
-        kept = self._limits.kept_objects
+    def trim(self, through_sequence: int, keep: int | None = None) -> int:
+        """`keep`: so many objects more than a start needs; without it, as many as there are to be."""
+        kept = self._limits.kept_objects if keep is None else keep
         return self._groups.trim(through_sequence, self._groups.kept_objects if kept is None else kept)
 
     @property

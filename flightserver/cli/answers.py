@@ -16,6 +16,11 @@ from flightserver.cli.console import CommandError
 
 Query = Mapping[str, object]
 
+TOKEN_NEEDED = (
+    "A valid token is needed: --token TOKEN, or the variable INFLUXDB3_AUTH_TOKEN. "
+    "`influxdb3 create token --admin` makes a server's first one."
+)
+
 
 class Answer(NamedTuple):
     status: int
@@ -34,7 +39,8 @@ class Refused(CommandError):
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.sentence = _sentence(answer)
-        super().__init__(f"server responded with error [{answer.status} {answer.reason}]: {self.sentence}")
+        more = TOKEN_NEEDED if answer.status == HTTPStatus.UNAUTHORIZED else ""
+        super().__init__(f"server responded with error [{answer.status} {answer.reason}]: {self.sentence}", more=more)
 
 
 class Unreachable(CommandError):

@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.flight as fl
 
-from catalog.errors import ServiceError, decode_error
+from catalog.errors import ServiceError, Unauthenticated, decode_error
 from flightserver import wire
-from flightserver.cli.answers import Unreachable
+from flightserver.cli.answers import TOKEN_NEEDED, Unreachable
 from flightserver.cli.console import CommandError
 from flightserver.cli.parsing import Given
 
@@ -39,7 +39,7 @@ class Failed(CommandError):
     """The server's sentence, and the error it was, if it told."""
 
     def __init__(self, message: str, error: ServiceError | None = None) -> None:
-        super().__init__(message)
+        super().__init__(message, more=TOKEN_NEEDED if isinstance(error, Unauthenticated) else "")
         self.error = error
 
 

@@ -46,7 +46,7 @@ def run(given: Given) -> None:
         _write(given, name, schema, batches, progress)
     except flight.Failed as error:
         progress.clear()
-        raise CommandError(str(error), more=point_at(text, str(error)) or "") from None
+        raise CommandError(str(error), more=point_at(text, str(error)) or error.more) from None
     except KeyboardInterrupt:
         progress.clear()
         asked.cancel()

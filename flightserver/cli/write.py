@@ -96,7 +96,9 @@ def _report(sender: "_Sender", stopped_in: tuple[Source, int] | None, sources: S
     if sender.failed is not None and stopped_in is not None:
         source, stored_to = stopped_in
         several = sender.requests > 1 or stored_to > source.at
-        more = [lines] * bool(lines) + ([_go_on(source, stored_to, sources)] if several else [])
+        more = [text for text in (lines, sender.failed.more) if text] + (
+            [_go_on(source, stored_to, sources)] if several else []
+        )
         raise CommandError(str(sender.failed), more="\n".join(more))
     if sender.refused:
         raise CommandError(_headline(sender), more=lines)

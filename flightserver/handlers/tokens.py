@@ -9,21 +9,14 @@ from collections.abc import Callable, Mapping
 import pyarrow as pa
 
 from catalog.access import ADMIN, OPEN, Access
-from catalog.errors import InvalidRequest, ServiceError
+from catalog.credentials import TokensAreOff
+from catalog.errors import InvalidRequest
 from flightserver import wire
 from flightserver.handlers.actions import Action, Arguments
 from flightserver.handlers.call import Call
 from flightserver.tokens import TokenKeeper, Wish
 
 _SECONDS_MAX = 1 << 40
-
-
-class NoTokens(ServiceError):
-    code = "tokens_are_off"
-    kind = "not_allowed"
-
-    def __init__(self) -> None:
-        super().__init__("endpoint disabled, started without auth")
 
 
 def token_actions(keeper: TokenKeeper | None) -> list[Action]:
@@ -65,7 +58,7 @@ def token_actions(keeper: TokenKeeper | None) -> list[Action]:
     ) -> Action:
         def run(call: Call, body: pa.Buffer) -> list[bytes]:
             if keeper is None:
-                raise NoTokens
+                raise TokensAreOff
             return [wire.encode_json(act(keeper, call, Arguments(body)))]
 
         return Action(wire.ADMIN + name, f"JSON in, JSON out: {arguments}", run, access, audited=name != "list_tokens")

@@ -32,6 +32,7 @@ FIELD_TYPES = ("utf8", "int64", "uint64", "float64", "bool")
 
 
 def list_databases(call: Call) -> Reply:
+    """Lists the databases as rows of one column, `iox::database`. Parameters: `format`, `show_deleted`."""
     asked = _asked(call, "format", optional=("show_deleted",))
     with told_as("serde error: {}"):
         show_deleted = boolean(asked.get("show_deleted", "false"))
@@ -45,6 +46,7 @@ def list_databases(call: Call) -> Reply:
 
 
 def create_database(call: Call) -> Reply:
+    """Makes a database. JSON: `db`, `retention_period` (such as `30d`; absent: rows are kept for ever)."""
     asked = Document(call.json_body())
     payload = {"name": asked.text("db"), "retention_ns": _retention_ns(asked)}
     call.gateway.admin("create_database", payload, call.authorization)
@@ -52,6 +54,7 @@ def create_database(call: Call) -> Reply:
 
 
 def update_database(call: Call) -> Reply:
+    """Sets how long a database keeps its rows. JSON: `db`, `retention_period` (`none`: for ever)."""
     asked = Document(call.json_body())
     name = asked.text("db")
     with _as_resource(name):
@@ -60,6 +63,7 @@ def update_database(call: Call) -> Reply:
 
 
 def drop_database(call: Call) -> Reply:
+    """Deletes a database. Parameters: `db`, `hard_delete_at` (`never`, `now`, a time), `data_only`, `remove_tables`."""
     asked = _asked(call, "db", optional=("hard_delete_at", "data_only", "remove_tables"))
     payload = {"name": asked["db"], **_removal(asked, "data_only", "remove_tables")}
     with _as_resource(asked["db"]):
@@ -68,6 +72,7 @@ def drop_database(call: Call) -> Reply:
 
 
 def set_retention(call: Call) -> Reply:
+    """Sets how long a database keeps its rows. Parameters: `db`, `duration`."""
     asked = _asked(call, "db", "duration")
     retention_ns = _period_ns(asked["duration"])
     with _as_resource(asked["db"]):
@@ -76,6 +81,7 @@ def set_retention(call: Call) -> Reply:
 
 
 def clear_retention(call: Call) -> Reply:
+    """Lets a database keep its rows for ever. Parameter: `db`."""
     asked = _asked(call, "db")
     with _as_resource(asked["db"]):
         call.gateway.admin("set_retention", {"name": asked["db"], "retention_ns": None}, call.authorization)
@@ -83,6 +89,7 @@ def clear_retention(call: Call) -> Reply:
 
 
 def create_table(call: Call) -> Reply:
+    """Makes a table. JSON: `db`, `table`, `tags` (a list), `fields` (a list of `name` and `type`), `retention_period`."""
     asked = Document(call.json_body())
     fields: dict[str, str] = {}
     for field in asked.documents("fields"):
@@ -105,12 +112,14 @@ def create_table(call: Call) -> Reply:
 
 
 def update_table(call: Call) -> Reply:
+    """Sets how long a table keeps its rows. JSON: `db`, `table`, `retention_period` (`none`: as the database says)."""
     asked = Document(call.json_body())
     _retain_table(call, asked.text("db"), asked.text("table"), _retention_ns(asked))
     return OK
 
 
 def drop_table(call: Call) -> Reply:
+    """Deletes a table. Parameters: `db`, `table`, `hard_delete_at`, `data_only`."""
     asked = _asked(call, "db", "table", optional=("hard_delete_at", "data_only"))
     payload = {"database": asked["db"], "name": asked["table"], **_removal(asked, "data_only")}
     with _as_table(asked["db"], asked["table"]):
@@ -119,12 +128,14 @@ def drop_table(call: Call) -> Reply:
 
 
 def set_table_retention(call: Call) -> Reply:
+    """Sets how long a table keeps its rows. Parameters: `db`, `table`, `duration`."""
     asked = _asked(call, "db", "table", "duration")
     _retain_table(call, asked["db"], asked["table"], _period_ns(asked["duration"]))
     return NO_CONTENT
 
 
 def clear_table_retention(call: Call) -> Reply:
+    """Lets a table keep its rows as its database says. Parameters: `db`, `table`."""
     asked = _asked(call, "db", "table")
     _retain_table(call, asked["db"], asked["table"], None)
     return NO_CONTENT

@@ -75,10 +75,12 @@ def ready(call: Call) -> Reply:
 
 
 def heap_profile(call: Call) -> Reply:
+    """Says that heap profiling is not built in."""
     return text_reply(503, "heap profiling is not built into this server")
 
 
 def ping(call: Call) -> Reply:
+    """Says who serves this address, in which version, without asking the engine."""
     headers = (*_PING_HEADERS, ("X-Request-Id", call.request_id))
     if not any(wanted in call.accept for wanted in ("application/json", "application/*", "*/*")):
         return Reply(204, headers=headers)

@@ -28,20 +28,24 @@ _SECONDS_MAX = 1 << 40
 
 
 def create_operator_token(call: Call) -> Reply:
+    """Makes the operator's token, once. No body."""
     return _created(call.gateway.admin("create_operator_token", {}, call.authorization))
 
 
 def regenerate_operator_token(call: Call) -> Reply:
+    """Replaces the operator's token; the old one stops working at once."""
     return _created(call.gateway.admin("regenerate_operator_token", {}, call.authorization))
 
 
 def create_admin_token(call: Call) -> Reply:
+    """Makes a token for an administrator. JSON: `token_name`, `expiry_secs`."""
     asked = call.json_body()
     payload = {"name": Document(asked).text("token_name"), "expiry_secs": _expiry_secs(asked)}
     return _created(call.gateway.admin("create_admin_token", payload, call.authorization))
 
 
 def create_resource_token(call: Call) -> Reply:
+    """Makes a token for some databases. JSON: `token_name`, `permissions`, `expiry_secs`."""
     asked = call.json_body()
     document = Document(asked)
     permissions = [
@@ -53,6 +57,7 @@ def create_resource_token(call: Call) -> Reply:
 
 
 def delete_token(call: Call) -> Reply:
+    """Deletes a token, which stops working at once. Parameter: `token_name`."""
     with told_as("serde error: {}"):
         asked = dict(query_parameters(call.query_string, ("token_name",)))
         require(asked, "token_name")

@@ -102,6 +102,7 @@ _remembered_target = lru_cache(_REMEMBERED_QUERY_STRINGS)(_target)
 
 
 def _target_v3(query_string: str) -> Target:
+    """Stores line protocol. Parameters: `db`, `precision` (`auto`), `accept_partial` (`true`), `no_sync` (`false`)."""
     if not query_string:
         raise InvalidRequest("missing query parameter 'db'")
     found = {"precision": "auto", "accept_partial": "true", "no_sync": "false"}
@@ -124,6 +125,7 @@ def _target_v3(query_string: str) -> Target:
 
 
 def _target_v2(query_string: str) -> Target:
+    """Stores line protocol, all of it or nothing. Parameters: `bucket`, `precision` (`ns`)."""
     if not query_string:
         raise InvalidRequest("no org/bucket destination provided")
     with told_as("failed to deserialize org/bucket/precision in request: {}"):
@@ -139,6 +141,7 @@ def _target_v2(query_string: str) -> Target:
 
 
 def _target_v1(query_string: str) -> Target:
+    """Stores line protocol, all of it or nothing. Parameters: `db`, `rp`, `precision` (`ns`)."""
     if not query_string:
         raise InvalidRequest("no db destination provided")
     with told_as("failed to deserialize db/rp/precision in request: {}"):

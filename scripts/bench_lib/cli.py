@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from pyarrow import flight
 
-from . import query_report
+from . import command_times, query_report
 from .data import DATA_SETS, tidy
 from .processes import ROOT, BenchError, end_on_signals
 from .query_scenarios import SPECIAL, UNLESS_NAMED, Measured, Round, Timings, duckdb_missing
@@ -48,12 +48,16 @@ def main(arguments: list[str]) -> int:
     add("--seconds", type=float, help="for each question (default: 0.5), or for a scenario that runs for a time")
     add("--json", type=Path, help="write every figure to this file too")
     add("--work", type=Path, help="directory for the servers' data (default: the temporary one)")
+    commands = verbs.add_parser("cli", help="how long commands of influxdb3 take")
+    commands.add_argument("--rounds", type=int, default=20, help="how often each is started (default: 20)")
     parts = verbs.add_parser("parts", help="the programs in scripts/bench_parts")
     parts.add_argument("names", nargs="*", help="which of them (default: all)")
     given = parser.parse_args(arguments)
     end_on_signals()
     if given.verb == "query":
         return run_query(given)
+    if given.verb == "cli":
+        return run_commands(given.rounds)
     return run_ingest(given) if given.verb == "ingest" else run_parts(given.names)
 
 
@@ -170,6 +174,15 @@ def progress(text: str) -> None:
         load = psutil.getloadavg()[0]
         sys.stderr.write(f"[load {load:.1f}] {text}\n")
     sys.stderr.flush()
+
+
+def run_commands(rounds: int) -> int:
+    try:
+        print(command_times.measure(rounds, progress), flush=True)
+    except BenchError as error:
+        print(f"FAILED: {error}")
+        return 1
+    return 0
 
 
 def run_parts(names: list[str]) -> int:

@@ -5,7 +5,7 @@ VENV="$PWD/.venv"
 
 environment_ready() {
     local what="${1:-test}" wanted python what_to_install
-    wanted="$(cat pyproject.toml setup.py engine/native/* | sha256sum)"
+    wanted="$(find pyproject.toml setup.py engine/native -type f | LC_ALL=C sort | xargs cat | sha256sum)"
     if prepared_as "$what" || prepared_as test; then return; fi
     python="$(find_python)" ||
         { echo "Flightline needs Python 3.11 or newer: install it, or say which one to use with PYTHON=/path/to/python." >&2; exit 1; }

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from scripts.bench_lib import processes
 from scripts.bench_lib.processes import ROOT, BenchError, Client, Server, disk_bytes, wait_until
 
 BURN = "import time\nend = time.process_time() + {seconds}\nwhile time.process_time() < end: pass\n"
@@ -30,13 +31,16 @@ def test_the_cpu_time_of_children_counts_even_when_they_are_gone(tmp_path: Path)
         assert server.cpu_s() >= 0.4
 
 
-def test_a_server_comes_to_rest_when_its_work_is_done(tmp_path: Path) -> None:
+def test_a_server_comes_to_rest_when_its_work_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """P4."""
-    busy = "import time\nwhile time.process_time() < 1.5: pass\ntime.sleep(60)"
-    with Server([sys.executable, "-c", busy], tmp_path / "log") as server:
-        server.come_to_rest()
+    monkeypatch.setattr(processes, "_REST_S", 0.01)
+    used_s = iter([0.0, 1.0, 1.0, 2.0, 2.0, 2.0, 3.0])
+    with Server([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log") as server:
+        with monkeypatch.context() as at_work:
+            at_work.setattr(server, "cpu_s", lambda: next(used_s))
+            server.come_to_rest()
 
-        assert server.cpu_s() >= 1.5
+        assert next(used_s) == 3.0
 
 
 def test_the_end_of_a_server_is_the_end_of_its_children(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from threading import Barrier
 import pytest
 
 from engine.storage.base import BadObjectPath, ObjectExists, ObjectInfo, ObjectMissing, ObjectStore, StoreError, store_once
+from engine.storage.together import put_new_all
 from tests.helpers.stores import store
 
 __all__ = ["store"]
@@ -24,6 +25,20 @@ def test_what_was_stored_comes_back(store: ObjectStore, data: bytes) -> None:
 
     assert store.get("node/wal/1.wal") == data
     assert store.list("node/") == [ObjectInfo("node/wal/1.wal", len(data))]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 300])
+def test_many_objects_are_stored_as_if_one_by_one(store: ObjectStore, count: int) -> None:
+    """G1, S1-S3."""
+    objects = [(f"n/dbs/{number % 7}/{number}/x", b"%d" % number) for number in range(count)]
+
+    put_new_all(store, objects)
+
+    assert sorted((path, store.get(path)) for path in names(store, "")) == sorted(objects)
+    if objects:
+        with pytest.raises(ObjectExists):
+            put_new_all(store, [("n/new", b""), objects[-1]])
+        assert store.get(objects[-1][0]) == objects[-1][1]
 
 
 def test_any_kind_of_bytes_may_be_stored(store: ObjectStore) -> None:

@@ -1,4 +1,5 @@
-"""Parser and series index under sanitizers: mutated bodies (lines.h P1-P5, lines_grammar.h G3), threads (series.h S1, S3).
+"""Parser, series index and encoders under sanitizers: mutated bodies (lines.h P1-P5, lines_grammar.h G3), threads (series.h S1,
+S3), random batches (encode/rows.h E1-E4).
 
 The drivers are plain C++ programs around the same sources, built once per state of the sources into build/.
 """
@@ -8,6 +9,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ SOURCES = [
     "lineschema.cpp",
     "series.cpp",
 ]
+ENCODE_SOURCES = ["encode/columns.cpp", "encode/rows.cpp", "encode/text.cpp"]
 COMPILER = os.environ.get("CXX", "g++")
 ENVIRONMENT = {
     **os.environ,
@@ -33,15 +36,15 @@ ENVIRONMENT = {
 }
 
 
-def built(driver: str, sanitizers: str) -> Path:
+def built(driver: str, sanitizers: str, sources: Sequence[str] = SOURCES) -> Path:
     """The driver's program; skips the test where the compiler cannot make one."""
     if shutil.which(COMPILER) is None:
         pytest.skip(f"no compiler {COMPILER}")
     command = [COMPILER, "-std=c++17", "-O1", "-g", f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-Wall", "-Wextra"]
     command += ["-DFLIGHTLINE_SMALL_LIMITS"]
-    command += ["-pthread", f"-I{NATIVE}", *(str(NATIVE / name) for name in SOURCES), str(HERE / driver)]
+    command += ["-pthread", f"-I{NATIVE}", *(str(NATIVE / name) for name in sources), str(HERE / driver)]
     digest = hashlib.sha256(" ".join(command).encode())
-    for path in sorted([*NATIVE.glob("*.h"), *(NATIVE / name for name in SOURCES), HERE / "drive.h", HERE / driver]):
+    for path in sorted([*NATIVE.rglob("*.h"), *(NATIVE / name for name in sources), HERE / "drive.h", HERE / driver]):
         digest.update(path.read_bytes())
     program = ROOT / "build" / "native-tests" / f"{Path(driver).stem}-{digest.hexdigest()[:16]}"
     if program.exists():
@@ -97,3 +100,11 @@ def test_threads_that_parse_and_settle_do_not_race() -> None:
     said = run(built("race_series.cpp", "thread"), 4)
 
     assert int(said.split()[0]) > 10
+
+
+@pytest.mark.timeout(600)
+def test_random_batches_become_text_without_a_wrong_step() -> None:
+    """E1, E2, E3, E4."""
+    said = run(built("fuzz_encode.cpp", "address,undefined", ENCODE_SOURCES), 4)
+
+    assert int(said.split()[0]) > 50

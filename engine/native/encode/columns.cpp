@@ -33,10 +33,12 @@ float half_to_float(uint16_t half) {
 
 class Nulls final : public Column {
   public:
-    using Column::Column;
+    explicit Nulls(const ArrowSchema& schema) : Column(schema) { nulls_elsewhere_ = true; }
     void bind(const ArrowArray&) override {}
-    bool is_null(int64_t) const override { return true; }
     void put(Text&, int64_t) const override {}
+
+  protected:
+    bool is_null_elsewhere(int64_t) const override { return true; }
 };
 
 class Booleans final : public Column {
@@ -474,15 +476,19 @@ class Maps final : public Column {
 template <typename Index>
 class Dictionaries final : public Column {
   public:
-    Dictionaries(const ArrowSchema& schema, std::unique_ptr<Column> values) : Column(schema), values_(std::move(values)) {}
+    Dictionaries(const ArrowSchema& schema, std::unique_ptr<Column> values) : Column(schema), values_(std::move(values)) {
+        nulls_elsewhere_ = true;
+    }
     void bind(const ArrowArray& array) override {
         take(array, 2, 0);
         if (array.dictionary == nullptr) throw std::invalid_argument("a dictionary without its values");
         values_->bind(*array.dictionary);
     }
-    bool is_null(int64_t row) const override { return Column::is_null(row) || values_->is_null(index(row)); }
     bool may_need_quotes() const override { return values_->may_need_quotes(); }
     void put(Text& out, int64_t row) const override { values_->put(out, index(row)); }
+
+  protected:
+    bool is_null_elsewhere(int64_t row) const override { return values_->is_null(index(row)); }
 
   private:
     const std::unique_ptr<Column> values_;
@@ -558,8 +564,6 @@ std::unique_ptr<Column> make_nested(const ArrowSchema& schema, bool json, const 
 }
 
 }  // namespace
-
-bool Column::is_null(int64_t row) const { return validity_ != nullptr && !bit(validity_, array_->offset + row); }
 
 void Column::take(const ArrowArray& array, int64_t buffers, int64_t children) {
     if ((buffers >= 0 ? array.n_buffers != buffers : array.n_buffers < 2) || array.n_children != children)

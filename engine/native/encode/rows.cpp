@@ -6,10 +6,18 @@ namespace flightline::encode {
 
 namespace {
 
+struct Specials {
+    bool is[256] = {};
+    constexpr Specials() { is[','] = is['"'] = is['\r'] = is['\n'] = true; }
+};
+constexpr Specials SPECIALS;
+
 // E4. What was written since `begin` becomes a quoted cell where it has to be one.
 void quote_if_needed(Text& out, size_t begin) {
     const std::string_view cell = out.view(begin);
-    if (cell.find_first_of(",\"\r\n") == std::string_view::npos) return;
+    bool any = false;
+    for (const char c : cell) any |= SPECIALS.is[static_cast<unsigned char>(c)];
+    if (!any) return;
     std::string quoted = "\"";
     for (const char c : cell) {
         if (c == '"') quoted.push_back('"');
@@ -101,6 +109,7 @@ void Encoder::put_object(Text& out, int64_t row) const {
 }
 
 void Encoder::put_line(Text& out, int64_t row) const {
+    const size_t line = out.size();
     for (size_t number = 0; number < columns_.size(); ++number) {
         const Column& column = *columns_[number];
         if (number > 0) out.put(',');
@@ -109,7 +118,7 @@ void Encoder::put_line(Text& out, int64_t row) const {
         column.put(out, row);
         if (column.may_need_quotes()) quote_if_needed(out, begin);
     }
-    if (columns_.size() == 1 && (out.size() == 0 || out.data()[out.size() - 1] == '\n')) out.put("\"\"");
+    if (columns_.size() == 1 && out.size() == line) out.put("\"\"");
     out.put('\n');
 }
 

@@ -40,12 +40,19 @@ class Column {
 
     // Throws std::invalid_argument for an array that cannot be of this type (E1).
     virtual void bind(const ArrowArray& array) = 0;
-    virtual bool is_null(int64_t row) const;
+    bool is_null(int64_t row) const {
+        if (validity_ == nullptr) return nulls_elsewhere_ && is_null_elsewhere(row);
+        const int64_t place = array_->offset + row;
+        return (validity_[place >> 3] >> (place & 7) & 1) == 0 || (nulls_elsewhere_ && is_null_elsewhere(row));
+    }
     virtual void put(Text& out, int64_t row) const = 0;  // the row is not null
     virtual bool may_need_quotes() const { return false; }
 
   protected:
     const ArrowArray* array_ = nullptr;
+    bool nulls_elsewhere_ = false;  // not only in the validity of the array
+
+    virtual bool is_null_elsewhere(int64_t) const { return false; }
 
     // Takes the array, which must have this many buffers and children.
     void take(const ArrowArray& array, int64_t buffers, int64_t children);

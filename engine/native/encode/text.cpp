@@ -66,7 +66,7 @@ void put_shortest(Text& out, Float value, FloatStyle style) {
     int exponent = 0;
     std::from_chars(mark + (mark[1] == '+' ? 2 : 1), end, exponent);
     char digits[24];
-    int count = 0;
+    size_t count = 0;
     for (const char* at = scientific; at != mark; ++at) {
         if (*at != '.') digits[count++] = *at;
     }
@@ -75,7 +75,7 @@ void put_shortest(Text& out, Float value, FloatStyle style) {
         out.put(digits[0]);
         if (count > 1) {
             out.put('.');
-            out.put({digits + 1, static_cast<size_t>(count - 1)});
+            out.put({digits + 1, count - 1});
         } else if (style == FloatStyle::JSON) {
             out.put(".0");
         }
@@ -84,14 +84,14 @@ void put_shortest(Text& out, Float value, FloatStyle style) {
     } else if (exponent < 0) {
         out.put("0.");
         for (int zeros = -1; zeros > exponent; --zeros) out.put('0');
-        out.put({digits, static_cast<size_t>(count)});
+        out.put({digits, count});
     } else {
-        const int whole = exponent + 1;
-        out.put({digits, static_cast<size_t>(count < whole ? count : whole)});
-        for (int zeros = count; zeros < whole; ++zeros) out.put('0');
+        const auto whole = static_cast<size_t>(exponent) + 1;
+        out.put({digits, count < whole ? count : whole});
+        for (size_t zeros = count; zeros < whole; ++zeros) out.put('0');
         out.put('.');
         if (count > whole) {
-            out.put({digits + whole, static_cast<size_t>(count - whole)});
+            out.put({digits + whole, count - whole});
         } else {
             out.put('0');
         }
@@ -149,6 +149,16 @@ void put_escaped(Text& out, std::string_view text) {
 }  // namespace
 
 void put_unsigned(Text& out, uint64_t value) {
+    if (value < 100) {
+        char* const at = out.room(2);
+        if (value < 10) {
+            *at = static_cast<char>('0' + value);
+        } else {
+            put_pair(at, static_cast<unsigned>(value));
+        }
+        out.wrote(value < 10 ? 1 : 2);
+        return;
+    }
     char scratch[20];
     char* const end = scratch + sizeof scratch;
     const char* begin = digits_before(end, value);

@@ -39,14 +39,28 @@ class Text {
         ++size_;
     }
     void put(std::string_view text) {
-        if (text.empty()) return;  // an empty view may point nowhere
-        std::memcpy(room(text.size()), text.data(), text.size());
+        copy(room(text.size()), text.data(), text.size());
         size_ += text.size();
     }
 
   private:
     char* begin_ = nullptr;
     size_t size_ = 0, capacity_ = 0;
+
+    // Most of what is copied is short: no call for it. The two copies of a branch overlap.
+    static void copy(char* to, const char* from, size_t size) {
+        if (size > 16) {
+            std::memcpy(to, from, size);
+        } else if (size >= 8) {
+            std::memcpy(to, from, 8);
+            std::memcpy(to + size - 8, from + size - 8, 8);
+        } else if (size >= 4) {
+            std::memcpy(to, from, 4);
+            std::memcpy(to + size - 4, from + size - 4, 4);
+        } else {
+            for (size_t place = 0; place < size; ++place) to[place] = from[place];
+        }
+    }
 
     void grow(size_t bytes) {
         size_t wanted = capacity_ < 4096 ? 4096 : capacity_ * 2;

@@ -3,12 +3,14 @@
 import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import PRODUCT
 from tests.helpers.cli import influxdb3
-from tests.helpers.servers import Server
+from tests.helpers.servers import Server, running
 
 TOKEN = re.compile(r"apiv3_[A-Za-z0-9_-]{86}")
 
@@ -93,3 +95,49 @@ def test_the_operator_token_cannot_be_deleted() -> None:
         'The operator token "_admin" is required and cannot be deleted. To regenerate an operator token, '
         "use: influxdb3 create token --admin --regenerate --token [TOKEN]\n"
     )
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that asks for tokens and has none yet."""
+    with running(tmp_path_factory.mktemp("guarded"), "--object-store", "file", command=PRODUCT, with_tokens=True) as server:
+        yield server
+
+
+def test_tokens_are_made_used_listed_and_deleted(guarded: Server) -> None:
+    """O1, O2: the life of tokens, over both doors."""
+    without = influxdb3("show", "databases", url=guarded.url)
+    first = influxdb3("create", "token", "--admin", url=guarded.url)
+    found = TOKEN.search(first.out)
+    assert found is not None
+    operator = {"INFLUXDB3_AUTH_TOKEN": found[0]}
+    again = influxdb3("create", "token", "--admin", url=guarded.url)
+    written = influxdb3("write", "-d", "cli_guarded", "-q", "cpu n=1i 1", url=guarded.url, variables=operator)
+    reading = ("create", "token", "--name", "reader", "--permission", "db:cli_guarded:read", "--format", "json")
+    reader = json.loads(influxdb3(*reading, url=guarded.url, variables=operator).out)["token"]
+    named = influxdb3("create", "token", "--admin", "--name", "helper", "--expiry", "1d", url=guarded.url, variables=operator)
+    listed = influxdb3("show", "tokens", "--format", "json", url=guarded.url, variables=operator)
+    grpc = guarded.url.replace("http", "grpc")
+    query = ("query", "-d", "cli_guarded", "--format", "csv", "SELECT n FROM cpu")
+
+    assert without.err.splitlines()[0] == (
+        "Show command failed: server responded with error [401 Unauthorized]: the request was not authenticated"
+    )
+    assert "influxdb3 create token --admin" in without.err
+    assert again.out == 'Failed to create token, error: ApiError { code: 409, message: "token name already exists, _admin" }\n'
+    assert (again.code, written.code, named.code) == (0, 0, 0)
+    assert [token["name"] for token in json.loads(listed.out)] == ["_admin", "reader", "helper"]
+    for url in (guarded.url, grpc):
+        assert influxdb3(*query, "--token", reader, url=url).lines == ["n", "1"]
+        refused = influxdb3("write", "-d", "cli_guarded", "-q", "cpu n=2i 2", "--token", reader, url=url)
+        assert (refused.code, "403 Forbidden" in refused.err) == (1, True)
+    unknown = influxdb3(*query, "--token", "apiv3_unknown", url=guarded.url)
+    assert unknown.code == 1
+    assert unknown.err.splitlines()[1].startswith("A valid token is needed: --token TOKEN")
+    deleted = influxdb3("delete", "token", "--token-name", "reader", url=grpc, stdin="y\n", variables=operator)
+    assert deleted.out == 'Token "reader" deleted successfully\n'
+    assert influxdb3(*query, "--token", reader, url=guarded.url).code == 1
+    fresh = influxdb3("create", "token", "--admin", "--regenerate", url=guarded.url, stdin="yes\n", variables=operator)
+    assert TOKEN.search(fresh.out)
+    assert influxdb3("show", "databases", url=guarded.url, variables=operator).code == 1
+    assert found[0] not in guarded.text

@@ -3,14 +3,15 @@
 import errno
 import fcntl
 import os
+import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
-from engine.storage import local
+from engine.storage import local, syncing
 from engine.storage.base import (
     ObjectExists,
     ObjectInfo,
@@ -22,6 +23,7 @@ from engine.storage.base import (
     StoreUnfit,
 )
 from engine.storage.local import TEMPORARY, LocalStore
+from engine.storage.syncing import can_sync_whole, sync_whole
 
 CHILDREN = 4
 
@@ -340,3 +342,116 @@ def test_a_large_object_is_stored_whole(tmp_path: Path) -> None:
 
     assert store.get("a/1") == data
     assert store.get_range("a/1", 19 << 20, 2 << 20) == data[19 << 20 :]
+
+
+MANY = [(f"n/dbs/{number}/x", b"%d" % number) for number in range(5)]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_many_objects_go_through_each_step_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
+    """L1, L3, Y1: bytes and directories are synced before the first name appears, the names before the call returns."""
+    store = LocalStore(tmp_path / "data")
+    store._syncs_whole = whole
+    calls: list[str] = []
+    for name in ("fdatasync", "fsync", "link", "mkdir", "write"):
+        monkeypatch.setattr(os, name, traced(name, calls))
+    monkeypatch.setattr(local, "sync_whole", lambda _: calls.append("whole"))
+
+    store.put_new_all(MANY)
+    created, calls[:] = list(calls), []
+    store.put_new_all([(f"{path}2", data) for path, data in MANY])
+
+    syncs = ["whole"] if whole else ["fdatasync"] * 5
+    entries = ["whole"] if whole else ["fsync"] * 5
+    assert created == [*["mkdir"] * 7, *["write"] * 5, *syncs, *([] if whole else ["fsync"] * 3), *["link"] * 5, *entries]
+    assert calls == [*["write"] * 5, *syncs, *["link"] * 5, *entries]
+    assert files(tmp_path / "data") == sorted(f"n/dbs/{number}/x{suffix}" for number in range(5) for suffix in ("", "2"))
+
+
+def test_a_file_system_is_really_synced_as_a_whole(tmp_path: Path) -> None:
+    """Y1: the call is there, and says what went wrong."""
+    with (tmp_path / "file").open("wb") as file:
+        sync_whole(file.fileno())
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        sync_whole(10_000)
+
+
+def test_only_what_is_known_to_sync_as_a_whole_is_trusted_with_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Y2."""
+    found: dict[str, bool] = {}
+    for kind in ("ext4", "xfs", "nfs4", "fuse.sshfs", "tmpfs", None):
+        monkeypatch.setattr(syncing, "_kind", lambda _, kind=kind: kind)
+        found[str(kind)] = can_sync_whole(str(tmp_path))
+    monkeypatch.setattr(syncing, "_kind", lambda _: "ext4")
+    for release in ("5.8.0-1", "5.7.19", "4.19", "unknown"):
+        monkeypatch.setattr(platform, "release", lambda release=release: release)
+        found[release] = can_sync_whole(str(tmp_path))
+
+    assert [name for name, trusted in found.items() if trusted] == ["ext4", "xfs", "5.8.0-1"]
+
+
+def test_the_kind_of_a_file_system_is_looked_up() -> None:
+    """Y2."""
+    assert syncing._kind("/proc") == "proc"
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize(
+    ("step", "number", "expected"),
+    [("write", errno.ENOSPC, StoreFull), ("mkdir", errno.EACCES, StorePermission), ("fdatasync", errno.EIO, StoreUnavailable)],
+)
+def test_a_failure_of_many_before_the_first_name_is_there_is_definite_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, number: int, expected: type[Exception], whole: bool
+) -> None:
+    """L7."""
+    store = LocalStore(tmp_path)
+    store._syncs_whole = whole
+    with monkeypatch.context() as broken:
+        broken.setattr(os, step, refuse(number))
+        broken.setattr(local, "sync_whole", refuse(number))
+        with pytest.raises(expected, match=r"could not store file://.*/n/dbs/0/x: "):
+            store.put_new_all(MANY)
+    assert files(tmp_path) == []
+
+    store.put_new_all(MANY)
+
+    assert [store.get(path) for path, _ in MANY] == [data for _, data in MANY]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_many_names_that_cannot_be_synced_leave_the_outcome_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    """L7."""
+    store = LocalStore(tmp_path)
+    store._syncs_whole = whole
+    store.put_new_all(MANY)
+    linking = os.link
+
+    def link(*arguments: str) -> None:
+        linking(*arguments)
+        broken.setattr(local, "sync_whole", refuse(errno.EIO))
+        broken.setattr(os, "fsync", refuse(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "link", link)
+        with pytest.raises(OutcomeUnknown, match="could not be synced"):
+            store.put_new_all([(f"{path}2", data) for path, data in MANY])
+
+
+def test_directories_that_a_deletion_takes_away_from_many_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L6."""
+    store = LocalStore(tmp_path)
+    making = store._make_all
+
+    def make_all(directories: Iterable[str]) -> Sequence[str]:
+        made = making(directories)
+        (tmp_path / "n/dbs/3").rmdir()
+        return made
+
+    monkeypatch.setattr(store, "_make_all", make_all)
+    store.put_new_all(MANY)
+
+    assert [store.get(path) for path, _ in MANY] == [data for _, data in MANY]

@@ -7,9 +7,21 @@ import pyarrow as pa
 import pytest
 
 from engine._native import SeriesIndex
-from engine.batch import series_buffer, time_buffer
+from engine.batch import series_buffer, size_of, time_buffer
 from engine.buffer import rows as rows_module
-from engine.buffer.rows import HeldFile, OpenBatch, Run, TableData, TimeRange, fenced, seal, sealed, since, times_of
+from engine.buffer.rows import (
+    HeldFile,
+    OpenBatch,
+    Run,
+    TableData,
+    TimeRange,
+    fenced,
+    first_share,
+    seal,
+    sealed,
+    since,
+    times_of,
+)
 from engine.files.manifest import DataFile
 from tests.helpers.rows import Point, batch, merged, points
 
@@ -299,3 +311,61 @@ def test_what_has_expired_as_a_whole_is_left_out_and_a_floor_cuts_the_rest() -> 
         (0, 0, 0, None),
     ]
     assert since(table.data, 0) is table.data
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_late_rows_are_sealed_share_by_share(seed: int) -> None:
+    """B3, B4: a share meets no more files than the budget allows, and the shares come to an end, however files overlap."""
+    random_ = random.Random(seed)
+    table = Table()
+    for number in range(8):  # each series has its own time, so the files overlap
+        host, start = f"h{number}", random_.randrange(100)
+        table.write(*(point(host, start + step * random_.randrange(1, 9), v=number) for step in range(20)))
+        table.seal()
+        table.settle(f"file{number}", held=False)
+    for _ in range(30):
+        late = point(f"h{random_.randrange(8)}", random_.randrange(200), w=random_.random())
+        table.write(late, point(late[0][0] or "", 1000 + len(table.written), v=1))
+
+    shares = 0
+    while (before := first_share(table.data, lambda _: 1, 2)) is not None:
+        fenced_data, loaded = fenced(table.data), 0
+
+        def counted(file: DataFile) -> pa.RecordBatch:
+            nonlocal loaded
+            loaded += 1
+            return table.load(file)
+
+        first_ns = min(batch.late.start_ns for batch in fenced_data.open if batch.late)
+        table.data = sealed(fenced_data, seal(fenced_data, counted, before_ns=before))
+        others = [held for held in fenced_data.files if held.times.start_ns <= first_ns <= held.times.end_ns]
+        assert loaded <= max(2, len(others)), "more than the budget only where one row meets more"
+        table.check()
+        shares += 1
+        assert shares < 300
+    table.seal()
+
+    assert table.data.open == ()
+    table.check()
+
+
+def test_memory_is_counted_once_for_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B5: what a table takes is known without looking at its rows again."""
+    counted: list[pa.RecordBatch] = []
+    sizing = size_of
+
+    def noted(rows: pa.RecordBatch) -> int:
+        counted.append(rows)
+        return sizing(rows)
+
+    table = Table()
+    monkeypatch.setattr(rows_module, "size_of", noted)
+    for at in range(40):
+        table.write(*(point("a", at * 100 + step, v=1) for step in range(64 >> (at % 7))))
+    expected = sum(sizing(batch.rows) for batch in table.data.open)
+    before = len(counted)
+
+    assert [table.data.unsettled_bytes for _ in range(5)] == [expected] * 5
+    assert table.data.late is None
+    assert len(counted) == before
+    assert before < 40 * 3, "a batch is measured when it is made, and when it is joined"
