@@ -14,10 +14,11 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 import pyarrow as pa
-from datafusion import DataFrame
+from datafusion import DataFrame, SessionContext
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
 
@@ -34,11 +35,14 @@ from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
 from engine.query.elsewhere.workers import Schema, Workers
+from engine.query.folded import FoldedTable
 from engine.query.limits import QueryLimits, QueryTimedOut, TooMuchMemory, Turns
 from engine.query.messages import QueryRefused, is_panic, reason_of, runs_out_of_memory
 from engine.query.placeholders import placeholder_types
 from engine.query.report import ScanReport, files_read
 from engine.query.session import new_session, runtime_of
+from engine.query.shapes.folding import Folding, folded
+from engine.query.shapes.needs import ALL_ROWS, needs_of
 from engine.query.statement import Prepared, prepare
 from engine.query.stop import Stop
 from engine.query.system_schema import SystemSchema
@@ -48,6 +52,9 @@ from engine.query.tables import Failed, Reported, TableDataset
 from engine.query.weight import Scans, explodes, swells
 from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
+
+#: an aggregate of fewer rows is left to the plan
+FOLDED_ROWS = 20_000
 
 
 class Executor:
@@ -79,7 +86,7 @@ class Executor:
         entry = self._logged(database_name, sql, origin)
         stop = self._started()
         try:
-            planned = self._planned(database_name, sql, params or {}, stop, origin.caller)
+            planned = self._planned(database_name, sql, params or {}, stop, origin.caller).fitted()
         except BaseException as error:
             stop.set()
             entry.ended(events.FAILURE, str(error))
@@ -117,7 +124,7 @@ class Executor:
                 return _Planned(sql, params, tables, self._workers.schema(sql, params, tables))
             session = new_session(tables.schemas, self._runtime, self._limits.threads)
             prepared = prepare(session, sql, params, stop=stop)
-            return _Planned(sql, params, tables, prepared.schema, prepared)
+            return _Planned(sql, params, tables, prepared.schema, prepared, session)
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
@@ -156,6 +163,13 @@ class _Planned:
     tables: "_Tables"
     schema: pa.Schema
     here: Prepared | None = None
+    session: SessionContext | None = None
+
+    def fitted(self) -> "_Planned":
+        """About to run: its tables know what its plans need of them, and aggregates are asked of the rows."""
+        if self.here is None or self.session is None or self.here.explains:
+            return self
+        return replace(self, here=self.tables.fitted(self.here, self.session))
 
     @property
     def must_run_elsewhere(self) -> bool:
@@ -308,6 +322,29 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         )
         self._made.append((table, dataset))
         return dataset
+
+    def fitted(self, prepared: Prepared, session: SessionContext) -> Prepared:
+        """The same statement, its aggregates folded where that pays, after the tables were told what else is needed of them."""
+        if not self._made:
+            return prepared
+        find_table = self._database.find_table
+
+        def fitted(frame: DataFrame) -> DataFrame:
+            return folded(frame, session, find_table, self._folded) or frame
+
+        steps = tuple(replace(step, frame=fitted(step.frame)) for step in prepared.steps)
+        made = replace(prepared, frame=fitted(prepared.frame), steps=steps)
+        frames = [made.frame, *(step.frame for step in steps)]
+        needs = needs_of([frame.logical_plan() for frame in frames], find_table)
+        for table, dataset in self._made:
+            dataset.needs = needs.get(table.name, ALL_ROWS)
+        return made
+
+    def _folded(self, folding: Folding, schema: pa.Schema) -> FoldedTable | None:
+        dataset = next(dataset for table, dataset in reversed(self._made) if table.name == folding.table)
+        if dataset.rows_about(folding.predicate) < FOLDED_ROWS:
+            return None
+        return dataset.folded(folding, schema)
 
     def scans(self, text: str) -> Scans:
         """What is known of the scans that have been planned."""
