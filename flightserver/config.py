@@ -54,6 +54,7 @@ class AccessOptions:
     permission_tokens_file: str | None = None
     recovery_bind: tuple[str, int] | None = None
     recovery_listener_file: str | None = None
+    audit_log_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +298,7 @@ def _access(values: _Values) -> AccessOptions:
         values.text("access.permission_tokens_file"),
         values.address("access.recovery_bind"),
         values.text("access.recovery_listener_file"),
+        values.text("access.audit_log_file"),
     )
     for name in ("--disable-authz", "--admin-token-file", "--permission-tokens-file", "--admin-token-recovery-http-bind"):
         if not with_tokens and name in values.spelling:
