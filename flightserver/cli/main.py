@@ -29,9 +29,6 @@ SPARED_MODULES = ("numpy", "pandas", "cloudpickle")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    if arguments is None:
-        for name in SPARED_MODULES:
-            sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # "cannot be imported", as the import system has it
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(words)
@@ -76,6 +73,10 @@ def _answer(asked: Asked) -> int:
 
 
 def _call(command: Command, asked: Asked) -> int:
+    if command.words != "serve":
+        for name in SPARED_MODULES:
+            sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # "cannot be imported", as the import system has it
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is told once, by us
     result = load(command.run)(asked.given)
     sys.stdout.flush()
     return result if isinstance(result, int) else 0
