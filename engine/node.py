@@ -6,8 +6,9 @@
 N1  One process at a time owns a node's objects: a second one is told so (local store), or stopped at its first group.
 N2  Between open and close every acknowledged write is visible; after close every acknowledged write is durable.
 N3  What is damaged is named: by the error that stops the start, or by `health`, which serves what is intact.
+N4  A node is not opened on a catalog that does not know it while it has data: nobody could say what its rows are.
 
-Held by tests/unit/engine/test_node.py (N1-N3), tests/crash.
+Held by tests/unit/engine/test_node.py (N1-N4), tests/crash.
 """
 
 import fcntl
@@ -116,12 +117,14 @@ class Node:
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
-        catalog_log = StoredCatalogLog(hurried(store, _CATALOG_PATIENCE_S), CatalogPaths(settings.node_id))
+        self._catalog_prefix = settings.cluster_id or settings.node_id
+        catalog_log = StoredCatalogLog(hurried(store, _CATALOG_PATIENCE_S), CatalogPaths(self._catalog_prefix))
         self._catalog = Catalog.open(catalog_log, clock=clock, later=self._in_background)
         self._files = FileIndex.open(store, paths)
         groups = open_log(store, paths)
         if not any(number_of(info.path) == self._files.wal_sequence + 1 for info in groups.objects()):
             refuse_lost_manifest(store, paths, self._files)
+        self._refuse_other_catalog(groups)
         self._ownership = Ownership(self._catalog, self.node_id, self.instance_id, clock, shared=store.durable_appends is None)
         self._register()
         if self._ownership.shared:
@@ -173,7 +176,16 @@ class Node:
         )
         grace_ns = settings.delete_grace_period_ms * 1_000_000
         removals = Removals(
-            store, paths, self._catalog, self._views, self._snapshots, self._ownership, clock, grace_ns=grace_ns
+            store,
+            paths,
+            self._catalog,
+            self._views,
+            self._files,
+            self._snapshots,
+            self._ownership,
+            clock,
+            grace_ns=grace_ns,
+            strangers_in_log=replayed.passed_over,
         )
         retention = Retention(self._snapshots, clock, interval_s=settings.retention_check_interval_ms / 1000)
         self._schedule = Schedule(
@@ -210,6 +222,7 @@ class Node:
             raise
 
     def close(self) -> None:
+        self._executor.result().close()
         self._files.give_up()
         self._wal.close()  # first: a snapshot may be waiting for a log that waits for its store
         self._schedule.close()
@@ -380,6 +393,15 @@ class Node:
 
     def metrics_text(self) -> bytes:
         return self._metrics.text()
+
+    def _refuse_other_catalog(self, groups: GroupLog) -> None:
+        """A node that has rows has been registered, or this is not the catalog that says what they are (N4)."""
+        if self._catalog.state().find_node(self.node_id) is None and (self._files.number or groups.objects()):
+            raise Damaged(
+                f"the catalog {self._catalog_prefix}/catalog does not know node {self.node_id}, which has data here",
+                hint="start it with the --cluster-id that it had, or restore its catalog from a backup",
+                object=f"{self._catalog_prefix}/catalog",
+            )
 
     def _register(self) -> None:
         """From now on a process that ran this node before deletes nothing any more."""

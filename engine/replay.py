@@ -35,6 +35,8 @@ class Replayed:
     sequence: int
     epoch: int
     seconds: float
+    #: there were rows of tables that the catalog does not know any more (Y3)
+    passed_over: bool
 
 
 class Replay:
@@ -47,6 +49,7 @@ class Replay:
         self._clock = clock
         self._on_damage = on_damage
         self._epoch = 0
+        self._passed_over = False
         self._mappings: dict[tuple[int, int], bytearray] = {}
 
     def run(self, groups: Iterable[StoredGroup], after_sequence: int) -> Replayed:
@@ -64,12 +67,13 @@ class Replay:
             if now_s - told_s >= _PROGRESS_EVERY_S:
                 told_s = now_s
                 log.info("replaying the write-ahead log: %d rows so far, at group %d", rows, sequence)
-        return Replayed(count, rows, sequence, self._epoch, self._clock.monotonic_s() - started_s)
+        return Replayed(count, rows, sequence, self._epoch, self._clock.monotonic_s() - started_s, self._passed_over)
 
     def _table(self, stored: StoredTable) -> TableRows | None:
         database = self._state.find_database_by_id(stored.database_id)
         table = None if database is None else database.find_table_by_id(stored.table_id)
         if database is None or table is None:
+            self._passed_over = True
             return None
         index = self._series.index(database, table)
         mapping = self._mappings.setdefault((stored.database_id, stored.table_id), bytearray())

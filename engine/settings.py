@@ -16,6 +16,7 @@ MIB = 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class Settings:
     node_id: str
+    cluster_id: str | None = None  # whose catalog it shares; None: it has its own
 
     # write-ahead log
     wal_flush_interval_ms: int = 1_000

@@ -243,6 +243,10 @@ class Views:
             excess -= size
             self._replace(database_id, table_id, partial(_without_rows, path))
 
+    def tables(self) -> Sequence[tuple[int, int]]:
+        """(database, table) of all that have or had rows."""
+        return [(database_id, table_id) for database_id, tables in self._databases.items() for table_id in tables]
+
     def holds(self, database_id: int, table_id: int) -> bool:
         """Whether a table has rows, in memory or in files."""
         data = self._databases.get(database_id, {}).get(table_id, _NOTHING)

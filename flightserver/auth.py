@@ -47,6 +47,22 @@ class Authorizer(Protocol):
 
     def database_id(self, name: str) -> int | None: ...
 
+    def tell(self, identity: Identity, what: str) -> None:
+        """Note in our log that this caller was refused something."""
+
+
+class Refusals:
+    """Our log's lines about them: one a second of each kind, so that nobody can fill the log."""
+
+    def __init__(self) -> None:
+        self._told_at_s: dict[str, float] = {}
+
+    def tell(self, kind: str, sentence: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._told_at_s.get(kind, -_TOLD_AGAIN_AFTER_S) >= _TOLD_AGAIN_AFTER_S:
+            self._told_at_s[kind] = now_s
+            log.info("a request was refused: %s", sentence)
+
 
 class Everyone:
     """A server without authentication."""
@@ -62,6 +78,9 @@ class Everyone:
     def database_id(self, name: str) -> int | None:
         return None  # anyone may do everything, to whatever it is
 
+    def tell(self, identity: Identity, what: str) -> None:
+        pass
+
 
 class TokenAuthorizer:
     def __init__(
@@ -70,16 +89,16 @@ class TokenAuthorizer:
         self.released = released
         self._state = state
         self._now_ns = now_ns
-        self._told_at_s: dict[str, float] = {}
+        self._refusals = Refusals()
 
     def identify(self, authorization: str | None) -> Identity:
         try:
             token = token_of(authorization)
         except MalformedCredential:
-            self._tell("malformed", "an authorization header was malformed")
+            self._refusals.tell("malformed", "an authorization header was malformed")
             raise
         if token is None:
-            self._tell("missing", "missing token to authenticate")
+            self._refusals.tell("missing", "missing token to authenticate")
             raise NotAuthenticated
         return self._valid(hash_of(token))
 
@@ -91,22 +110,19 @@ class TokenAuthorizer:
         found = self._state().find_database(name)
         return None if found is None else found.id
 
+    def tell(self, identity: Identity, what: str) -> None:
+        assert identity.token is not None, "everyone here has a token"
+        self._refusals.tell(f"forbidden {identity.token.id}", f"token {identity.name!r} does not permit {what}")
+
     def _valid(self, digest: str) -> Identity:
         found = self._state().tokens.find(digest)
         if found is None:
-            self._tell("unknown", "token provided is not present in catalog")
+            self._refusals.tell("unknown", "token provided is not present in catalog")
             raise NotAuthenticated
         if found.expiry_ms is not None and not found.is_valid(self._now_ns() // 1_000_000):
-            self._tell(f"expired {found.id}", f"token has expired {time_text(found.expiry_ms)} (token {found.name!r})")
+            self._refusals.tell(f"expired {found.id}", f"token has expired {time_text(found.expiry_ms)} (token {found.name!r})")
             raise TokenExpired
         return Identity(found)
-
-    def _tell(self, kind: str, sentence: str) -> None:
-        """Once a second for each kind: a stranger must not fill the log."""
-        now_s = time.monotonic()
-        if now_s - self._told_at_s.get(kind, -_TOLD_AGAIN_AFTER_S) >= _TOLD_AGAIN_AFTER_S:
-            self._told_at_s[kind] = now_s
-            log.info("a request was refused: %s", sentence)
 
 
 class _Outgoing(Protocol):

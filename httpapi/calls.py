@@ -50,6 +50,11 @@ class Call:
         return found
 
     @property
+    def is_chunked(self) -> bool:
+        """Whether an answer that is streamed has an end of its own, other than that of the connection."""
+        return str(self.request.environ.get("SERVER_PROTOCOL", "")) != "HTTP/1.0"
+
+    @property
     def request_id(self) -> str:
         return str(self.request.environ[REQUEST_ID_KEY])
 

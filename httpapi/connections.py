@@ -2,14 +2,17 @@
 
 X1  A socket's blocking calls end: after a time without progress, and when a response is taken too slowly.
 X2  What gunicorn writes first, a response's header, leaves together with what follows it, or at the end of the request.
+X3  A connection that is to be reset ends with a reset and nothing else: no client takes what it has got for a whole answer.
 
-Held by tests/integration/test_single_port.py (X1) and tests/unit/httpapi/test_connections.py (X2).
+Held by tests/integration/test_single_port.py (X1), tests/unit/httpapi/test_connections.py (X2) and
+tests/integration/http/test_streaming.py (X3).
 Elsewhere: what happens to connections (worker.py); the time that a request's body may take (bodies.py).
 """
 
 import errno
 import socket
 import ssl
+import struct
 import time
 from enum import Enum, auto
 from typing import Any
@@ -32,6 +35,7 @@ class _Patient:
     sent_bytes = 0
     holds_next = False
     held = b""
+    is_reset = False
 
     def start_request(self) -> None:
         self.waited_s, self.sent_bytes, self.holds_next = 0.0, 0, True
@@ -51,6 +55,12 @@ class _Patient:
     def end_request(self) -> None:
         held, self.held, self.holds_next = self.held, b"", False
         self._send(memoryview(held), 0)
+
+    def reset(self) -> None:
+        """What was sent may be lost; the other side gets an error instead of an end (X3)."""
+        self.is_reset = True
+        linger_0_s = struct.pack("ii", 1, 0)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_0_s)  # type: ignore[attr-defined]  # mixed into a socket
 
     def _send(self, view: memoryview, flags: int) -> None:
         while len(view):
@@ -72,6 +82,12 @@ class ClientSocket(_Patient, socket.socket):
 
 class ClientTlsSocket(_Patient, ssl.SSLSocket):
     pass
+
+
+def reset(sock: socket.socket) -> None:
+    """End the connection of a request with a reset (X3)."""
+    if isinstance(sock, _Patient):
+        sock.reset()
 
 
 class Phase(Enum):

@@ -1,6 +1,7 @@
 """Query results as bytes: json, jsonl, csv, pretty and parquet, a batch at a time.
 
-F1  Nothing but `pretty` holds more than a batch or a Parquet row group; its columns are as wide as their widest cell.
+F1  No more than a batch or a Parquet row group is in memory. `pretty` goes through its rows twice, since its columns are as
+    wide as their widest cells, and keeps what is long in a file meanwhile.
 F2  Values are spelled as InfluxDB 3 does: times without a zone have no `Z` and 0, 3, 6 or 9 digits of fraction; floats keep
     `.0` or an exponent; in JSON a null is left out, and a float that is no finite number is null.
 F3  Text comes back as it went in: parsing json, jsonl or csv gives the same strings.
@@ -10,11 +11,13 @@ The spelling itself is native (engine/native/encode): one pass from Arrow's buff
 Held by tests/unit/httpapi/test_formats.py (F1-F3) and tests/property/test_formats.py (F2, F3).
 """
 
+import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
+from itertools import islice
 from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -29,6 +32,9 @@ Batches: TypeAlias = Iterable[pa.RecordBatch]
 Form: TypeAlias = Literal["json", "jsonl", "csv", "cells"]
 
 _PARQUET_GROUP_ROWS = 1 << 20
+_PARQUET_GROUP_BYTES = 64 << 20
+_KEPT_BYTES = 8 << 20
+_PRETTY_ROWS = 1_000
 _FIRST_S, _LAST_S = -62_135_596_800 + 86_400, 253_402_300_799 - 86_400  # what datetime can hold, in any zone
 
 
@@ -36,6 +42,7 @@ _FIRST_S, _LAST_S = -62_135_596_800 + 86_400, 253_402_300_799 - 86_400  # what d
 class Format:
     content_type: str
     encode: Callable[[Schema, Batches], Iterator[bytes]]
+    is_text: bool = True
 
 
 def _rows(form: Form, schema: Schema, batches: Batches) -> Iterator[bytes]:
@@ -75,26 +82,52 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _pretty(schema: Schema, batches: Batches) -> Iterator[bytes]:
-    """A table with borders. Cells of several lines make rows of several lines."""
+    """A table with borders. Cells of several lines make rows of several lines. Widths come before the first row: the batches
+    are kept until all are known."""
     encoder = _encoder(schema, "cells")
-    columns: list[list[str]] = [[] for _ in schema]
-    any_batch = False
-    for batch in batches:
-        any_batch = True
-        for cells, column in zip(columns, encoder.cells(batch), strict=True):
-            cells.extend(column)
-    if not any_batch:
-        yield b"++\n++"
-        return
-    titled = [[name, *cells] for name, cells in zip(schema.names, columns, strict=True)]
-    widths = [max(_width(line) for cell in cells for line in cell.split("\n")) for cells in titled]
-    border = "+" + "+".join("-" * (width + 2) for width in widths) + "+"
-    rows = zip(*titled, strict=True)
-    yield f"{border}\n{_pretty_row(next(rows), widths)}\n{border}".encode()
-    for row in rows:
-        yield f"\n{_pretty_row(row, widths)}".encode()
-    if any(columns):
-        yield f"\n{border}".encode()
+    widths = [_width_of_cell(name) for name in schema.names]
+    any_rows = False
+    with _Kept(schema) as kept:
+        for batch in batches:
+            kept.add(batch)
+            any_rows = any_rows or batch.num_rows > 0
+            for place, cells in enumerate(encoder.cells(batch)):
+                widths[place] = max(widths[place], max(map(_width_of_cell, cells), default=0))
+        if kept.is_empty:
+            yield b"++\n++"
+            return
+        border = "+" + "+".join("-" * (width + 2) for width in widths) + "+"
+        yield f"{border}\n{_pretty_row(schema.names, widths)}\n{border}".encode()
+        for batch in kept.again():
+            rows = zip(*encoder.cells(batch), strict=True)
+            while some := list(islice(rows, _PRETTY_ROWS)):
+                yield "".join(f"\n{_pretty_row(row, widths)}" for row in some).encode()
+        if any_rows:
+            yield f"\n{border}".encode()
+
+
+class _Kept:
+    """Batches in order, to be read once more; in memory while they are few, then in a file that has no name."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.is_empty = True
+        self._file = tempfile.SpooledTemporaryFile(_KEPT_BYTES)  # noqa: SIM115
+        self._writer = pa.ipc.new_stream(pa.PythonFile(self._file, "w"), schema)
+
+    def __enter__(self) -> "_Kept":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self.is_empty = False
+        self._writer.write_batch(batch)
+
+    def again(self) -> Iterator[pa.RecordBatch]:
+        self._writer.close()
+        self._file.seek(0)
+        yield from pa.ipc.open_stream(pa.PythonFile(self._file, "r"))
 
 
 def _parquet(schema: Schema, batches: Batches) -> Iterator[bytes]:
@@ -106,7 +139,8 @@ def _parquet(schema: Schema, batches: Batches) -> Iterator[bytes]:
         if writer is None:
             writer = pq.ParquetWriter(pa.PythonFile(sink, "w"), schema, compression="zstd")
         pending.append(batch)
-        if sum(held.num_rows for held in pending) >= _PARQUET_GROUP_ROWS:
+        rows, size = sum(held.num_rows for held in pending), sum(held.nbytes for held in pending)
+        if rows >= _PARQUET_GROUP_ROWS or size >= _PARQUET_GROUP_BYTES:
             writer.write_table(pa.Table.from_batches(pending, schema))
             pending.clear()
             yield sink.take()
@@ -160,6 +194,10 @@ def _padded(text: str, width: int) -> str:
     return text + " " * (width - _width(text))
 
 
+def _width_of_cell(cell: str) -> int:
+    return max(map(_width, cell.split("\n"))) if "\n" in cell else _width(cell)
+
+
 def _width(text: str) -> int:
     """Columns of a terminal."""
     if text.isascii():
@@ -172,7 +210,7 @@ FORMATS = {
     "jsonl": Format("application/jsonl", partial(_rows, "jsonl")),
     "csv": Format("text/csv", partial(_rows, "csv")),
     "pretty": Format("text/plain; charset=utf-8", _pretty),
-    "parquet": Format("application/vnd.apache.parquet", _parquet),
+    "parquet": Format("application/vnd.apache.parquet", _parquet, is_text=False),
 }
 FORMAT_NAMES = ("parquet", "csv", "pretty", "json", "json_lines", "jsonl")
 

@@ -338,6 +338,9 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
 
     def _linger(self, conn: Connection) -> None:
         """Close our side and read on until the client closes, or the kernel would turn its unread bytes into a reset."""
+        if conn.sock.is_reset:
+            self._drop(conn)
+            return
         conn.buffer.clear()
         self._count(conn, 0)
         self._enter(conn, Phase.LINGERING)

@@ -131,7 +131,13 @@ PyObject* codes(PyObject* self, PyObject* args, PyObject* kwargs) {
     const bool done = without_gil([&] {
         const int32_t* numbers = given == Py_None ? nullptr : series.at<int32_t>();
         if (numbers != nullptr) check_series(numbers, rows, size);
-        for (int64_t i = 0; i < rows; ++i) at[i] = index.code(tag, numbers == nullptr ? i : numbers[i]);
+        if (numbers == nullptr || rows <= size) {
+            for (int64_t i = 0; i < rows; ++i) at[i] = index.code(tag, numbers == nullptr ? i : numbers[i]);
+            return;
+        }
+        std::vector<int32_t> known(static_cast<size_t>(size));  // looked up once for each series, and not for each row
+        for (int64_t i = 0; i < size; ++i) known[static_cast<size_t>(i)] = index.code(tag, i);
+        for (int64_t i = 0; i < rows; ++i) at[i] = known[static_cast<size_t>(numbers[i])];
     });
     return done ? as_memoryview(bytes.get(), "i") : nullptr;
 }

@@ -103,6 +103,11 @@ class Schedule:
         """Why rows are not settled into files, while that is so."""
         return self._failure
 
+    @property
+    def inspected(self) -> bool:
+        """Whether what is stored has been compared with what is listed, which is done once after the start."""
+        return self._inspected
+
     def _run(self) -> None:
         try:
             self._look()
@@ -119,11 +124,11 @@ class Schedule:
         except ServiceError as error:
             log.warning("could not compare the stored files with the manifests: %s", error)
             return
-        self._inspected = True
         for damage in findings.damaged:
             self._on_damage(damage)
         if findings.leftovers:
             log.info("removed %d files that an unfinished snapshot had left", len(findings.leftovers))
+        self._inspected = True
 
     def _look(self) -> None:
         try:

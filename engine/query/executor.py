@@ -10,16 +10,19 @@ Held by tests/integration/engine/test_query.py (Q1, Q2) and tests/integration/en
 Elsewhere: what SQL means (statement.py), how a table of a view is scanned (tables.py), how much at once (limits.py).
 """
 
+import math
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import pyarrow as pa
-from datafusion import DataFrame, RuntimeEnvBuilder, SessionConfig, SessionContext
-from datafusion.catalog import Catalog as PlanCatalog
+from datafusion import DataFrame
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
 
 from catalog.errors import ServiceError
+from catalog.names import TIME_COLUMN
 from catalog.schema import Database, Table
 from catalog.tokens import ANYONE, Identity
 from engine import events
@@ -30,16 +33,19 @@ from engine.events import LoggedQuery, QueryLog
 from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
-from engine.query.limits import QueryLimits, QueryTimedOut, Turns
-from engine.query.messages import QueryRefused, planner_message
+from engine.query.elsewhere.workers import Schema, Workers
+from engine.query.limits import QueryLimits, QueryTimedOut, TooMuchMemory, Turns
+from engine.query.messages import QueryRefused, is_panic, reason_of, runs_out_of_memory
 from engine.query.placeholders import placeholder_types
 from engine.query.report import ScanReport, files_read
-from engine.query.statement import CATALOG, Prepared, prepare
+from engine.query.session import new_session, runtime_of
+from engine.query.statement import Prepared, prepare
 from engine.query.stop import Stop
 from engine.query.system_schema import SystemSchema
 from engine.query.system_tables import SCHEMA as SYSTEM
 from engine.query.system_tables import Live, Sources
 from engine.query.tables import Failed, Reported, TableDataset
+from engine.query.weight import Scans, explodes, swells
 from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
 
@@ -63,7 +69,8 @@ class Executor:
         self._unlogged = QueryLog(SystemClock(), 0)
         self._turns = Turns(limits.concurrent)
         self._deadlines = Deadlines()
-        self._runtime = RuntimeEnvBuilder().with_disk_manager_os().with_fair_spill_pool(limits.memory_bytes)
+        self._runtime = runtime_of(limits.memory_bytes)
+        self._workers = Workers(replace(limits, memory_bytes=limits.memory_bytes // 2))
 
     def run(
         self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
@@ -72,39 +79,52 @@ class Executor:
         entry = self._logged(database_name, sql, origin)
         stop = self._started()
         try:
-            prepared, tables = self._planned(database_name, sql, params or {}, stop, origin.caller)
+            planned = self._planned(database_name, sql, params or {}, stop, origin.caller)
         except BaseException as error:
             stop.set()
             entry.ended(events.FAILURE, str(error))
             raise
         entry.planned()
-        running = _Running(prepared, tables, entry, stop, self._turns, self._metrics)
-        return QueryResult(prepared.schema, running, running.close)
+        running = _Running(planned, entry, stop, self._turns, self._workers, self._metrics, self._limits)
+        return QueryResult(planned.schema, running, running.close)
 
     def plan(
         self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
     ) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
         try:
-            return self._planned(database_name, sql, params, Stop(), origin.caller)[0].schema
+            return self._planned(database_name, sql, params, Stop(), origin.caller).schema
         except ServiceError as error:  # whoever asks for the schema first gets no further
             self._logged(database_name, sql, origin).ended(events.FAILURE, str(error))
             raise
 
     def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
-        prepared, _ = self._planned(database_name, sql, None, Stop(), ANYONE)
-        return {name: kind for plan in prepared.written for name, kind in placeholder_types(plan).items()}
+        planned = self._planned(database_name, sql, None, Stop(), ANYONE)
+        plans = planned.here.written if planned.here is not None else ()
+        return {name: kind for plan in plans for name, kind in placeholder_types(plan).items()}
+
+    def close(self) -> None:
+        """Statements in other processes end. Those that run here end with their scans."""
+        self._workers.close()
 
     def _planned(
         self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop, caller: Identity
-    ) -> tuple[Prepared, "_Tables"]:
+    ) -> "_Planned":
         view = self._views.now()
-        tables = _Tables(self, view, view.state.database(database_name), stop)
+        tables = _Tables(self, view, view.state.database(database_name), self._live, caller, stop)
         try:
-            return prepare(self._context(tables, caller), sql, params, stop=stop), tables
+            if swells(sql):
+                return _Planned(sql, params, tables, self._workers.schema(sql, params, tables))
+            session = new_session(tables.schemas, self._runtime, self._limits.threads)
+            prepared = prepare(session, sql, params, stop=stop)
+            return _Planned(sql, params, tables, prepared.schema, prepared)
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
+        except BaseException as error:
+            if is_panic(error):
+                raise tables.reason(error) from None
+            raise
 
     def _started(self) -> Stop:
         stop = Stop()
@@ -117,21 +137,6 @@ class Executor:
         log = self._live.queries if origin.logged else self._unlogged
         return log.begin(database_name, origin.text or sql, origin.kind, origin.trace_id)
 
-    def _context(self, tables: "_Tables", caller: Identity) -> SessionContext:
-        config = (
-            SessionConfig()
-            .with_default_catalog_and_schema(CATALOG, "iox")
-            .with_information_schema(True)
-            .set("datafusion.sql_parser.map_string_types_to_utf8view", "false")
-            .with_target_partitions(self._limits.threads)
-        )
-        context = SessionContext(config, self._runtime)
-        catalog = PlanCatalog.memory_catalog(context)
-        catalog.register_schema("iox", tables)
-        catalog.register_schema(SYSTEM, SystemSchema(tables.sources(self._live, caller)))
-        context.register_catalog_provider(CATALOG, catalog)
-        return context
-
     def dataset(
         self, view: ReadView, database: Database, table: Table, failed: Failed, reported: Reported, stop: Stop
     ) -> TableDataset:
@@ -142,18 +147,52 @@ class Executor:
         return TableDataset(table, index, rows, self._access, failed, self._limits, reported, stop)
 
 
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A statement whose schema is known; planned `here`, unless even that has to happen elsewhere."""
+
+    sql: str
+    params: Mapping[str, object] | None
+    tables: "_Tables"
+    schema: pa.Schema
+    here: Prepared | None = None
+
+    @property
+    def must_run_elsewhere(self) -> bool:
+        here = self.here
+        if here is None:
+            return True
+        frames = (here.frame, *(step.frame for step in here.steps))
+        judged = any(explodes(frame.logical_plan(), frame.execution_plan, self._scans) for frame in frames)
+        self.tables.reports.clear()  # of scans that were planned to be judged
+        return judged
+
+    def _scans(self) -> Scans:
+        found = self.tables.scans(self.sql)
+        has_filled_gaps = self.here is not None and self.here.steps
+        return replace(found, rows=math.inf) if has_filled_gaps else found
+
+
 class _Running:
     """A statement at work: begins when its first batch is wanted, ends once, read to the end or not."""
 
     def __init__(
-        self, prepared: Prepared, tables: "_Tables", entry: LoggedQuery, stop: Stop, turns: Turns, metrics: Metrics
+        self,
+        planned: _Planned,
+        entry: LoggedQuery,
+        stop: Stop,
+        turns: Turns,
+        workers: Workers,
+        metrics: Metrics,
+        limits: QueryLimits,
     ) -> None:
-        self._prepared = prepared
-        self._tables = tables
+        self._planned = planned
         self._entry = entry
         self._stop = stop
         self._turns = turns
+        self._workers = workers
         self._metrics = metrics
+        self._limits = limits
         self._lock = threading.Lock()
         self._has_turn = self._is_ended = False
         self._batches: Iterator[pa.RecordBatch] | None = None
@@ -167,13 +206,16 @@ class _Running:
         try:
             if self._batches is None:
                 self._begin()
-                self._batches = self._prepared.batches(self._run, self._stop.sleep, lambda: self._tables.reports)
+                self._batches = self._begun()
             batch = next(self._batches)
         except StopIteration:
             self._end("done", events.SUCCESS)
             raise
-        except Exception as error:  # the bindings raise plain Exception for everything that goes wrong
-            reason = self._stop.reason or self._tables.reason(error)
+        except BaseException as error:  # the bindings raise plain Exception for everything that goes wrong, and panics
+            if not isinstance(error, Exception) and not is_panic(error):
+                self._end("left", events.CANCELLED)
+                raise
+            reason = self._stop.reason or self._reason(error)
             self._end("failed", events.FAILURE, str(reason))
             raise reason from None
         self._entry.returned(batch.num_rows, batch.nbytes)
@@ -192,11 +234,25 @@ class _Running:
         if not self._has_turn:
             self._turns.give_back()
             self._stop.check()
+        self._entry.began_running()
+
+    def _begun(self) -> Iterator[pa.RecordBatch]:
+        planned = self._planned
+        here, tables = planned.here, planned.tables
+        if here is not None and not planned.must_run_elsewhere:
+            return here.batches(self._run, self._stop.sleep, lambda: tables.reports)
+        batches = self._workers.batches(planned.sql, planned.params or {}, tables, self._stop)
+        return batches if here is None else chain(batches, here.explained_scans(lambda: tables.reports))
 
     def _run(self, frame: DataFrame) -> Iterator[pa.RecordBatch]:
         for batch in frame.execute_stream():
             yield batch.to_pyarrow()
             self._stop.check()
+
+    def _reason(self, error: BaseException) -> ServiceError:
+        if runs_out_of_memory(error):
+            return TooMuchMemory(self._limits.memory_bytes)
+        return self._planned.tables.reason(error)
 
     def _end(self, outcome: str, phase: str, error: str | None = None) -> None:
         with self._lock:
@@ -206,7 +262,7 @@ class _Running:
         self._stop.set()
         if had_turn:
             self._turns.give_back()
-        self._entry.files = files_read(self._tables.reports)
+        self._entry.files = files_read(self._planned.tables.reports)
         self._entry.ended(phase, error)
         self._metrics.queried(outcome, self._entry)
 
@@ -214,13 +270,19 @@ class _Running:
 class _Tables(SchemaProvider):  # type: ignore[misc]
     """The tables of one database, made for the plan of one statement as it asks for them."""
 
-    def __init__(self, executor: Executor, view: ReadView, database: Database, stop: Stop) -> None:
-        self._stop = stop
+    def __init__(
+        self, executor: Executor, view: ReadView, database: Database, live: Live, caller: Identity, stop: Stop
+    ) -> None:
         self._executor = executor
         self._view = view
         self._database = database
+        self._stop = stop
         self._failures: list[ServiceError] = []
+        self._made: list[tuple[Table, TableDataset]] = []
         self.reports: list[ScanReport] = []
+        self._system = SystemSchema(Sources(view, database, live, caller))
+        #: everything that a statement can read, all of one moment
+        self.schemas: Mapping[str, Schema] = {"iox": self, SYSTEM: self._system}
 
     @property
     def owner_name(self) -> str | None:  # the bindings would show a method, and None as a text
@@ -231,23 +293,31 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         return sorted(table.name for table in self._database.tables)
 
     def table(self, name: str) -> PlanTable | None:
+        dataset = self.dataset(name)
+        return None if dataset is None else PlanTable(dataset)
+
+    def table_exist(self, name: str) -> bool:
+        return self._database.find_table(name) is not None
+
+    def dataset(self, name: str) -> TableDataset | None:
         table = self._database.find_table(name)
         if table is None:
             return None
         dataset = self._executor.dataset(
             self._view, self._database, table, self._failures.append, self.reports.append, self._stop
         )
-        return PlanTable(dataset)
+        self._made.append((table, dataset))
+        return dataset
 
-    def sources(self, live: Live, caller: Identity) -> Sources:
-        """For the tables beside them, of the same moment."""
-        return Sources(self._view, self._database, live, caller)
+    def scans(self, text: str) -> Scans:
+        """What is known of the scans that have been planned."""
+        if self._system.is_read:
+            return Scans(math.inf, (), len(text))
+        keys = frozenset([TIME_COLUMN, *(tag for table, _ in self._made for tag in table.tags)])
+        return Scans(max((dataset.rows_at_most for _, dataset in self._made), default=0), keys, len(text))
 
-    def table_exist(self, name: str) -> bool:
-        return self._database.find_table(name) is not None
-
-    def reason(self, error: Exception) -> ServiceError:
+    def reason(self, error: BaseException) -> ServiceError:
         """What ended the statement: a table that could not be read, or else the statement itself."""
         if self._failures:
             return self._failures[0]
-        return error if isinstance(error, ServiceError) else QueryRefused(planner_message(error))
+        return reason_of(error)

@@ -43,6 +43,17 @@ class TooManyQueries(Unavailable):
         super().__init__(f"{waiting} queries are waiting for their turn already", hint="try again later", waiting=waiting)
 
 
+class TooMuchMemory(InvalidRequest):
+    code = "query_memory"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"the query needs more than the {limit_bytes >> 20} MiB of memory that it may have",
+            hint="narrow it or raise --exec-mem-pool-size",
+            limit_bytes=limit_bytes,
+        )
+
+
 class QueryTimedOut(InvalidRequest):
     """The query took longer than --query-timeout."""
 

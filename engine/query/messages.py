@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 
-from catalog.errors import InvalidRequest
+from catalog.errors import InvalidRequest, ServiceError
 from catalog.names import INTERNAL_DATABASE
 from engine.query.system_tables import SCHEMA as SYSTEM
 from engine.query.system_tables import SYSTEM_TABLES
@@ -32,6 +32,33 @@ class QueryRefused(InvalidRequest):
     """The statement is wrong, or asks for what a query may not do."""
 
     code = "query_refused"
+
+
+class QueryPanicked(ServiceError):
+    """DataFusion has met a case that it holds to be impossible."""
+
+    code = "query_panicked"
+
+
+def is_panic(error: BaseException) -> bool:
+    """Panics come as an exception of the bindings that is no Exception."""
+    return type(error).__name__ == "PanicException"
+
+
+def reason_of(error: BaseException) -> ServiceError:
+    """What a client is told of whatever ended a statement."""
+    if isinstance(error, ServiceError):
+        return error
+    if isinstance(error, Exception):
+        return QueryRefused(planner_message(error))
+    return QueryPanicked(f"the query planner failed on this query: {shortened(str(error))}")
+
+
+def runs_out_of_memory(error: BaseException) -> bool:
+    """Of DataFusion's own pool. (55: a nested-loop join without memory reads its inputs anew, which a repartitioned one takes
+    for impossible.)"""
+    text = str(error)
+    return "Resources exhausted" in text or (is_panic(error) and text == "partition not used yet")
 
 
 def planning(message: str) -> QueryRefused:

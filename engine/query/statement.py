@@ -78,19 +78,26 @@ class Prepared:
         for batch in self._paused(run(self.frame), wait):
             fitting = pa.RecordBatch.from_arrays(_fitting(batch, self.schema), schema=self.schema)
             yield explain.readable(fitting) if self.explains else fitting
-        if self.explains and not explain.for_programs(self.text):
+        if self._is_explained:
             yield from self._explained(scans)
 
     def _explained(self, scans: Scans) -> Iterator[pa.RecordBatch]:
-        ran = self.explains == "Analyze"
-        reports = tuple(scans()) if ran else ()
+        read = tuple(scans()) if self.explains == "Analyze" else ()
         for step in self.steps:
             yield explain.readable(_explained(step, self.schema))
-        rows = explain.scan_rows(reports if ran else scans(), ran=ran)
+        yield from self.explained_scans((lambda: read) if read else scans)
+
+    def explained_scans(self, scans: Scans) -> Iterator[pa.RecordBatch]:
+        """The part of EXPLAIN that tells of scans, wherever these were."""
+        rows = explain.scan_rows(scans(), ran=self.explains == "Analyze") if self._is_explained else []
         if rows:
             yield pa.RecordBatch.from_arrays(
                 [pa.array(column, pa.utf8()) for column in zip(*rows, strict=True)], schema=self.schema
             )
+
+    @property
+    def _is_explained(self) -> bool:
+        return self.explains != "" and not explain.for_programs(self.text)
 
     def _paused(self, batches: Iterable[pa.RecordBatch], wait: Callable[[float], None]) -> Iterator[pa.RecordBatch]:
         """With the pauses that `sleep` asked for, in the thread that reads: none of DataFusion's is held up."""

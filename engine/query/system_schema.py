@@ -26,6 +26,8 @@ class SystemSchema(SchemaProvider):  # type: ignore[misc]
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._tables = system_tables(sources.database, with_tokens=sources.live.with_tokens)
+        #: whether any table has been asked for
+        self.is_read = False
 
     @property
     def owner_name(self) -> str | None:  # the bindings would show a method, and None as a text
@@ -36,8 +38,13 @@ class SystemSchema(SchemaProvider):  # type: ignore[misc]
         return list(self._tables)
 
     def table(self, name: str) -> PlanTable | None:
+        dataset = self.dataset(name)
+        return None if dataset is None else PlanTable(dataset)
+
+    def dataset(self, name: str) -> ds.Dataset | None:
         found = self._tables.get(name)
-        return None if found is None else PlanTable(_Dataset(found, self._sources))
+        self.is_read = self.is_read or found is not None
+        return None if found is None else _Dataset(found, self._sources)
 
     def table_exist(self, name: str) -> bool:
         return name in self._tables

@@ -314,6 +314,8 @@ def next_sequence(groups: GroupLog, last_sequence: int) -> int:
 
 def _behind(objects: Sequence[ObjectInfo], through_sequence: int) -> list[ObjectInfo]:
     """The objects without a group after `through_sequence`: each ends where the next one starts."""
+    if not objects:
+        return []
     ends = [number_of(later.path) - 1 for later in objects[1:]] + [through_sequence]
     return [
         info

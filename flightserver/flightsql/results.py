@@ -12,9 +12,12 @@ Held by tests/unit/flightserver/test_flightsql_results.py (S1-S4).
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 BATCH_BYTES_MAX = 2 * 1024 * 1024
 _ENVELOPE_BYTES = 64
+_GOOD_BYTES = BATCH_BYTES_MAX * 3 // 4  # rows differ in size
+_FIRST_ROWS = 4096
 
 _MARK = b"iox::column::type"
 _MARKED: Mapping[bytes, Callable[[pa.DataType], bool]] = {
@@ -33,9 +36,20 @@ def plain_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def plain_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """`schema` is plain_schema of the batches' schema."""
+    """`schema` is plain_schema of the batches' schema.
+
+    A batch is made plain slice by slice, each of about one message: text made of a dictionary is then sent while it is still in
+    the processor's cache, and its memory is used again.
+    """
+    rows = _FIRST_ROWS
     for batch in batches:
-        yield from cut(plain_batch(batch, schema))
+        start = 0
+        while start == 0 or start < batch.num_rows:
+            part = plain_batch(batch.slice(start, rows), schema)
+            yield from cut(part)
+            start += rows
+            if part.num_rows:
+                rows = max(1, part.num_rows * _GOOD_BYTES // message_bytes(part))
 
 
 def plain_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -49,7 +63,7 @@ def plain_column(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if column.type == kind:
         return column
     if pa.types.is_dictionary(column.type):
-        return plain_column(column.dictionary, kind).take(column.indices)
+        return pc.take(plain_column(column.dictionary, kind), column.indices, boundscheck=False)
     return column.cast(kind)
 
 

@@ -17,7 +17,6 @@ Held by tests/unit/flightserver/test_guarded.py (V1-V4) and tests/integration/fl
 Elsewhere: what a token may do (catalog.tokens), which calls come this far at all (catalog.access).
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -41,9 +40,6 @@ from engine.requests import (
     WriteRequest,
 )
 from flightserver.auth import Authorizer
-
-log = logging.getLogger("flightserver.auth")
-
 
 #: either is enough to make rows go: who may drop what holds them, and who may delete them
 _TO_EMPTY = (DROP, DELETE)
@@ -205,5 +201,5 @@ class GuardedNode:
         return self._node.metrics_text()
 
     def _forbidden(self, what: str) -> NotPermitted:
-        log.info("a request was refused: token %r does not permit %s", self._identity.name, what)
+        self._authorizer.tell(self._identity, what)
         return NotPermitted()

@@ -53,7 +53,7 @@ class Ahead:
         self._batches = plain_batches(result, schema)
         self._threads = threads
         self._changed = threading.Condition()
-        self._ready: deque[pa.RecordBatch] = deque()
+        self._ready: deque[tuple[pa.RecordBatch, int]] = deque()  # with its bytes
         self._ready_bytes = 0
         self._ended = self._working = self._closed = False
         self._failure: Exception | None = None
@@ -64,8 +64,8 @@ class Ahead:
             self._work_on()
             self._changed.wait_for(lambda: self._ready or self._ended, timeout_s)
             if self._ready:
-                batch = self._ready.popleft()
-                self._ready_bytes -= message_bytes(batch)
+                batch, size = self._ready.popleft()
+                self._ready_bytes -= size
                 return batch
             if self._failure is not None:
                 raise self._failure
@@ -104,10 +104,11 @@ class Ahead:
             return self._working
 
     def _show(self, batch: pa.RecordBatch) -> None:
+        size = message_bytes(batch)
         with self._changed:
             if not self._ended:
-                self._ready.append(batch)
-                self._ready_bytes += message_bytes(batch)
+                self._ready.append((batch, size))
+                self._ready_bytes += size
                 self._changed.notify()
 
     def _end(self, failure: Exception | None) -> None:

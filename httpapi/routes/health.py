@@ -75,6 +75,7 @@ def ready(call: Call) -> Reply:
 
 
 def heap_profile(call: Call) -> Reply:
+    """Says that heap profiling is not built in."""
     return text_reply(503, "heap profiling is not built into this server")
 
 

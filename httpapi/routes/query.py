@@ -4,18 +4,22 @@
     GET, POST /api/v3/query_influxql   answered with a sentence that says what this version lacks
     GET, POST /query
 
-Q1  What can be refused is refused before the first byte of an answer: the first batch is waited for. An error after that cuts
-    the answer short without its closing chunk, so that no client takes it for whole.
+Q1  What can be refused is refused before the first byte of an answer: the first rows are waited for. An error after that cuts
+    the answer short: without its closing chunk, or with a reset where there are no chunks (HTTP/1.0), so that no client takes
+    it for whole.
 Q2  `format` decides; without it `Accept` does. An Accept header that no format satisfies is refused even then.
 Q3  The work behind a result ends with the connection that asked for it.
+Q4  Rows leave as they come, packed if the client likes (httpapi.compression). A worker holds a few pieces of an answer, however
+    long that is and however slowly it is read.
 
-Held by tests/integration/http/test_query.py (Q1-Q3).
-Elsewhere: how values are spelled (httpapi.formats).
+Held by tests/integration/http/test_query.py (Q1-Q3) and tests/integration/http/test_streaming.py (Q1, Q4).
+Elsewhere: how values are spelled (httpapi.formats), clients that hang up (httpapi.hangups).
 """
 
 import errno
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -26,6 +30,8 @@ from catalog.access import TOKEN
 from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound, ServiceError, no_influxql
 from flightserver.client import ResultStream
 from httpapi.calls import Call, Routes
+from httpapi.compression import encoding_for, packed
+from httpapi.connections import reset
 from httpapi.formats import FORMAT_NAMES, Format, named_format
 from httpapi.hangups import Hangups
 from httpapi.parameters import one_of, query_parameters, require, told_as
@@ -131,14 +137,35 @@ def _accepted_format(accept: str) -> str:
 def _streamed(call: Call, result: ResultStream, wanted: Format) -> Reply:
     unwatch = _nothing if call.socket is None else _hangups.watch(call.socket, result.close)  # Q3
     try:
-        batches = iter(result)
-        first = next(batches, None)
+        pieces = wanted.encode(result.schema, _with_rows(result))
+        first = next(pieces, b"")
     except BaseException:
         unwatch()
         result.close()
         raise
-    rest = batches if first is None else chain([first], batches)
-    return Reply(200, _Body(result, wanted.encode(result.schema, rest), unwatch), wanted.content_type)
+    pieces = chain([first] if first else [], pieces)
+    headers: tuple[tuple[str, str], ...] = ()
+    if wanted.is_text:
+        headers = (("Vary", "Accept-Encoding"),)
+        encoding = encoding_for(call.request.headers.get("Accept-Encoding", ""))
+        if encoding is not None:
+            pieces, headers = packed(pieces, encoding), (*headers, ("Content-Encoding", encoding))
+    cut_off = _nothing if call.is_chunked or call.socket is None else partial(reset, call.socket)
+    return Reply(200, _Body(result, pieces, unwatch, cut_off), wanted.content_type, headers)
+
+
+def _with_rows(result: ResultStream) -> Iterator[pa.RecordBatch]:
+    """The batches that have rows (others say that the engine is still at work); if none has any, one of the others."""
+    empty = None
+    any_rows = False
+    for batch in result:
+        if batch.num_rows:
+            any_rows = True
+            yield batch
+        else:
+            empty = batch
+    if empty is not None and not any_rows:
+        yield empty
 
 
 def _nothing() -> None:
@@ -148,17 +175,28 @@ def _nothing() -> None:
 class _Body:
     """The answer on its way, and the end of the work behind it however it ends."""
 
-    def __init__(self, result: ResultStream, chunks: Iterator[bytes], unwatch: Callable[[], None]) -> None:
+    def __init__(
+        self, result: ResultStream, pieces: Iterator[bytes], unwatch: Callable[[], None], cut_off: Callable[[], None]
+    ) -> None:
         self._result = result
-        self._chunks = chunks
+        self._pieces = pieces
         self._unwatch = unwatch
+        self._cut_off = cut_off
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._chunks
+            yield from self._pieces
         except ServiceError as error:
             log.warning("a query failed after its answer had begun: %s", error)
-            raise BrokenPipeError(errno.EPIPE, "the answer is cut short") from None  # the server closes the connection (Q1)
+            raise self._cut_short() from None
+        except Exception:  # whatever it was, nothing may follow what has been sent
+            log.exception("an answer broke off")
+            raise self._cut_short() from None
+
+    def _cut_short(self) -> OSError:
+        """The server closes a connection on which this happens (Q1)."""
+        self._cut_off()
+        return BrokenPipeError(errno.EPIPE, "the answer is cut short")
 
     def close(self) -> None:
         self._unwatch()

@@ -10,30 +10,35 @@ A document is its code blocks, in order. What a block is follows from the word b
 A comment just before a block says what the block alone cannot:
 
     <!-- server -->               the command of the document's server; it stays until the next one, or the end
+    <!-- stop -->                 however the reader stops the server: shown only, the server is stopped
     <!-- file: name -->           a file of this name, in the directory where the blocks run
     <!-- exits: 1 -->             the command fails with this status
     <!-- not run: reason -->      shown only; tests/docs/test_documents.py counts these
 
 In an output block `…` stands for any text within a line, and a line that is only `…` for any number of lines.
 
-Documents say 8181; the port that is really used stands in its place wherever a block is run. The reader's home is empty.
+Documents say 8181 and 8182; ports that are free stand in their place wherever a block is run. Where a document says 9000, a store
+that speaks S3 listens there, with a bucket `flightline`. The reader's home is empty.
 """
 
 import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import urlopen
+
+from tests.helpers.stores import ask, free_port, moto
 
 ROOT = Path(__file__).parents[2]
 PORT = "8181"
+RECOVERY_PORT = "8182"
+STORE_PORT = "9000"
+MARKS = ("server", "stop", "file", "exits", "not run")
 SERVE = "influxdb3 serve --node-id docs --object-store file --data-dir data --without-auth"
 SHOWN = frozenset({"lineprotocol", "text", "ini", "toml", "yaml", "json", "sql", "http", "java", "dockerfile", "mermaid"})
 PATIENCE_S = 120
@@ -47,19 +52,19 @@ _FENCE = re.compile(
 class Block:
     line: int
     language: str
-    mark: str  # what the comment before it says: "server", "file", "exits", "not run", or nothing
+    mark: str  # what the comment before it says: one of MARKS, or nothing
     value: str
     text: str
 
     @property
     def runs(self) -> bool:
-        return self.language in ("bash", "python") and self.mark not in ("not run", "file")
+        return self.language in ("bash", "python") and self.mark in ("", "exits")
 
 
 def blocks_of(document: str) -> Iterator[Block]:
     for found in _FENCE.finditer(document):
         mark, _, value = (found["marks"] or "").partition(": ")
-        if mark not in ("", "server", "file", "exits", "not run"):
+        if mark and mark not in MARKS:
             mark, value = "", ""  # a comment that has nothing to do with the block
         line = document.count("\n", 0, found.start("language")) + 1
         block = Block(line, found["language"].strip(), mark, value, found["text"])
@@ -111,9 +116,8 @@ class Reader:
         self._server: subprocess.Popen[bytes] | None = None
         for each in (self.directory, self._home, self._programs):
             each.mkdir(parents=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = str(probe.getsockname()[1])
+        self._ports = {said: str(free_port()) for said in (PORT, RECOVERY_PORT)}
+        self._port = self._ports[PORT]
         self._program("influxdb3", f'exec {sys.executable} -m flightserver.cli.main "$@"')
         for name in ("python", "python3"):
             self._program(name, f'exec {sys.executable} "$@"')
@@ -129,6 +133,10 @@ class Reader:
 
     def play(self, document: str) -> Iterator[Played]:
         blocks = list(blocks_of(document))
+        if STORE_PORT in document:
+            store = moto()
+            ask("PUT", f"{store.url}/flightline")
+            self._ports[STORE_PORT] = store.url.rpartition(":")[2]
         if not any(block.mark == "server" for block in blocks) and any(block.runs for block in blocks):
             self.serve(SERVE)
         for at, block in enumerate(blocks):
@@ -136,6 +144,8 @@ class Reader:
                 (self.directory / block.value).write_text(block.text)
             elif block.mark == "server":
                 self.serve(block.text)
+            elif block.mark == "stop":
+                self.stop()
             elif block.runs:
                 following = blocks[at + 1] if at + 1 < len(blocks) else None
                 shown = following.text if following and following.language == "output" else ""
@@ -151,7 +161,7 @@ class Reader:
             "INFLUXDB3_TCP_LISTENER_FILE_PATH": str(self._listener),
         }
         with self._log.open("ab") as log:
-            words = shlex.split(command.replace("\\\n", " ").replace(PORT, self._port), comments=True)
+            words = shlex.split(self._here(command.replace("\\\n", " ")), comments=True)
             words = [str(self._home / word[2:]) if word.startswith("~/") else word for word in words]
             words[0] = str(self._programs / words[0])
             self._server = subprocess.Popen(
@@ -162,8 +172,6 @@ class Reader:
             if self._server.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"the server did not start: {self._log.read_text()[-3000:]}")
             time.sleep(0.02)
-        with urlopen(f"http://127.0.0.1:{self._port}/health", timeout=PATIENCE_S):
-            pass
 
     def stop(self) -> None:
         """The document's server has to end as it should."""
@@ -178,7 +186,7 @@ class Reader:
             raise
 
     def _run(self, block: Block, shown: str) -> Played:
-        text = block.text.replace(PORT, self._port)
+        text = self._here(block.text)
         if block.language == "python":
             command = [sys.executable, "-"]
         else:
@@ -198,6 +206,12 @@ class Reader:
         )
         printed = done.stdout.decode(errors="replace").replace(self._port, PORT)
         return Played(block, shown.replace(str(self._home), "~"), printed, done.returncode)
+
+    def _here(self, text: str) -> str:
+        """The text with the ports that are really used."""
+        for said, used in self._ports.items():
+            text = text.replace(said, used)
+        return text
 
     def _program(self, name: str, line: str) -> None:
         path = self._programs / name

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, IncompleteRead
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -286,7 +287,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def running_as_server(directory: Path, **options: bool) -> Iterator[Node]:
+def running_as_server(directory: Path, **options: Any) -> Iterator[Node]:
     settings = Settings("node", wal_files_per_snapshot=10**9, **options)
     node = Node.open(settings, LocalStore(directory), SystemClock())
     try:

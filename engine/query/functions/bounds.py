@@ -5,7 +5,7 @@
 B1  A bound is a comparison of the column with a constant, one that every row must satisfy. Of several the tightest counts.
 B2  A bound that is missing, or that is no constant, is named.
 
-Held by tests/unit/engine/query/test_gapfill.py (B1, B2).
+Held by tests/unit/engine/query/test_bounds.py (B1, B2) and, in whole statements, test_gapfill.py.
 """
 
 import re

@@ -529,3 +529,28 @@ def test_every_figure_has_a_name_a_kind_and_a_help() -> None:
         assert family.documentation
         assert re.fullmatch(r"(flightline|process)(_[a-z0-9]+)+", family.name)
         assert family.type in ("counter", "gauge", "histogram")
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_node_with_data_is_not_opened_on_another_catalog(settled: bool) -> None:
+    """N4: neither on a cluster's that it never joined nor on a new one in place of its own."""
+    store = MemoryStore()
+    with running(store) as node:
+        write(node, "t v=1 1")
+        if settled:
+            node.snapshot_now()
+
+    with pytest.raises(Damaged, match="the catalog c/catalog does not know node n, which has data here"):
+        open_node(store, cluster_id="c")
+    kept = {info.path: store.get(info.path) for info in store.list("n/catalog/")}
+    for path in kept:
+        store.delete(path)
+    with pytest.raises(Damaged, match="the catalog n/catalog does not know node n"):
+        open_node(store)
+
+    for info in store.list("n/catalog/"):
+        store.delete(info.path)
+    for path, data in kept.items():
+        store.put_new(path, data)
+    with running(store) as node:
+        assert times(node) == [1]

@@ -400,3 +400,9 @@ def test_a_claim_takes_the_next_number_though_another_process_goes_on_writing() 
     assert claim(mine, 0, str(uuid4())) == 4
     with pytest.raises(Fenced, match=PATHS.wal(4)):
         theirs.append(4, [b"group"])
+
+
+def test_a_log_without_objects_has_nothing_to_trim(tmp_path: Path) -> None:
+    """G4."""
+    assert SegmentLog(LocalStore(tmp_path), PATHS).trim(5) == 0
+    assert ObjectLog(MemoryStore(), PATHS).trim(5) == 0

@@ -74,3 +74,20 @@ def test_rows_without_columns_keep_their_number() -> None:
     empty: Any = pa.RecordBatch.from_struct_array(pa.array([{}, {}], pa.struct([])))
 
     assert plain(empty).num_rows == 2
+
+
+def test_a_long_batch_leaves_in_messages_of_a_good_size_whatever_its_types() -> None:
+    """S2: as few as fit, though the size of a row is known only once it is plain."""
+    values = pa.array([f"{number:030}" for number in range(50)])
+    codes = pa.array([number % 50 for number in range(200_000)], pa.int32())
+    batch = pa.record_batch({"tag": pa.DictionaryArray.from_arrays(codes, values), "n": pa.array(range(200_000))}).slice(7)
+    schema = plain_schema(batch.schema)
+
+    found = list(plain_batches([batch], schema))
+
+    sizes = [pa.ipc.get_record_batch_size(one) for one in found]
+    assert max(sizes) < BATCH_BYTES_MAX
+    assert min(sizes[1:-1]) > BATCH_BYTES_MAX // 2
+    expected = [(number % 50, number) for number in range(7, 200_000)]
+    rows = pa.Table.from_batches(found, schema)
+    assert list(zip(map(int, rows.column("tag").to_pylist()), rows.column("n").to_pylist(), strict=True)) == expected

@@ -72,6 +72,19 @@ def test_pretty_is_a_table_with_borders() -> None:
     )
 
 
+def test_a_long_table_is_kept_in_a_file_until_its_widths_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F1."""
+    batch = pa.record_batch({"n": list(range(3_000)), "s": ["x" * (n % 50) for n in range(3_000)]})
+    at_once = encoded("pretty", batch, batch)
+
+    monkeypatch.setattr(formats, "_KEPT_BYTES", 1_000)
+    parts = list(named_format("pretty").encode(batch.schema, iter([batch, batch])))
+
+    assert b"".join(parts) == at_once
+    assert at_once.count(b"\n") == 6_003
+    assert len(parts) > 6
+
+
 def test_parquet_is_one_file_whatever_the_batches() -> None:
     batch = pa.record_batch({"host": ["a", None], "time": pa.array([0, 1], NS)})
 

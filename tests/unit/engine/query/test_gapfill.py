@@ -347,6 +347,16 @@ def test_types_and_marks_stay_what_they_are(cpu: SessionContext) -> None:
     assert [field.name for field in schema if field.metadata] == ["host"]
 
 
+def test_a_name_in_order_by_is_that_of_the_result(cpu: SessionContext) -> None:
+    """G1: also where a grouping column has it."""
+    text = (
+        f"SELECT date_bin_gapfill('3 minutes', time) AS t, host AS h, -min(busy) AS host FROM cpu WHERE {RANGE} "
+        "GROUP BY t, cpu.host ORDER BY host NULLS FIRST, t"
+    )
+
+    assert [row[2] for row in tuples(cpu, text)] == [None, -20, -4, -1]
+
+
 def test_nothing_runs_before_it_is_asked_for(cpu: SessionContext) -> None:
     """G3."""
     asked: list[object] = []

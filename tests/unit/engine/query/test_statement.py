@@ -86,6 +86,15 @@ def test_the_schema_is_that_of_the_batches(cpu: SessionContext, text: str, kinds
     assert kinds is None or [str(field.type) for field in prepared.schema] == kinds
 
 
+def test_a_mark_stays_with_a_column_and_not_with_what_is_made_of_it(cpu: SessionContext) -> None:
+    """S4: the planner lets it survive a cast and a sign."""
+    text = "SELECT host, usage AS u, usage::FLOAT AS c, -usage AS n, first_value(host) OVER () AS f FROM cpu"
+
+    schema = prepare(cpu, text, {}).schema
+
+    assert [field.name for field in schema if field.metadata] == ["host", "u"]
+
+
 @pytest.mark.parametrize("text", ["SELECT nothing FROM cpu", "SELECT 1 +", "SELECT sum(note) FROM cpu", "DROP TABLE cpu"])
 def test_what_is_wrong_is_said_before_anything_runs(cpu: SessionContext, text: str) -> None:
     """S2."""

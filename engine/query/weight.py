@@ -1,0 +1,207 @@
+"""Which statements must not run in this process, since nothing could stop them: judged by their plan, from above.
+
+    swells    by the text, before it is planned: functions that make much of a few words are computed while planning
+    explodes  by the physical plan: operators that ask no scan for batches while they multiply rows
+
+The bounds are of rows, never estimates: what is let through can not exceed them.
+
+W1  A plan is let through only if no operator of it that multiplies rows can make, or look at, more than WORK_ROWS.
+W2  Joins whose one side has each key once, and those that only ask whether there is a partner, multiply nothing.
+W3  What is not understood counts as too much; a wrong guess costs a hop into another process and nothing else.
+
+Held by tests/unit/engine/query/test_weight.py (W1-W3).
+Elsewhere: where such statements run (elsewhere/).
+"""
+
+import math
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from datafusion.plan import ExecutionPlan, LogicalPlan
+
+from engine.query.functions.tokens import Tokens
+
+#: rows that an operator may make between two looks at a flag: half a second at worst
+WORK_ROWS = 500_000
+#: what functions of a statement may multiply their arguments by, all together
+SWELLING = 1_000
+#: rows of what the catalog knows, or a planner
+LISTED_ROWS = 100_000
+#: bytes that a row takes at least where it is written out
+WRITTEN_BYTES = 4
+#: elements of a list that no function of a statement has swelled
+LIST_ROWS = 10_000
+
+#: functions that make much of little: which arguments say how much
+_BUILDERS: Mapping[str, slice] = {
+    "range": slice(None),
+    "generate_series": slice(None),
+    "repeat": slice(1, None),
+    "lpad": slice(1, 2),
+    "rpad": slice(1, 2),
+    "array_repeat": slice(1, None),
+    "list_repeat": slice(1, None),
+    "array_resize": slice(1, 2),
+    "list_resize": slice(1, 2),
+}
+_BUILDS = re.compile(rf"\b(?:{'|'.join(_BUILDERS)})\b", re.IGNORECASE)
+
+_SUSPECT = re.compile(r"Join|RecursiveQuery|Unnest|WindowAggr|TableScan: (?:range|generate_series)\(")
+_ON = re.compile(r"\((.*?)@\d+, (.*?)@\d+\)")
+_RENAMED = re.compile(r"([^,\[\]()]+)@\d+ as ([^,\[\]()]+)")
+_KEYS = re.compile(r"gby=\[(.*?)\](?:, |$)")
+_SERIES = re.compile(r"(?:range|generate_series): start=(-?\d+), end=(-?\d+),(?: step=(-?\d+),)? batch_size")
+_FETCH = re.compile(r"^(?:SortExec: TopK\(|GlobalLimitExec: (?:skip=\d+, )?|LocalLimitExec: )fetch=(\d+)")
+_GROUPED = re.compile(r"^AggregateExec: mode=\w+, gby=\[\]")
+_HOARDING = re.compile(r"array_agg|string_agg|median|percentile|quantile|approx_|DISTINCT", re.IGNORECASE)
+
+_JOINS = frozenset(["HashJoinExec", "SortMergeJoinExec", "SortMergeJoin", "SymmetricHashJoinExec"])
+_PRODUCTS = frozenset(["CrossJoinExec", "NestedLoopJoinExec", "PiecewiseMergeJoinExec"])
+_SINGLE = frozenset(["PlaceholderRowExec", "EmptyExec"])
+
+
+def swells(text: str) -> bool:
+    """Whether a statement calls a function that makes more of its arguments than SWELLING times as much, or may do so."""
+    if not _BUILDS.search(text):
+        return False
+    tokens = Tokens(text)
+    factor = 1.0
+    for index, token in enumerate(tokens.all):
+        if tokens.is_name(index) and tokens.says(index + 1, "(") and token.name.lower() in _BUILDERS:
+            counts = tokens.arguments(index)[_BUILDERS[token.name.lower()]]
+            factor *= max([1.0, *(abs(_number(tokens, span)) for span in counts)])
+    return factor > SWELLING
+
+
+def _number(tokens: Tokens, span: tuple[int, int]) -> float:
+    start, stop = span
+    if tokens.says(start, "-"):
+        start += 1
+    if stop - start != 1 or tokens[start].kind != "number":
+        return math.inf
+    return float(tokens[start].name)
+
+
+@dataclass(frozen=True, slots=True)
+class Scans:
+    """What is known of the tables that a plan reads: rows of any one scan at most, and the columns that make a row of any of
+    the tables the only one of its kind. And of the statement: its size, which bounds the rows written out in it."""
+
+    rows: float
+    keys: Collection[str] = ()
+    text_bytes: int = 0
+
+
+def explodes(plan: LogicalPlan, physical: Callable[[], ExecutionPlan], scans: Callable[[], Scans]) -> bool:
+    """Whether a planned statement must not run here. `physical` and `scans` are asked in this order, and only if need be."""
+    if not _SUSPECT.search(plan.display_indent()):
+        return False
+    found = physical()
+    return _Weighing(scans()).is_too_much(found)
+
+
+class _Weighing:
+    def __init__(self, scans: Scans) -> None:
+        self._scans = scans
+
+    def is_too_much(self, plan: ExecutionPlan) -> bool:
+        """Bottom up, without recursion."""
+        done: list[float] = []
+        work = 0.0
+        waiting = [(plan, False)]
+        while waiting:
+            node, visited = waiting.pop()
+            below = node.children()
+            if not visited:
+                waiting.append((node, True))
+                waiting += [(child, False) for child in below]
+                continue
+            rows = [done.pop() for _ in below]  # the first child was pushed first and so is done last
+            made, looked_at = self._made(node, below, rows)
+            work += looked_at
+            if work > WORK_ROWS:
+                return True
+            done.append(made)
+        return False
+
+    def _made(self, node: ExecutionPlan, below: list[ExecutionPlan], rows: list[float]) -> tuple[float, float]:
+        """Rows that an operator yields, and how many it works through that no scan is asked for (0: none)."""
+        said = node.display()
+        name = said.partition(":")[0].split(" ")[0].split("\n")[0]
+        if not below:
+            return self._of_leaf(name, said), 0.0 if name != "LazyMemoryExec" else self._of_leaf(name, said)
+        if name in _PRODUCTS:
+            left, right = (max(1.0, each) for each in rows)
+            is_passed_on = left == 1 or (right == 1 and name != "CrossJoinExec")  # whose left side is walked row by row
+            return left * right, 0.0 if is_passed_on else left * right
+        if name in _JOINS:
+            return self._joined(said, below, rows)
+        if name == "UnnestExec":
+            return rows[0] * LIST_ROWS, rows[0] * LIST_ROWS
+        if name == "RecursiveQueryExec":
+            return math.inf, math.inf
+        if name.endswith("WindowAggExec") and _HOARDING.search(said):
+            return rows[0], rows[0] * rows[0]
+        fetched = _FETCH.match(said)
+        if fetched:
+            return min(float(fetched[1]), rows[0]), 0.0
+        if _GROUPED.match(said):
+            return 1.0, 0.0
+        if "gby=[(" in said:
+            return sum(rows) * (said.count("), (") + 1), 0.0
+        return sum(rows), 0.0
+
+    def _of_leaf(self, name: str, said: str) -> float:
+        if name == "DatasetExec":
+            return self._scans.rows
+        if name == "LazyMemoryExec":
+            series = _SERIES.search(said)
+            return abs(int(series[2]) - int(series[1])) / abs(int(series[3] or 1)) + 1 if series else math.inf
+        if name == "DataSourceExec":
+            return self._scans.text_bytes / WRITTEN_BYTES
+        return 1.0 if name in _SINGLE else LISTED_ROWS
+
+    def _joined(self, said: str, below: list[ExecutionPlan], rows: list[float]) -> tuple[float, float]:
+        left, right = rows
+        on = _ON.findall(said)
+        filtered = ", filter=" in said
+        if "join_type=LeftSemi" in said or "join_type=LeftAnti" in said or "join_type=LeftMark" in said:
+            made, looked_at = left, left * right if filtered else 0.0
+        elif "join_type=RightSemi" in said or "join_type=RightAnti" in said or "join_type=RightMark" in said:
+            made, looked_at = right, left * right if filtered else 0.0
+        elif self._has_each_once(below[0], {name for name, _ in on}) or self._has_each_once(below[1], {name for _, name in on}):
+            made, looked_at = left + right, 0.0
+        else:
+            made = looked_at = max(1.0, left) * max(1.0, right)
+        return made, looked_at
+
+    def _has_each_once(self, node: ExecutionPlan, names: set[str]) -> bool:
+        """W2: whether no two rows of a plan agree in all of these columns."""
+        while True:
+            said = node.display()
+            if said.startswith("AggregateExec: mode=") and not said.startswith("AggregateExec: mode=Partial"):
+                keys = _KEYS.search(said)
+                made = [name for _, name in _RENAMED.findall(keys[1])] if keys else []
+                return bool(made) and set(made) <= names
+            if said.startswith("DatasetExec"):
+                return bool(self._scans.keys) and set(self._scans.keys) <= names
+            if said.startswith("ProjectionExec: expr=["):
+                renamed = {new.strip(): old.strip() for old, new in _RENAMED.findall(said.partition("expr=[")[2])}
+                names = {renamed[name] for name in names if name in renamed}
+            below = node.children()
+            if len(below) != 1 or not said.startswith(_UNCHANGED):
+                return False
+            node = below[0]
+
+
+_UNCHANGED = (
+    "ProjectionExec: expr=[",
+    "RepartitionExec",
+    "CoalescePartitionsExec",
+    "CoalesceBatchesExec",
+    "CooperativeExec",
+    "FilterExec",
+    "SortExec",
+    "SortPreservingMergeExec",
+)
