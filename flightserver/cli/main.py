@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from catalog.errors import ServiceError
 from flightserver.cli.console import CommandError, Interrupted, styled, terminal_width
 from flightserver.cli.declared import Command
 from flightserver.cli.help import absent_sentence, help_text, usage_line
@@ -46,12 +47,13 @@ def _run(words: list[str]) -> int:
         path = error.path or (asked.path if asked is not None else "")
         print(f"error: {error.message}\n\n{usage_line(TREE, path)}\n\nFor more information, try '--help'.", file=sys.stderr)
         return 2
-    except CommandError as error:
+    except (CommandError, ServiceError) as error:
         verb = asked.path.split()[0].capitalize() if asked is not None else "Influxdb3"
         sys.stdout.flush()
         print(styled(f"{verb} command failed:", "31", sys.stderr), error, file=sys.stderr)
-        if error.more:
-            print(error.more, file=sys.stderr)
+        more = error.more if isinstance(error, CommandError) else error.hint
+        if more:
+            print(more, file=sys.stderr)
         return 1
     except (Interrupted, KeyboardInterrupt):
         return EXIT_INTERRUPTED
