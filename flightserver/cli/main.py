@@ -9,6 +9,7 @@ Held by tests/integration/cli/test_main.py (C1-C3) and tests/integration/cli/tes
 Elsewhere: all commands and options (cli.tree; read that first), the modules that do the work (named there by `run`).
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,9 @@ SPARED_MODULES = ("numpy", "pandas", "cloudpickle")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows a question mark
     try:
         return _run(words)
     except BrokenPipeError:

@@ -1,6 +1,6 @@
 """`influxdb3 write`: lines from the command line, files or the standard input, in pieces, several at a time.
 
-W1  A piece is sent again only if the server said that it is busy, or the connection was never made: nothing is stored twice.
+W1  A piece is sent again only when the server asks for it (503). About a connection that broke nothing is guessed.
 W2  Refused lines do not stop the rest, which the server has stored: they are told at the end, and the command fails.
 W3  Whatever else goes wrong stops everything, and the message says at which byte to go on: all before it is stored.
 W4  Of a file of any length only the pieces under way are held, at most UNDER_WAY_BYTES_MAX or one.

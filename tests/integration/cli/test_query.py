@@ -208,6 +208,17 @@ def test_a_statement_may_be_long(url: str) -> None:
     assert influxdb3("query", *DATABASE, "--format", "csv", url=url, stdin=statement).lines == ["n", "1"]
 
 
+def test_a_terminal_without_the_characters_gets_question_marks(url: str) -> None:
+    statement = "SELECT 'Zürich €' AS place"
+
+    done = influxdb3("create", "database", "x€", url=url, variables={"PYTHONIOENCODING": "ascii"})
+    shown = influxdb3("query", *DATABASE, "--format", "csv", statement, url=url, variables={"PYTHONIOENCODING": "ascii"})
+
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert shown.lines == ["place", "Zürich €"]  # rows are bytes, whatever the terminal is
+
+
 def test_the_token_travels_as_a_bearer(url: str) -> None:
     """A server without tokens takes any."""
     done = influxdb3("query", *DATABASE, "--token", "apiv3_x", "SELECT 1 AS n", url=url)
