@@ -109,7 +109,7 @@ class GrpcServer:
             raise _as_http(failed, path) from None
         if verb != "list_databases":
             return answer
-        rows = orjson.loads(answer)["databases"]
+        rows = sorted(orjson.loads(answer)["databases"], key=lambda row: (row["deleted"], row["name"]))
         columns = {"iox::database": [row["name"] for row in rows]}
         if asked.get("show_deleted"):
             columns["deleted"] = [row["deleted"] for row in rows]

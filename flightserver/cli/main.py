@@ -101,7 +101,7 @@ def _with_verb(words: list[str]) -> list[str]:
 
 
 def version_line() -> str:
-    from flightserver.version import revision, version  # looks at the installed packages, which takes a while
+    from flightserver.version import revision, version  # may look at the installed packages, which takes a while
 
     return f"influxdb3 Flightline {version()}, revision {revision()}"
 
