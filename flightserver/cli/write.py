@@ -69,7 +69,7 @@ def run(given: Given) -> None:
             for body in bodies(source.read, given.number("--max-request-size"), source.at, source.line):
                 sender.send(body, source)
                 tally.add(body)
-                progress.show(tally.bar)
+                progress.show("{}", tally)
                 if sender.failed is not None:
                     break
             stored_to = sender.drain(source)
@@ -398,7 +398,8 @@ class _Tally:
         self._lines += body.lines
         self._bytes += len(body.data)
 
-    def bar(self) -> str:
+    def __str__(self) -> str:
+        """What the progress line shows."""
         elapsed_s = max(time.monotonic() - self._started_s, 1e-6)
         speed = f"{self._lines:,} lines, {self._lines / elapsed_s:,.0f} lines/s, {size(self._bytes / elapsed_s)}/s"
         if any(source.size_bytes is None for source in self._sources):
