@@ -18,7 +18,7 @@ from functools import partial
 from itertools import chain
 
 import pyarrow as pa
-from datafusion import DataFrame
+from datafusion import DataFrame, SessionContext
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
 
@@ -35,12 +35,15 @@ from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
 from engine.query.elsewhere.workers import Schema, Workers
+from engine.query.folded import FoldedTable
 from engine.query.limits import QueryLimits, QueryTimedOut, TooMuchMemory, Turns
 from engine.query.messages import QueryRefused, is_panic, reason_of, runs_out_of_memory
 from engine.query.placeholders import placeholder_types
 from engine.query.plans import Key, Plans, key_of
 from engine.query.report import ScanReport, files_read
 from engine.query.session import new_session, runtime_of
+from engine.query.shapes.folding import Folding, folded
+from engine.query.shapes.needs import ALL_ROWS, Needs, needs_of
 from engine.query.shell import Shell
 from engine.query.statement import Prepared, prepare
 from engine.query.stop import Stop
@@ -51,6 +54,9 @@ from engine.query.tables import Failed, Reported, TableDataset
 from engine.query.weight import Scans, explodes, swells
 from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
+
+#: an aggregate of fewer rows is left to the plan
+FOLDED_ROWS = 20_000
 
 
 class Executor:
@@ -83,7 +89,7 @@ class Executor:
         entry = self._logged(database_name, sql, origin)
         stop = self._started()
         try:
-            planned = self._planned(database_name, sql, params or {}, stop, origin.caller)
+            planned = self._planned(database_name, sql, params or {}, stop, origin.caller).fitted()
         except BaseException as error:
             stop.set()
             entry.ended(events.FAILURE, str(error))
@@ -130,7 +136,7 @@ class Executor:
                 return _Planned(sql, params, tables, self._workers.schema(sql, params, tables))
             session = new_session(tables.schemas, self._runtime, self._limits.threads)
             prepared = prepare(session, sql, params, stop=stop)
-            return _Planned(sql, params, tables, prepared.schema, prepared, key)
+            return _Planned(sql, params, tables, prepared.schema, prepared, session, key)
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
@@ -175,7 +181,16 @@ class _Planned:
     tables: "_Tables"
     schema: pa.Schema
     here: Prepared | None = None
+    session: SessionContext | None = None
     key: Key | None = None
+    fit: "_Fit | None" = None
+
+    def fitted(self) -> "_Planned":
+        """About to run: its tables know what its plans need of them, and aggregates are asked of the rows where that pays."""
+        if self.here is None or self.session is None or self.here.explains:
+            return self
+        fit = self.fit or self.tables.fit(self.here, self.session)
+        return replace(self, here=self.tables.fitted(fit), fit=fit)
 
     @property
     def can_be_kept(self) -> bool:
@@ -196,6 +211,17 @@ class _Planned:
         found = self.tables.scans(self.sql)
         has_filled_gaps = self.here is not None and self.here.steps
         return replace(found, rows=math.inf) if has_filled_gaps else found
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A statement as it was planned and with its aggregates folded, and what each needs of the tables it still scans."""
+
+    prepared: Prepared
+    needs: Mapping[str, Needs]
+    folded: Prepared
+    folded_needs: Mapping[str, Needs]
+    foldings: tuple[Folding, ...]
 
 
 class _Running:
@@ -256,6 +282,7 @@ class _Running:
         self._batches = None
 
     def _begin(self) -> None:
+        self._entry.waiting()
         self._turns.take(self._stop)
         self._entry.permitted()
         with self._lock:
@@ -263,13 +290,13 @@ class _Running:
         if not self._has_turn:
             self._turns.give_back()
             self._stop.check()
-        self._entry.began_running()
 
     def _begun(self) -> Iterator[pa.RecordBatch]:
         planned = self._planned
         here, tables = planned.here, planned.tables
         if here is not None and not planned.must_run_elsewhere:
             return here.batches(self._run, self._stop.sleep, lambda: tables.reports)
+        tables.needs_all()
         batches = self._workers.batches(planned.sql, planned.params or {}, tables, self._stop)
         return batches if here is None else chain(batches, here.explained_scans(lambda: tables.reports))
 
@@ -315,6 +342,7 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         self._stop = stop
         self._failures: list[ServiceError] = []
         self._made: dict[str, tuple[Table, TableDataset]] = {}
+        self._needs: Mapping[str, Needs] = {}
         self.reports: list[ScanReport] = []
 
     def end(self) -> None:
@@ -353,8 +381,52 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         dataset = self._executor.dataset(
             self._view, self._database, table, self._failures.append, self.reports.append, self._stop
         )
+        dataset.needs = self._needs.get(name, ALL_ROWS)
         self._made[name] = table, dataset
         return dataset
+
+    def fit(self, prepared: Prepared, session: SessionContext) -> "_Fit":
+        """What is to be known of a statement's plans before they run; of any rows, so that it holds for a plan that is kept."""
+        find_table = self._database.find_table
+        foldings: list[Folding] = []
+
+        def shell(folding: Folding, schema: pa.Schema) -> Shell:
+            foldings.append(folding)
+            return Shell(schema, partial(self._folded, folding, schema))
+
+        def fold(frame: DataFrame) -> DataFrame:
+            return folded(frame, session, find_table, shell) or frame
+
+        def needed(made: Prepared) -> Mapping[str, Needs]:
+            frames = (made.frame, *(step.frame for step in made.steps))
+            return needs_of([frame.logical_plan() for frame in frames], find_table)
+
+        steps = tuple(replace(step, frame=fold(step.frame)) for step in prepared.steps)
+        made = replace(prepared, frame=fold(prepared.frame), steps=steps)
+        return _Fit(prepared, needed(prepared), made, needed(made) if foldings else {}, tuple(foldings))
+
+    def fitted(self, fit: "_Fit") -> Prepared:
+        """The statement as it is to run over these rows."""
+        pays = any(self._rows_about(folding) >= FOLDED_ROWS for folding in fit.foldings)
+        self._needs = fit.folded_needs if pays else fit.needs
+        for name, (_, dataset) in self._made.items():
+            dataset.needs = self._needs.get(name, ALL_ROWS)
+        return fit.folded if pays else fit.prepared
+
+    def needs_all(self) -> None:
+        """Somebody else plans the statement, and may need any row."""
+        self._needs = {}
+        for _, dataset in self._made.values():
+            dataset.needs = ALL_ROWS
+
+    def _rows_about(self, folding: Folding) -> int:
+        dataset = self.dataset(folding.table)
+        return 0 if dataset is None else dataset.rows_about(folding.predicate)
+
+    def _folded(self, folding: Folding, schema: pa.Schema) -> FoldedTable:
+        dataset = self.dataset(folding.table)
+        assert dataset is not None, "the plan was made for this catalog"
+        return dataset.folded(folding, schema)
 
     def scans(self, text: str) -> Scans:
         """What is known of the scans that have been planned."""
