@@ -14,10 +14,11 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 import pyarrow as pa
-from datafusion import DataFrame
+from datafusion import DataFrame, SessionContext
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
 
@@ -34,11 +35,14 @@ from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
 from engine.query.elsewhere.workers import Schema, Workers
+from engine.query.folded import FoldedTable
 from engine.query.limits import QueryLimits, QueryTimedOut, TooMuchMemory, Turns
 from engine.query.messages import QueryRefused, is_panic, reason_of, runs_out_of_memory
 from engine.query.placeholders import placeholder_types
 from engine.query.report import ScanReport, files_read
 from engine.query.session import new_session, runtime_of
+from engine.query.shapes.folding import Folding, folded
+from engine.query.shapes.needs import ALL_ROWS, needs_of
 from engine.query.statement import Prepared, prepare
 from engine.query.stop import Stop
 from engine.query.system_schema import SystemSchema
@@ -48,6 +52,9 @@ from engine.query.tables import Failed, Reported, TableDataset
 from engine.query.weight import Scans, explodes, swells
 from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
+
+#: an aggregate of fewer rows is left to the plan
+FOLDED_ROWS = 20_000
 
 
 class Executor:
@@ -79,7 +86,7 @@ class Executor:
         entry = self._logged(database_name, sql, origin)
         stop = self._started()
         try:
-            planned = self._planned(database_name, sql, params or {}, stop, origin.caller)
+            planned = self._planned(database_name, sql, params or {}, stop, origin.caller).fitted()
         except BaseException as error:
             stop.set()
             entry.ended(events.FAILURE, str(error))
@@ -117,7 +124,7 @@ class Executor:
                 return _Planned(sql, params, tables, self._workers.schema(sql, params, tables))
             session = new_session(tables.schemas, self._runtime, self._limits.threads)
             prepared = prepare(session, sql, params, stop=stop)
-            return _Planned(sql, params, tables, prepared.schema, prepared)
+            return _Planned(sql, params, tables, prepared.schema, prepared, session)
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
@@ -136,6 +143,10 @@ class Executor:
     def _logged(self, database_name: str, sql: str, origin: Origin) -> LoggedQuery:
         log = self._live.queries if origin.logged else self._unlogged
         return log.begin(database_name, origin.text or sql, origin.kind, origin.trace_id)
+
+    @property
+    def threads(self) -> int:
+        return self._limits.threads
 
     def dataset(
         self, view: ReadView, database: Database, table: Table, failed: Failed, reported: Reported, stop: Stop
@@ -156,6 +167,12 @@ class _Planned:
     tables: "_Tables"
     schema: pa.Schema
     here: Prepared | None = None
+    session: SessionContext | None = None
+
+    def fitted(self) -> "_Planned":
+        if self.here is None or self.session is None:
+            return self
+        return replace(self, here=self.tables.fitted(self.here, self.session))
 
     @property
     def must_run_elsewhere(self) -> bool:
@@ -283,6 +300,29 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         self._system = SystemSchema(Sources(view, database, live, caller))
         #: everything that a statement can read, all of one moment
         self.schemas: Mapping[str, Schema] = {"iox": self, SYSTEM: self._system}
+
+    def fitted(self, prepared: Prepared, session: SessionContext) -> Prepared:
+        """A statement about to run: its tables know what its plans need of them, and aggregates are asked of the rows."""
+        if prepared.explains or not self._made:
+            return prepared
+        steps = tuple(replace(step, frame=self._folded(step.frame, session)) for step in prepared.steps)
+        fitted = replace(prepared, frame=self._folded(prepared.frame, session), steps=steps)
+        plans = [fitted.frame.logical_plan(), *(step.frame.logical_plan() for step in steps)]
+        needs = needs_of(plans, self._database.find_table)
+        for table, dataset in self._made:
+            dataset.needs = needs.get(table.name, ALL_ROWS)
+        return fitted
+
+    def _folded(self, frame: DataFrame, session: SessionContext) -> DataFrame:
+        return folded(frame, session, self._database.find_table, self._fold) or frame
+
+    def _fold(self, folding: Folding, schema: pa.Schema) -> FoldedTable | None:
+        dataset = next((made for table, made in reversed(self._made) if table.name == folding.table), None)
+        if dataset is None or dataset.rows_about(folding.predicate) < FOLDED_ROWS:
+            return None
+        threads = self._executor.threads
+        scan = partial(dataset.scan_of, folding.predicate)
+        return FoldedTable(folding, schema, scan, self._stop, self._failures.append, threads)
 
     @property
     def owner_name(self) -> str | None:  # the bindings would show a method, and None as a text
