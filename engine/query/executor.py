@@ -34,13 +34,13 @@ from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
 from engine.query.elsewhere.workers import Schema, Workers
-from engine.query.folded import FoldedTable
 from engine.query.limits import QueryLimits, QueryTimedOut, TooMuchMemory, Turns
+from engine.query.made import MadeTable
 from engine.query.messages import QueryRefused, is_panic, reason_of, runs_out_of_memory
 from engine.query.placeholders import placeholder_types
 from engine.query.report import ScanReport, files_read
 from engine.query.session import new_session, runtime_of
-from engine.query.shapes.folding import Folding, folded
+from engine.query.shapes.folding import Folding, Picking, folded
 from engine.query.shapes.needs import ALL_ROWS, needs_of
 from engine.query.statement import Prepared, prepare
 from engine.query.stop import Stop
@@ -339,11 +339,11 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
             dataset.needs = needs.get(table.name, ALL_ROWS)
         return made
 
-    def _folded(self, folding: Folding, schema: pa.Schema) -> FoldedTable | None:
-        dataset = next(dataset for table, dataset in reversed(self._made) if table.name == folding.table)
-        if dataset.rows_about(folding.predicate) < FOLDED_ROWS:
+    def _folded(self, shape: Folding | Picking, schema: pa.Schema) -> MadeTable | None:
+        dataset = next(dataset for table, dataset in reversed(self._made) if table.name == shape.table)
+        if dataset.rows_about(shape.predicate) < FOLDED_ROWS:
             return None
-        return dataset.folded(folding, schema)
+        return dataset.folded(shape, schema) if isinstance(shape, Folding) else dataset.picked(shape, schema)
 
     def scans(self, text: str) -> Scans:
         """What is known of the scans that have been planned."""

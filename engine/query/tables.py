@@ -29,13 +29,15 @@ from engine.buffer.rows import HeldFile, TableData, TimeRange
 from engine.files.access import FileAccess
 from engine.hydrate import table_schema
 from engine.query.ends import EndsScan
-from engine.query.folded import FoldedTable
+from engine.query.folded import folded_rows
 from engine.query.limits import QueryLimits
+from engine.query.made import MadeTable
+from engine.query.picked import picked_rows
 from engine.query.predicate import Predicate, expression_of, read_filter
 from engine.query.report import Chunk, ScanReport
 from engine.query.scan import Part, Scan
 from engine.query.select import series_matching
-from engine.query.shapes.folding import Folding
+from engine.query.shapes.folding import Folding, Picking
 from engine.query.shapes.needs import ALL_ROWS, Needs
 from engine.query.stop import Stop
 
@@ -115,10 +117,15 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         assert isinstance(found, Scan)
         return found
 
-    def folded(self, folding: Folding, schema: pa.Schema) -> FoldedTable:
+    def folded(self, folding: Folding, schema: pa.Schema) -> MadeTable:
         """An aggregate of the rows, to be computed when its plan runs."""
-        scan = partial(self.scan_of, folding.predicate)
-        return FoldedTable(folding, schema, scan, self._stop, self._failed, self._limits.threads)
+        scan, threads = partial(self.scan_of, folding.predicate), self._limits.threads
+        return MadeTable(schema, lambda: folded_rows(folding, scan, self._stop, threads, schema), self._stop, self._failed)
+
+    def picked(self, picking: Picking, schema: pa.Schema) -> MadeTable:
+        """One row of each group, to be picked when the plan runs."""
+        make = partial(picked_rows, picking, partial(self.scan_of, picking.predicate), schema)
+        return MadeTable(schema, make, self._stop, self._failed)
 
     def _scanned(self, handed: Predicate, needs: Needs) -> Scan | EndsScan:
         report = ScanReport(self.table.name)
