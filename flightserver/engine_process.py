@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -55,14 +56,19 @@ class Running:
     recovery: Recovery | None = None
 
     def stop(self, drain_s: float) -> None:
-        """E2. Flight's own shutdown waits for running calls without end, so it gets a thread and a deadline."""
+        """E2. Flight's own shutdown waits for running calls without end, so it gets a thread and a deadline.
+
+        The node goes last: calls that are being waited for may still store and read. One that outlives its moment finds the
+        log closed and is refused; what was acknowledged before is stored.
+        """
         if self.recovery is not None:
             self.recovery.close()
         closing = [threading.Thread(target=server.shutdown, daemon=True) for server in self.servers]
+        deadline_s = time.monotonic() + drain_s
         for thread in closing:
             thread.start()
         for thread in closing:
-            thread.join(drain_s)
+            thread.join(max(0.0, deadline_s - time.monotonic()))
         giving_up = threading.Timer(drain_s, self.store.close)
         giving_up.daemon = True
         giving_up.start()  # a store that does not answer must not hold up the end

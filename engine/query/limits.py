@@ -44,6 +44,8 @@ class TooManyQueries(Unavailable):
 
 
 class TooMuchMemory(InvalidRequest):
+    """The query needs more memory than all of them may take together (--exec-mem-pool-size)."""
+
     code = "query_memory"
 
     def __init__(self, limit_bytes: int) -> None:

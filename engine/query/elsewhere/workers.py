@@ -53,6 +53,8 @@ _ROOT = Path(__file__).parents[3]
 
 
 class PlanningTooLong(InvalidRequest):
+    """Planning the statement took too long. Make it simpler."""
+
     code = "query_planning_timeout"
 
 
