@@ -38,6 +38,8 @@ _LINE_BYTES = 4096
 
 
 class UnusableAuditFile(ServiceError):
+    """The file of --audit-log-file can not be opened."""
+
     code = "unusable_audit_file"
 
 
