@@ -3,7 +3,7 @@
     Authorization: Bearer T | Token T | Basic base64(any:T)       everywhere
     ?p=T                                                          on /write and /query, and before any header
 
-N1  The engine decides, for every request: nothing about a token is known or remembered here. Who brings none is nobody.
+N1  The engine decides, for every request: nothing about a token is known or remembered here.
 N2  What succeeds has been through the engine with the caller's credential. What is refused here, for whatever reason, is
     refused to callers whom the engine knows only; others learn no more than that they are not known.
 N3  Without tokens (--without-auth) no credential is looked at, and none travels on.
@@ -15,11 +15,11 @@ Elsewhere: the forms of a header (catalog.credentials), who a token is (flightse
 """
 
 from collections.abc import Collection
-from typing import Any
 from urllib.parse import parse_qsl
 
 from catalog.access import Access
 from catalog.credentials import NotAuthenticated, bearer, token_of
+from httpapi.bodies import Environ, has_body
 from httpapi.gateway import Gateway
 
 CREDENTIAL_KEY = "flightline.credential"
@@ -40,8 +40,6 @@ _RELEASED_PATHS = {
 _PARAMETERS_MAX = 1000
 _SMALL_BODY_BYTES = 1 << 20
 
-Environ = dict[str, Any]
-
 
 class Admission:
     def __init__(self, gateway: Gateway, *, with_tokens: bool, released: Collection[str] = ()) -> None:
@@ -55,9 +53,13 @@ class Admission:
         environ[OPEN_KEY] = not self.with_tokens or self._is_open(environ["PATH_INFO"])
         if not environ[OPEN_KEY]:
             token = _p_of(environ) or token_of(environ.get("HTTP_AUTHORIZATION"))
-            if token is None or not (token.isascii() and token.isprintable() and " " not in token):
+            if token is None:
+                if has_body(environ):
+                    raise NotAuthenticated  # nobody's body need not be read to know that
+            elif token.isascii() and token.isprintable() and " " not in token:
+                environ[CREDENTIAL_KEY] = bearer(token)
+            else:
                 raise NotAuthenticated
-            environ[CREDENTIAL_KEY] = bearer(token)
 
     def begin(self, environ: Environ, access: Access) -> None:
         """Before a view whose success no engine has to agree to."""

@@ -404,14 +404,15 @@ def test_an_engine_that_is_away_lets_nobody_in(tmp_path: Path) -> None:
         stopped = HttpApi(api.node, type(api.http)(app), api.engine, api.client, api.watching)
         api.engine.shutdown()
 
-        paths = (*WRITES, "/ping", "/nowhere")
         header = {"Authorization": "Bearer apiv3_unknown"}
-        nobody = [stopped.http.open(path, method="POST", data=LINE) for path in paths]
-        unknown = [stopped.http.open(path, method="POST", data=LINE, headers=header) for path in paths]
+        nobody = [stopped.http.open(path, method="POST", data=LINE) for path in WRITES]
+        unknown = [stopped.http.open(path, method="POST", data=LINE, headers=header) for path in (*WRITES, "/ping")]
+        without_body = [stopped.http.get(path) for path in ("/ping", "/health", "/nowhere")]
         app.close()
 
-    assert [answer.status_code for answer in nobody] == [401] * 5
-    assert [answer.status_code for answer in unknown] == [503] * 5
+    assert [answer.status_code for answer in nobody] == [401] * 3
+    assert [answer.status_code for answer in unknown] == [503] * 4
+    assert [answer.status_code for answer in without_body] == [503] * 3
 
 
 class Noted(io.BytesIO):
