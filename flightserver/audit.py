@@ -38,7 +38,7 @@ _LINE_BYTES = 4096
 
 
 class UnusableAuditFile(ServiceError):
-    """The file of --audit-log-file can not be opened."""
+    """The file of --audit-log-file cannot be written."""
 
     code = "unusable_audit_file"
 
