@@ -15,7 +15,7 @@ tests/integration/engine/test_cancelling.py (T5) and tests/integration/engine/te
 Elsewhere: what a filter lets through (predicate.py), rows by series and time (select.py), what plans need (shapes/).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -36,7 +36,7 @@ from engine.query.report import Chunk, ScanReport
 from engine.query.scan import Part, Scan
 from engine.query.select import series_matching
 from engine.query.shapes.folding import Folding
-from engine.query.shapes.needs import ALL_ROWS, Needs
+from engine.query.shapes.needs import ALL_ROWS, End, Needs
 from engine.query.stop import Stop
 
 #: is told what ended a scan; DataFusion makes a sentence of its own out of every exception
@@ -72,6 +72,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         self._limits = limits
         self._stop = stop
         self._reported = reported
+        self._ahead: list[Callable[[], Scan]] = []
         self._schema = table_schema(table)
 
     @property
@@ -117,8 +118,21 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
     def folded(self, folding: Folding, schema: pa.Schema) -> FoldedTable:
         """An aggregate of the rows, to be computed when its plan runs."""
-        scan = partial(self.scan_of, folding.predicate)
+
+        def scan() -> Scan:
+            found = self.scan_of(folding.predicate)
+            found.report.note = ": added up as they are read"
+            if scan in self._ahead:
+                self._ahead.remove(scan)
+            return found
+
+        self._ahead.append(scan)
         return FoldedTable(folding, schema, scan, self._stop, self._failed, self._limits.threads)
+
+    def look_ahead(self) -> None:
+        """Report scans that begin only when their plan runs, for who explains a plan that does not."""
+        for scan in tuple(self._ahead):
+            scan()
 
     def _scanned(self, handed: Predicate, needs: Needs, filter: ds.Expression | None) -> Scan | EndsScan:
         report = ScanReport(self.table.name, row_groups=partial(self._row_groups, filter=filter))
@@ -143,6 +157,8 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         if series is not None and len(series) == 0:
             chunks = []
             report.chunks.leaves("tags", chunks)
+        if needs.ends is not None:
+            report.note = f": {_in_words(needs.ends, each=needs.each)}"
         given = self.table, self._schema, self._index, self._access, report
         scan = Scan(*given, predicate, handed.exact, series, chunks, files, narrower)
         return scan if needs.ends is None else EndsScan(scan, needs.ends, each=needs.each)
@@ -189,6 +205,15 @@ class _Scanner:
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         return self._batches
+
+
+def _in_words(ends: Iterable[End], *, each: bool) -> str:
+    wanted = sorted(
+        f"the {'newest' if end.newest else 'oldest'} {'row' if end.count == 1 else f'{end.count:,} rows'}"
+        f"{f' with {end.field}' if end.field else ''}"
+        for end in ends
+    )
+    return f"{' and '.join(wanted)}{' of each series' if each else ''} will do"
 
 
 def _rows_between(item: Chunk, times: TimeRange) -> float:
