@@ -10,12 +10,12 @@ Held by tests/unit/engine/test_events.py (E1-E4).
 Elsewhere: who tells what happens (engine.query.executor), how it reads in SQL (engine.query.system_tables).
 """
 
-import re
 import threading
 import time
 import uuid
 from collections import deque
 
+from catalog.credentials import without_tokens
 from engine.clock import Clock
 
 TEXT_BYTES = 16 << 10
@@ -28,8 +28,6 @@ RUNNING = "execution_permit"
 SUCCESS = "success"
 FAILURE = "fail"
 CANCELLED = "cancel"
-
-_TOKEN = re.compile(r"apiv3_[A-Za-z0-9_\-]+")
 
 
 class LoggedQuery:
@@ -152,10 +150,6 @@ class QueryLog:
     @property
     def running_count(self) -> int:
         return len(self._running)
-
-
-def without_tokens(text: str) -> str:
-    return _TOKEN.sub("apiv3_…", text) if "apiv3_" in text else text
 
 
 def _shortened(text: str, size_bytes: int) -> str:

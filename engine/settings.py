@@ -17,6 +17,7 @@ MIB = 1024 * 1024
 class Settings:
     node_id: str
     cluster_id: str | None = None  # whose catalog it shares; None: it has its own
+    catalog_sync_interval_ms: int = 500  # how often the other nodes' changes of a shared catalog are looked for
 
     # write-ahead log
     wal_flush_interval_ms: int = 1_000

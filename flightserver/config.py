@@ -54,6 +54,7 @@ class AccessOptions:
     permission_tokens_file: str | None = None
     recovery_bind: tuple[str, int] | None = None
     recovery_listener_file: str | None = None
+    audit_log_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +265,13 @@ def _tls(values: _Values) -> Tls | None:
             Path(file).open("rb").close()
         except OSError as error:
             raise ConfigError(f"{option} {file} cannot be read: {error.strerror}") from None
-    return Tls(cert, key, str(values.by_place["serve.tls_minimum_version"]))
+    minimum_version = str(values.by_place["serve.tls_minimum_version"])
+    if minimum_version != "tls-1.2" and values.text("serve.flight_bind") is not None:
+        raise ConfigError(
+            f"--tls-minimum-version {minimum_version} cannot be kept on the port of --flight-bind, which takes tls-1.2 too:"
+            " leave --flight-bind out and use the HTTP port, which serves Flight as well"
+        )
+    return Tls(cert, key, minimum_version)
 
 
 def _logs(values: _Values) -> LogOptions:
@@ -291,6 +298,7 @@ def _access(values: _Values) -> AccessOptions:
         values.text("access.permission_tokens_file"),
         values.address("access.recovery_bind"),
         values.text("access.recovery_listener_file"),
+        values.text("access.audit_log_file"),
     )
     for name in ("--disable-authz", "--admin-token-file", "--permission-tokens-file", "--admin-token-recovery-http-bind"):
         if not with_tokens and name in values.spelling:

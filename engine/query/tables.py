@@ -72,7 +72,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         self._limits = limits
         self._stop = stop
         self._reported = reported
-        self._ahead: list[Callable[[], Scan]] = []
+        self._ahead: dict[int, Callable[[], Scan]] = {}
         self._schema = table_schema(table)
 
     @property
@@ -122,16 +122,15 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         def scan() -> Scan:
             found = self.scan_of(folding.predicate)
             found.report.note = ": added up as they are read"
-            if scan in self._ahead:
-                self._ahead.remove(scan)
+            self._ahead.pop(id(folding), None)
             return found
 
-        self._ahead.append(scan)
+        self._ahead[id(folding)] = scan
         return FoldedTable(folding, schema, scan, self._stop, self._failed, self._limits.threads)
 
     def look_ahead(self) -> None:
         """Report scans that begin only when their plan runs, for who explains a plan that does not."""
-        for scan in tuple(self._ahead):
+        for scan in tuple(self._ahead.values()):
             scan()
 
     def _scanned(self, handed: Predicate, needs: Needs, filter: ds.Expression | None) -> Scan | EndsScan:

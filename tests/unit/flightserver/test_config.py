@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,7 +166,7 @@ def test_gen1_durations_are_three() -> None:
     ("flag", "value"),
     [
         ("--plugin-dir", "~/.plugins"),
-        ("--cluster-id", "c"),
+        ("--replication-interval", "1s"),
         ("--read-from-writer-ids", "host02"),
         ("--run-compactions", "true"),
         ("--mode", "read_write"),
@@ -298,6 +299,10 @@ def test_tls_takes_a_pair_of_readable_files(tmp_path: Path) -> None:
 
     assert tls is not None
     assert (tls.cert_file, tls.key_file, tls.minimum_version) == (str(cert), str(key), "tls-1.3")
+    pair: dict[str, Any] = {"tls_cert": str(cert), "tls_key": str(key), "flight_bind": "127.0.0.1:0"}
+    assert resolved(**pair).flight_bind is not None
+    with pytest.raises(ConfigError, match=r"^--tls-minimum-version tls-1\.3 cannot be kept on the port of --flight-bind"):
+        resolved(**pair, tls_minimum_version="tls-1.3")
     with pytest.raises(ConfigError, match=r"^tls requires both a cert and a key file to be passed in to work$"):
         resolved(tls_cert=str(cert))
     with pytest.raises(ConfigError, match=r"--tls-key /nowhere/key\.pem cannot be read: No such file or directory"):
