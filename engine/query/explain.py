@@ -27,6 +27,7 @@ from datafusion.catalog import Schema
 
 from catalog.errors import ServiceError
 from engine.buffer.rows import HeldFile, OpenBatch
+from engine.query.messages import QueryRefused, planner_message
 from engine.query.report import Chunk, ScanReport
 
 NAMED = 50
@@ -42,10 +43,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def explained_frame(frame: DataFrame, context: SessionContext) -> DataFrame:
-    """What an EXPLAIN is about, optimized as it would be to run."""
+    """What an EXPLAIN is about, optimized as it would be to run. Raises QueryRefused for what cannot run."""
     (plan,) = frame.logical_plan().inputs()
     written = context.create_dataframe_from_logical_plan(plan)
-    return context.create_dataframe_from_logical_plan(written.optimized_logical_plan())
+    try:
+        return context.create_dataframe_from_logical_plan(written.optimized_logical_plan())
+    except Exception as error:  # the bindings raise plain Exception for every mistake of a statement
+        raise QueryRefused(planner_message(error)) from None
 
 
 def explaining(text: str, frame: DataFrame, context: SessionContext, catalog: str) -> DataFrame:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from catalog.errors import InvalidRequest
 from engine.node import Node
 from engine.query import executor, explain, scan
 from engine.storage.memory import MemoryStore
@@ -189,3 +190,29 @@ def test_a_file_that_cannot_be_read_does_not_keep_a_statement_from_being_explain
     plan = explained(node, "EXPLAIN SELECT v FROM cpu")["scan of cpu"]
 
     assert f"file {path} is missing" in plan
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SELECT v FROM cpu WHERE time > 5", "Timestamp"),
+        ("SELECT nothing FROM cpu", "nothing"),
+        ("SELECT v + nothing() FROM cpu", "nothing"),
+        ("EXPLAIN SELECT 1", "Nested EXPLAIN"),
+        ("DROP TABLE cpu", "not supported"),
+    ],
+)
+def test_what_cannot_run_cannot_be_explained(node: Node, text: str, said: str) -> None:
+    """N2: and is refused with the planner's words, not shown as a plan."""
+    for head in ("EXPLAIN", "EXPLAIN ANALYZE"):
+        with pytest.raises(InvalidRequest, match=said):
+            explained(node, f"{head} {text}")
+
+
+def test_parameters_are_bound_before_a_statement_is_explained(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "FOLDED_ROWS", 0)
+    text = "EXPLAIN SELECT host, avg(v) AS v FROM cpu WHERE host = $h GROUP BY host"
+
+    rows = [row for batch in node.query_sql("db", text, {"h": "a"}) for row in batch.to_pylist()]
+
+    assert rows[-1]["plan"].startswith("reads 2 of 2 chunks, 3 of 3 files, 1 of 2 series: added up as they are read")
