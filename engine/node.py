@@ -420,6 +420,7 @@ class Node:
                 modes=("all",),
                 core_count=os.cpu_count() or 1,
                 now_ns=self._clock.now_ns(),
+                cli_params=self._settings.cli_params,
             )
         )
 

@@ -53,6 +53,9 @@ class Settings:
     # who is asked for a token: here it decides only what is shown of tokens
     with_tokens: bool = True
 
+    # for people who ask the catalog how this server was started: JSON, without secrets
+    cli_params: str | None = None
+
     # housekeeping
     delete_grace_period_ms: int = 24 * 3_600_000
     retention_check_interval_ms: int = 30 * 60_000

@@ -840,6 +840,14 @@ OPTIONS: tuple[Option, ...] = (
         sets="access.recovery_bind",
     ),
     Option(
+        flag="--audit-log-file",
+        help="File for what administrators did, with who and what; rotated. The server's log has it in any case.",
+        group="Access",
+        kind=path,
+        value_name="FILE",
+        sets="access.audit_log_file",
+    ),
+    Option(
         flag="--permission-tokens-file",
         help="File with resource tokens, taken in if there are none yet.",
         group="Access",

@@ -132,7 +132,7 @@ def commands() -> str:
         "The options of `serve` have [a page of their own](serve-options.md). `-h` and `--help-all` work everywhere.",
     ]
     for command in tree.COMMANDS:
-        if command.absent is None:
+        if command.absent is None and not command.hidden:
             parts += one_command(command)
     parts.append("## Not part of this version")
     parts.append(
@@ -174,7 +174,8 @@ def http_endpoints() -> str:
         "HTTP endpoints",
         "Every answer has the headers `cluster-uuid` and `request-id`. A mistake is answered with a JSON object, see "
         "[errors](errors.md). With authentication a request brings its token as `Authorization: Bearer …`, "
-        "`Authorization: Token …`, as the password of `Authorization: Basic …`, or as the parameter `p`.",
+        "`Authorization: Token …`, as the password of `Authorization: Basic …`, or, at `/write` and "
+        "`/query`, as the parameter `p`.",
         table(("Method", "Path", "What it does", "Token"), endpoints()),
     )
 

@@ -1,5 +1,6 @@
 """From flags, environment and .env to values (F1-F3, O3, S1)."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def test_settings_keep_their_defaults_where_no_machine_is_involved() -> None:
     config = resolved().settings
 
     for name in Settings.__slots__:
-        if name not in sized:
+        if name not in {*sized, "cli_params"}:
             assert getattr(config, name) == getattr(Settings(node_id="n"), name), name
 
 
@@ -379,3 +380,19 @@ def test_with_a_remote_store_more_requests_are_answered_at_the_same_time() -> No
     assert resolved().http_threads == 32
     assert resolved(object_store="s3", bucket="b").http_threads == 256
     assert resolved(object_store="s3", bucket="b", http_threads="7").http_threads == 7
+
+
+def test_what_was_asked_for_is_kept_for_those_who_look_without_secrets() -> None:
+    secrets = {"--aws-access-key-id": "AKSECRET", "--aws-secret-access-key": "SKSECRET", "--aws-session-token": "TSECRET"}
+    places = {"--aws-endpoint": "http://me:PSECRET@127.0.0.1:9000", "--bucket": "b", "--aws-allow-http": "true"}
+    config = resolve(
+        {"--node-id": "n", "--object-store": "s3", **places, **secrets}, {"INFLUXDB3_GEN1_DURATION": "5m"}, MACHINE
+    )
+
+    kept = json.loads(config.settings.cli_params or "")
+
+    assert kept["gen1-duration"] == "5m"
+    assert kept["aws-endpoint"] == "http://127.0.0.1:9000"
+    assert (kept["bucket"], kept["node-id"]) == ("b", "n")
+    assert "SECRET" not in json.dumps(kept)
+    assert "http-bind" not in kept  # nobody asked for it
