@@ -290,9 +290,11 @@ def story(node: Node, clock: ManualClock) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # threads die too
 @pytest.mark.parametrize("landed", [False, True])
 @pytest.mark.parametrize("stop_at", range(6, 24))
-def test_a_process_that_dies_anywhere_is_continued_by_the_next(stop_at: int, landed: bool, by_hand: None) -> None:
+def test_a_process_that_dies_anywhere_is_continued_by_the_next(
+    stop_at: int, landed: bool, store: ObjectStore, by_hand: None
+) -> None:
     """R1, R2, R4: what an unfinished snapshot has left is looked for in the background, once after the start."""
-    disk, clock = MemoryStore(), ManualClock()
+    disk, clock = store, ManualClock()
     settings: dict[str, Any] = {"wal_flush_interval_ms": 1, "delete_grace_period_ms": DAY_MS}
     for path in NEIGHBOURS:
         disk.put_new(path, path.encode())
@@ -302,6 +304,7 @@ def test_a_process_that_dies_anywhere_is_continued_by_the_next(stop_at: int, lan
         story(dying, clock)
     if dying is not None:
         bury(dying)
+        dying._release_lock()
 
     clock.time_ns += 48 * HOUR_NS
     node = open_node(disk, clock, **settings)
