@@ -15,7 +15,7 @@ from engine.node import Node
 from engine.ownership import Fenced
 from engine.paths import CatalogPaths
 from engine.persist import schedule
-from engine.storage.base import ObjectStore
+from engine.storage.base import Data, ObjectStore, StoreFull
 from engine.storage.local import LocalStore
 from engine.storage.memory import MemoryStore
 from engine.wal.codec import decode
@@ -147,6 +147,36 @@ def test_nothing_of_it_stays_in_the_log(opened: Callable[[], Node], store: Objec
     assert times(node, "stays") == [1, 2, 3]
     node = opened()
     assert times(node, "stays") == [1, 2, 3]
+
+
+def test_files_go_when_there_is_no_room_left(clock: ManualClock, by_hand: None) -> None:
+    """R5: and the rest when there is."""
+    store = Full()
+    node = filled(open_node(store, clock, wal_flush_interval_ms=1, delete_grace_period_ms=DAY_MS))
+    node.drop_table("db", "gone", 0)
+    look(node)
+    clock.time_ns += 24 * HOUR_NS
+    store.full = True
+
+    with pytest.raises(StoreFull):
+        look(node)
+
+    assert {info.path for info in store.list("n/dbs/")} == {file.path for file in node._files.files}
+    store.full = False
+    look(node)
+    assert deleted_names(node) == []
+    assert rows_in_log(node, store) == set()
+    assert times(node, "stays") == [1, 2]
+    node.close()
+
+
+class Full(MemoryStore):
+    full = False
+
+    def put_new(self, path: str, data: Data) -> None:
+        if self.full:
+            raise StoreFull("store", self.url, path, "no space left on the device")
+        super().put_new(path, data)
 
 
 NEIGHBOURS = [
