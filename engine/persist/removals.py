@@ -90,8 +90,8 @@ class Removals:
         self._planned_for = state
 
     def _remove(self, planned: Sequence[Op], now_ns: int) -> None:
-        self._ownership.check()  # which brings the catalog up to date, too
-        still_due = changes.removals_due(self._catalog.state(), now_ns - self._grace_ns)
+        self._ownership.check()
+        still_due = changes.removals_due(self._catalog.refresh(), now_ns - self._grace_ns)  # another node may have a later word
         ops = [op for op in planned if op in still_due]
         if ops:
             for op in ops:

@@ -249,7 +249,7 @@ class Snapshots:
     def expire(self) -> int:
         """Take the files out of sight in which every row has expired, and soon after out of the store; how many (P8)."""
         with self._one_at_a_time:
-            state, now_ns = self._catalog.state(), self._clock.now_ns()
+            state, now_ns = self._catalog.refresh(), self._clock.now_ns()  # another node may have a later word
             gone = [file for file in self._files.files if _has_expired(state, file, now_ns)]
             if gone:
                 paths = tuple(file.path for file in gone)

@@ -280,6 +280,24 @@ def test_a_later_word_in_the_grace_is_heeded(opened: Callable[[], Node], store: 
     assert files(store) == 2
 
 
+def test_another_nodes_later_word_is_heeded_before_it_has_been_heard(
+    opened: Callable[[], Node], store: ObjectStore, clock: ManualClock
+) -> None:
+    """R3."""
+    node = filled(opened())
+    node.drop_table("db", "gone", 0)
+    (name,) = deleted_names(node)
+    look(node)
+    other = Catalog.open(StoredCatalogLog(store, CatalogPaths("n")), clock=clock)
+    other.commit(lambda state: changes.drop_table(state, "db", name, now_ns=clock.time_ns, hard_delete_at_ns=None))
+
+    clock.time_ns += 24 * HOUR_NS
+    look(node)
+
+    assert deleted_names(node) == [name]
+    assert files(store) == 2
+
+
 def test_a_node_that_is_somebody_elses_now_removes_nothing(by_hand: None, clock: ManualClock) -> None:
     """R3."""
     store = MemoryStore()
