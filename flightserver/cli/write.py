@@ -321,7 +321,7 @@ class _Sender:
 
     def send(self, body: Body, source: Source) -> None:
         with self._changed:
-            while len(self._under_way) >= self._threads_max:
+            while len(self._under_way) >= self._threads_max and self.failed is None:  # what failed stays under way
                 self._changed.wait(1.0)
             if self.failed is not None:
                 return
