@@ -30,6 +30,8 @@ NOTHING_GIVEN = "No input from stdin detected, no string was passed in, and no f
 SEVERAL_ARGUMENTS = "ensure that a single protocol line string is provided as the final argument, enclosed in quotes"
 UNDER_WAY_BYTES_MAX = 128 * 1024 * 1024
 PAUSE_S = 1.0
+READ_BYTES = 1 << 20
+GZIP, GZIP_ONLY = b"\x1f\x8b", 31
 IDLE_CONNECTION_MAX_S = 1.0
 BUSY_FOR_MAX_S = 60.0
 EXACT_REPLY_MAX = 4096
@@ -163,27 +165,22 @@ def _of_file(name: str, start: int) -> Source:
 def _of_stream(stream: IO[bytes], name: str | None, start: int) -> Source:
     """A stream from a byte on; gzip is recognised by its first bytes."""
     size_bytes = os.fstat(stream.fileno()).st_size if os.path.isfile(name or "") else None
-    position: Callable[[], int] = lambda: 0  # noqa: E731
     if size_bytes is None:
-        first = _Pipe(stream.fileno())
-        return Source(name, first.read)
+        return _of_pipe(stream.fileno(), name)
     head = stream.read(2)
     stream.seek(0)
-    position = stream.tell
-    plain: IO[bytes] = stream
-    if head == b"\x1f\x8b":
-        from isal import igzip
-
-        plain = igzip.IGzipFile(fileobj=stream)
-    line = 1 + _skip(plain, start, name)
-    return Source(name, _whole_reads(plain, name), size_bytes, position, start, line)
+    read = _reads(stream, name)
+    if head == GZIP:
+        read = _unpacked(read, name)
+    line = 1 + _skip(read, start, name)
+    return Source(name, read, size_bytes, stream.tell, start, line)
 
 
-def _skip(stream: IO[bytes], count: int, name: str | None) -> int:
+def _skip(read: Read, count: int, name: str | None) -> int:
     """Pass over the first bytes, and say how many lines they were."""
     lines = 0
     while count > 0:
-        data = stream.read(min(count, 1 << 20))
+        data = read(min(count, READ_BYTES))
         if not data:
             raise CommandError(f"--start-at lies behind the end of {name}")
         lines += data.count(b"\n")
@@ -191,44 +188,85 @@ def _skip(stream: IO[bytes], count: int, name: str | None) -> int:
     return lines
 
 
-def _whole_reads(stream: IO[bytes], name: str | None) -> Read:
+def _reads(stream: IO[bytes], name: str | None) -> Read:
     def read(count: int) -> bytes:
         try:
             return stream.read(count)
-        except (OSError, EOFError) as error:
-            raise CommandError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
+        except OSError as error:
+            raise CommandError(f"cannot read {name}: {error.strerror}") from None
 
     return read
 
 
-class _Pipe:
-    """A pipe or a terminal: what comes is taken, and a pause is told. Gzip is unpacked on the way."""
+def _unpacked(read: Read, name: str | None) -> Read:
+    """What a gzip file holds, however many members it has. A pause of the source is passed on."""
+    from isal import igzip_lib, isal_zlib  # seldom needed
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._unpack: Callable[[bytes], bytes] | None = None
-        self._begun = False
+    held = bytearray()
+    member = isal_zlib.decompressobj(GZIP_ONLY)
+    begun = False
 
-    def read(self, count: int) -> bytes | None:
+    def read_plain(count: int) -> bytes | None:
+        nonlocal member, begun
+        while len(held) < count:
+            packed = read(READ_BYTES)
+            if packed is None:
+                break
+            if not packed:
+                if begun:
+                    raise CommandError(f"{name or 'the input'} ends in the middle of its gzip data")
+                return _taken(held, count)
+            try:
+                while packed:
+                    held.extend(member.decompress(packed))
+                    begun = not member.eof
+                    packed = member.unused_data
+                    if member.eof:
+                        member = isal_zlib.decompressobj(GZIP_ONLY)
+            except igzip_lib.IsalError as error:  # type: ignore[misc]  # its stubs call the class an instance
+                raise CommandError(f"{name or 'the input'} is damaged: {error}") from None
+        return _taken(held, count) or None
+
+    return read_plain
+
+
+def _taken(held: bytearray, count: int) -> bytes:
+    data = bytes(held[:count])
+    del held[:count]
+    return data
+
+
+def _pipe(descriptor: int) -> Read:
+    """A pipe: what comes is taken, and a pause is told."""
+
+    def read(count: int) -> bytes | None:
         parts: list[bytes] = []
         while count > 0:
-            ready, _, _ = select.select([self._descriptor], [], [], PAUSE_S)
+            ready, _, _ = select.select([descriptor], [], [], PAUSE_S)
             if not ready:
                 return b"".join(parts) or None
-            data = os.read(self._descriptor, min(count, 1 << 20))
+            data = os.read(descriptor, min(count, READ_BYTES))
             if not data:
                 break
-            parts.append(self._plain(data))
+            parts.append(data)
             count -= len(data)
         return b"".join(parts)
 
-    def _plain(self, data: bytes) -> bytes:
-        if not self._begun and data[:2] == b"\x1f\x8b":
-            from isal import isal_zlib
+    return read
 
-            self._unpack = isal_zlib.decompressobj(31).decompress
-        self._begun = True
-        return data if self._unpack is None else self._unpack(data)
+
+def _of_pipe(descriptor: int, name: str | None) -> Source:
+    """Whether it is gzip is known from its first two bytes, which are waited for."""
+    read, head = _pipe(descriptor), b""
+    while len(head) < len(GZIP) and (some := read(len(GZIP) - len(head))) != b"":
+        head += some or b""
+
+    def whole(count: int) -> bytes | None:
+        nonlocal head
+        data, head = head, b""
+        return data or read(count)
+
+    return Source(name, _unpacked(whole, name) if head == GZIP else whole)
 
 
 # --------------------------------------------------------------------------------------------------------------- doors

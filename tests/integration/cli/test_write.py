@@ -100,6 +100,25 @@ def test_lines_come_from_the_argument_files_or_the_standard_input(url: str, tmp_
     assert count(url, "cli_write_doors") == 6
 
 
+@pytest.mark.parametrize("from_pipe", [False, True])
+def test_gzip_may_have_several_members_and_damage_is_named(url: str, tmp_path: Path, from_pipe: bool) -> None:
+    whole = gzip.compress(b"cpu n=1i 1\n") + gzip.compress(b"cpu n=2i 2\n")
+    damaged = bytearray(gzip.compress(many_lines(5000).encode()))
+    damaged[len(damaged) // 2] ^= 0xFF
+    database = f"cli_write_gzip_{from_pipe}".lower()
+    outcomes = []
+    for data in (whole, whole[:-5], bytes(damaged)):
+        file = tmp_path / "data.gz"
+        file.write_bytes(data)
+        source: tuple[str, ...] = () if from_pipe else ("--file", str(file))
+        outcomes.append(influxdb3("write", "-d", database, "-q", *source, url=url, stdin=data if from_pipe else None))
+
+    assert [done.code for done in outcomes] == [0, 1, 1]
+    assert count(url, database) >= 2
+    assert "ends in the middle of its gzip data" in outcomes[1].err
+    assert "is damaged: " in outcomes[2].err or "ends in the middle" in outcomes[2].err
+
+
 def test_quiet_says_nothing_and_options_travel(url: str) -> None:
     line = "cpu n=1i 1700000000"
     done = influxdb3("write", "-d", "cli_write_options", "-q", "-p", "s", "--no-sync", "--accept-partial", line, url=url)
