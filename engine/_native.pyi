@@ -127,3 +127,44 @@ def assign(mapping: bytearray, numbers: Buffer, values: Buffer) -> None:
 
 def series_runs(series: Buffer) -> tuple[memoryview, memoryview]:
     """Of rows grouped by series: (the number of each run, the position where it begins), both int32."""
+
+def clip(
+    times: Buffer, begins: Buffer, ends: Buffer, first: int, last: int, order: Buffer | None = None
+) -> tuple[memoryview, memoryview]:
+    """Of each range of rows (int32 begin, end) the part whose times lie in [first, last]; times rise within a range. With
+    `order`, ranges are of positions in it: position p is row order[p]."""
+
+def spread(begins: Buffer, ends: Buffer) -> memoryview:
+    """The numbers (int32) of all rows in the ranges, in their order."""
+
+@final
+class Fold:
+    """Counts, sums and extremes of columns, by key and by bin of time. One thread at a time.
+
+    `kinds`: a FieldType from 1 to 3 for each column, or 0 for what is only counted.
+    """
+
+    def __init__(self, kinds: Sequence[int]) -> None: ...
+    def add(
+        self,
+        codes: Buffer,
+        keys: Buffer,
+        times: Buffer,
+        first: int,
+        last: int,
+        origin: int,
+        width: int,
+        columns: Sequence[tuple[Buffer | None, Buffer | None, int]],
+        begins: Buffer | None = None,
+        ends: Buffer | None = None,
+    ) -> None:
+        """Take in rows. A row's key is keys[codes[row]] (int64 by int32); negative ones are left out, and so are times outside
+        of [first, last]. Bin n begins at origin + n * width; with width 0 there is one. Columns are values of 8 bytes, an
+        Arrow bitmap or None, and which of its bits is row 0. With ranges (int32), only the rows in these: each of one code,
+        in order of time."""
+    def merge(self, other: Fold) -> None: ...
+    def cells(self) -> tuple[bytes, bytes, bytes]:
+        """(keys, bins, numbers of rows), int64 each, one for each key and bin that has rows."""
+    def column(self, number: int) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+        """For each cell (values, sum as 64 bits, sum as a double, smallest, largest); the last two mean nothing without values.
+        The sum as 64 bits is that of integers only."""

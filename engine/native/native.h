@@ -8,3 +8,5 @@
 
 bool add_lines(PyObject* module);  // SeriesIndex, LineSchema, ParsedTable, Parsed, parse
 bool add_rows(PyObject* module);   // sort_rows, last_valid, remap, series_runs
+bool add_scan(PyObject* module);   // clip, spread
+bool add_fold(PyObject* module);   // Fold

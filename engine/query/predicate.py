@@ -2,23 +2,30 @@
 
 DataFusion hands a scan its filter as a pyarrow expression, which says what it is only when asked to serialise itself: an
 Arrow IPC file whose schema metadata spells the tree in order (call, field_ref, literal, end) and whose one row holds the
-literals. What is not understood narrows nothing.
+literals. What is not understood narrows nothing. What a plan keeps
+to itself above a scan is read the same way, from shapes/expressions.py.
 
-F1  A row that the filter accepts lies in `times` and has, for each tag in `tags`, one of the values there.
+F1  A row that the filter accepts lies in `times`, has, for each tag in `tags`, one of the values there, and for each tag in
+    `without` none of those.
 F2  `exact` is claimed only when every row that does so is accepted.
+F3  `expression_for` accepts exactly the rows that do so.
 
-Held by tests/unit/engine/query/test_predicate.py (F1, F2).
+Held by tests/unit/engine/query/test_predicate.py (F1-F3).
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import and_, or_
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog.names import TIME_COLUMN
 from engine.buffer.rows import TimeRange
+from engine.hydrate import TAG_ARROW
+from engine.query.shapes.expressions import Call, Column, Literal, Tree, columns_of
 
 ALL_TIME = TimeRange(-(2**63), 2**63 - 1)
 
@@ -32,6 +39,7 @@ class Predicate:
     times: TimeRange = ALL_TIME
     tags: Mapping[str, frozenset[Value]] = field(default_factory=dict)
     exact: bool = True
+    without: Mapping[str, frozenset[Value]] = field(default_factory=dict)
 
     def since(self, start_ns: int) -> "Predicate":
         """The same, without the times before `start_ns`; as exact as it was, for whoever applies `times` too."""
@@ -41,16 +49,21 @@ class Predicate:
         tags = dict(self.tags)
         for name, values in other.tags.items():
             tags[name] = tags[name] & values if name in tags else values
+        without = dict(self.without)
+        for name, values in other.without.items():
+            without[name] = without.get(name, frozenset()) | values
         times = TimeRange(max(self.times.start_ns, other.times.start_ns), min(self.times.end_ns, other.times.end_ns))
-        return Predicate(times, tags, self.exact and other.exact)
+        return Predicate(times, tags, self.exact and other.exact, without)
 
     def either(self, other: "Predicate") -> "Predicate":
         """The narrowest that holds both. Exact only where both speak of one and the same tag, or of nothing."""
         times = self.times.union(other.times)
         shared = self.tags.keys() & other.tags.keys()
         tags = {name: self.tags[name] | other.tags[name] for name in shared}
+        without = {name: self.without[name] & other.without[name] for name in self.without.keys() & other.without.keys()}
         alike = self.times == other.times and len(shared) == 1 and self.tags.keys() == other.tags.keys()
-        return Predicate(times, tags, alike and self.exact and other.exact)
+        plain = not self.without and not other.without
+        return Predicate(times, tags, alike and plain and self.exact and other.exact, without)
 
 
 EVERYTHING = Predicate()
@@ -62,6 +75,37 @@ def expression_of(filter: pc.Expression | pa.Scalar | None) -> pc.Expression | N
     return filter if filter is None or isinstance(filter, pc.Expression) else pc.scalar(filter)
 
 
+def expression_for(predicate: Predicate) -> pc.Expression | None:
+    """The predicate as a filter (F3); None for one that lets everything through."""
+    parts: list[pc.Expression] = []
+    time = pc.field(TIME_COLUMN)
+    if predicate.times.start_ns > ALL_TIME.start_ns:
+        parts.append(time >= pa.scalar(predicate.times.start_ns, pa.timestamp("ns")))
+    if predicate.times.end_ns < ALL_TIME.end_ns:
+        parts.append(time <= pa.scalar(predicate.times.end_ns, pa.timestamp("ns")))
+    parts += [_any_of(name, values) for name, values in predicate.tags.items()]
+    for name, values in predicate.without.items():
+        parts.append(~_any_of(name, values) if None in values else ~_any_of(name, values) | pc.field(name).is_null())
+    return reduce(and_, parts) if parts else None
+
+
+def _any_of(name: str, values: frozenset[Value]) -> pc.Expression:
+    """True or false, or, for a null that is not among the values, null."""
+    known = [pc.field(name) == pa.scalar(value, TAG_ARROW) for value in sorted(value for value in values if value is not None)]
+    if None in values:
+        empty = pc.field(name).is_null()
+        return reduce(or_, [empty, *(~empty & each for each in known)])
+    return reduce(or_, known) if known else pc.scalar(False)
+
+
+def columns_in(expression: pc.Expression, names: Collection[str]) -> frozenset[str]:
+    """Those of `names` that an expression speaks of; all where it cannot be read."""
+    try:
+        return frozenset(columns_of(_read_tree(expression))) & frozenset(names)
+    except (pa.ArrowInvalid, ValueError, IndexError, struct.error):
+        return frozenset(names)
+
+
 def read_filter(expression: pc.Expression | None, tags: Sequence[str]) -> Predicate:
     """What `expression` lets through, in a table with these tags."""
     if expression is None:
@@ -70,49 +114,38 @@ def read_filter(expression: pc.Expression | None, tags: Sequence[str]) -> Predic
         tree = _read_tree(expression)
     except (pa.ArrowInvalid, ValueError, IndexError, struct.error):
         return _UNKNOWN
-    return _narrowed(tree, frozenset(tags))
+    return narrowed(tree, frozenset(tags))
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    name: str
-    arguments: tuple["_Tree", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Literal:
-    value: pa.Scalar
-
-
-_Tree = _Call | _Field | _Literal
-
-_SKELETON = ("and_kleene", "or_kleene")
-_MIRRORED = {
-    "less": "greater",
-    "greater": "less",
-    "less_equal": "greater_equal",
-    "greater_equal": "less_equal",
-    "equal": "equal",
+#: pyarrow's names for what DataFusion calls otherwise
+_NAMES = {
+    "and_kleene": "And",
+    "or_kleene": "Or",
+    "equal": "Eq",
+    "not_equal": "NotEq",
+    "less": "Lt",
+    "less_equal": "LtEq",
+    "greater": "Gt",
+    "greater_equal": "GtEq",
+    "is_valid": "is_not_null",
+    "invert": "not",
 }
-#: calls that mean the same without their options
-_PLAIN = frozenset({*_SKELETON, *_MIRRORED, "not_equal", "is_null", "is_valid", "invert"})
+_SKELETON = ("And", "Or")
+_MIRRORED = {"Lt": "Gt", "Gt": "Lt", "LtEq": "GtEq", "GtEq": "LtEq", "Eq": "Eq", "NotEq": "NotEq"}
+#: calls that mean the same without their options, as pyarrow calls them
+_PLAIN = {ours: name for name, ours in _NAMES.items()} | {"is_null": "is_null"}
 
 
-def _narrowed(tree: _Tree, tags: frozenset[str]) -> Predicate:
+def narrowed(tree: Tree, tags: Collection[str]) -> Predicate:
     """Bottom up over the and/or skeleton, again without recursion."""
     done: list[Predicate] = []
-    waiting: list[tuple[_Tree, bool]] = [(tree, False)]
+    waiting: list[tuple[Tree, bool]] = [(tree, False)]
     while waiting:
         part, visited = waiting.pop()
-        if isinstance(part, _Call) and part.name in _SKELETON and len(part.arguments) == 2:
+        if isinstance(part, Call) and part.name in _SKELETON and len(part.arguments) == 2:
             if visited:
                 right, left = done.pop(), done.pop()
-                done.append(left.both(right) if part.name == "and_kleene" else left.either(right))
+                done.append(left.both(right) if part.name == "And" else left.either(right))
             else:
                 waiting += [(part, True), (part.arguments[1], False), (part.arguments[0], False)]
         else:
@@ -120,54 +153,71 @@ def _narrowed(tree: _Tree, tags: frozenset[str]) -> Predicate:
     return done[0]
 
 
-def _leaf(tree: _Tree, tags: frozenset[str]) -> Predicate:
-    if not isinstance(tree, _Call):
-        return _UNKNOWN
-    arguments = tree.arguments
-    if tree.name == "is_null" and isinstance(arguments[0], _Field) and arguments[0].name in tags:
-        return Predicate(tags={arguments[0].name: frozenset([None])})
-    if len(arguments) == 2 and tree.name in _MIRRORED:
-        left, right = arguments
-        if isinstance(left, _Field) and isinstance(right, _Literal):
-            return _compared(tree.name, left.name, right.value, tags)
-        if isinstance(left, _Literal) and isinstance(right, _Field):
-            return _compared(_MIRRORED[tree.name], right.name, left.value, tags)
+def _leaf(tree: Tree, tags: Collection[str]) -> Predicate:
+    match tree:
+        case Call("is_null", (Column(name),)) if name in tags:
+            return Predicate(tags={name: frozenset([None])})
+        case Call("is_not_null", (Column(name),)) | Call("not", (Call("is_null", (Column(name),)),)) if name in tags:
+            return Predicate(without={name: frozenset([None])})
+        case Call("in_list", (Column(name), *listed)) if name in tags:
+            values = _texts(listed)
+            return _UNKNOWN if values is None else Predicate(tags={name: values})
+        case Call("not", (Call("in_list", (Column(name), *listed)),)) if name in tags:
+            values = _texts(listed)
+            return _UNKNOWN if values is None else Predicate(without={name: values | {None}})
+        case Call(comparison, (Column(name), Literal(value))) if comparison in _MIRRORED:
+            return _compared(comparison, name, value, tags)
+        case Call(comparison, (Literal(value), Column(name))) if comparison in _MIRRORED:
+            return _compared(_MIRRORED[comparison], name, value, tags)
     return _UNKNOWN
 
 
-def _compared(comparison: str, name: str, literal: pa.Scalar, tags: frozenset[str]) -> Predicate:
-    if name in tags and comparison == "equal":
+def _texts(listed: Sequence[Tree]) -> frozenset[Value] | None:
+    values = [each.value.as_py() if isinstance(each, Literal) else None for each in listed]
+    return frozenset(values) if all(isinstance(value, str) for value in values) else None
+
+
+def _compared(comparison: str, name: str, literal: pa.Scalar, tags: Collection[str]) -> Predicate:
+    if name in tags and comparison in ("Eq", "NotEq"):
         value = literal.as_py()
-        return Predicate(tags={name: frozenset([value])}) if isinstance(value, str) else _UNKNOWN
-    if name == TIME_COLUMN and pa.types.is_timestamp(literal.type) and literal.type.unit == "ns" and literal.is_valid:
+        if not isinstance(value, str):
+            return _UNKNOWN
+        if comparison == "NotEq":
+            return Predicate(without={name: frozenset([value, None])})
+        return Predicate(tags={name: frozenset([value])})
+    if name == TIME_COLUMN and comparison != "NotEq" and _is_moment(literal):
         at = literal.value
         first, last = ALL_TIME.start_ns, ALL_TIME.end_ns
         ends = {
-            "equal": (at, at),
-            "less": (first, max(at - 1, first)),
-            "less_equal": (first, at),
-            "greater": (min(at + 1, last), last),
-            "greater_equal": (at, last),
+            "Eq": (at, at),
+            "Lt": (first, max(at - 1, first)),
+            "LtEq": (first, at),
+            "Gt": (min(at + 1, last), last),
+            "GtEq": (at, last),
         }
         return Predicate(TimeRange(*ends[comparison]), exact=first < at < last)
     return _UNKNOWN
 
 
-def _read_tree(expression: pc.Expression) -> _Tree:
+def _is_moment(literal: pa.Scalar) -> bool:
+    return bool(pa.types.is_timestamp(literal.type) and literal.type.unit == "ns" and literal.is_valid)
+
+
+def _read_tree(expression: pc.Expression) -> Tree:
     """Words come in order: a call's name, its arguments, `end`. No recursion: an IN of a thousand values is that deep."""
     reader = pa.ipc.open_file(expression.__reduce__()[1][0])
     literals = reader.get_batch(0)
-    open_calls: list[tuple[str, list[_Tree]]] = [("", [])]
+    open_calls: list[tuple[str, list[Tree]]] = [("", [])]
     for kind, value in _metadata(reader.schema.serialize()):
         if kind == "call":
             open_calls.append((value, []))
         elif kind == "field_ref":
-            open_calls[-1][1].append(_Field(value))
+            open_calls[-1][1].append(Column(value))
         elif kind == "literal":
-            open_calls[-1][1].append(_Literal(literals.column(int(value))[0]))
+            open_calls[-1][1].append(Literal(literals.column(int(value))[0]))
         elif kind == "end":
             name, arguments = open_calls.pop()
-            open_calls[-1][1].append(_Call(name, tuple(arguments)))
+            open_calls[-1][1].append(Call(_NAMES.get(name, name), tuple(arguments)))
         elif kind != "options":
             raise ValueError(f"unknown part of an expression: {kind}")
     ((tree,),) = (arguments for _, arguments in open_calls)
@@ -229,21 +279,21 @@ def with_plain_strings(expression: pc.Expression) -> pc.Expression:
     except (pa.ArrowInvalid, ValueError, IndexError, struct.error):
         return expression
     done: list[pc.Expression] = []
-    waiting: list[tuple[_Tree, bool]] = [(tree, False)]
+    waiting: list[tuple[Tree, bool]] = [(tree, False)]
     while waiting:
         part, visited = waiting.pop()
-        if isinstance(part, _Field):
+        if isinstance(part, Column):
             done.append(pc.field(part.name))
-        elif isinstance(part, _Literal):
+        elif isinstance(part, Literal):
             done.append(
                 pc.scalar(pa.scalar(part.value.as_py(), pa.utf8()) if part.value.type == pa.string_view() else part.value)
             )
-        elif part.name not in _PLAIN or not part.arguments:
+        elif not isinstance(part, Call) or part.name not in _PLAIN or not part.arguments:
             return expression
         elif visited:
             arguments = done[-len(part.arguments) :]
             del done[-len(part.arguments) :]
-            done.append(getattr(pc, part.name)(*arguments))
+            done.append(getattr(pc, _PLAIN[part.name])(*arguments))
         else:
             waiting += [(part, True), *((argument, False) for argument in reversed(part.arguments))]
     return done[0]

@@ -1,28 +1,30 @@
-"""Rows by series and time, out of batches in memory: slices where rows are grouped by series, a mask where they are not.
+"""Rows by series and time, out of batches in memory: ranges of rows that are together, taken as slices.
+
+Sorted rows have each series in one place; rows in order of arrival get an order that puts them so. Both are worked out once
+for a batch and forgotten with it, so that the next statement finds a series by looking it up.
 
 E1  `selected` yields every row of a batch whose series is wanted and whose time is in range, and no other.
 E2  `series_matching` has every series whose tags the predicate lets through, and no other.
+E3  `Ranges.newest` and `oldest` are each series' last and first rows of those, or of those with a value.
 
-Held by tests/property/test_select.py (E1, E2).
+Held by tests/property/test_select.py (E1-E3).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 from weakref import ref
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine._native import SeriesIndex, series_runs
-from engine.batch import int32_array, series_buffer
+from engine._native import SeriesIndex, clip, series_runs, sort_rows, spread
+from engine.batch import int32_array, series_buffer, time_buffer
 from engine.query.predicate import ALL_TIME, Predicate, Value
 
-#: up to so many series a run is cut into slices; beyond, one pass over its series numbers is cheaper
-SLICED_SERIES = 256
+#: up to so many ranges are put together as slices; beyond, taking row by row is cheaper
+SLICES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,79 +41,160 @@ def series_matching(index: SeriesIndex, tags: Sequence[str], predicate: Predicat
     """The numbers of the series that can match; None where all can."""
     matching: pa.BooleanArray | None = None
     for number, name in enumerate(tags):
-        if name in predicate.tags:
-            here = _has_one_of(index, number, predicate.tags[name])
+        for here in (
+            *([_has_one_of(index, number, predicate.tags[name])] if name in predicate.tags else ()),
+            *([pc.invert(_has_one_of(index, number, predicate.without[name]))] if name in predicate.without else ()),
+        ):
             matching = here if matching is None else pc.and_(matching, here)
     return None if matching is None else SeriesSet(pc.indices_nonzero(matching).cast(pa.int32()))
 
 
-def selected(rows: pa.RecordBatch, grouped: bool, predicate: Predicate, series: SeriesSet | None) -> pa.RecordBatch:
-    """The rows of those series in the predicate's times. `grouped`: each series' rows are together, in order of time."""
-    if grouped and series is not None and len(series) <= SLICED_SERIES:
-        return _sliced(rows, series.numbers.to_pylist(), predicate)
-    mask: pa.BooleanArray | None = None
-    if series is not None:
-        mask = pc.is_in(rows.column(0), value_set=series.numbers)
-    if predicate.times != ALL_TIME:
+def selected(
+    rows: pa.RecordBatch,
+    grouped: bool,
+    predicate: Predicate,
+    series: SeriesSet | None,
+    whole: pa.RecordBatch | None = None,
+) -> pa.RecordBatch:
+    """The rows of those series in the predicate's times. `grouped`: each series' rows are together, in order of time.
+    `whole`: the batch that is kept and asked again, where `rows` has only some of its columns."""
+    if series is None and predicate.times == ALL_TIME:
+        return rows
+    if series is None and not grouped:
         times = rows.column(1).view(pa.int64())
         inside = pc.and_(pc.greater_equal(times, predicate.times.start_ns), pc.less_equal(times, predicate.times.end_ns))
-        mask = inside if mask is None else pc.and_(mask, inside)
-    return rows if mask is None else rows.filter(mask)
+        return rows.filter(inside)
+    return ranges_of(rows, rows if whole is None else whole, grouped, predicate, series).rows()
 
 
-def _sliced(rows: pa.RecordBatch, wanted: Sequence[int], predicate: Predicate) -> pa.RecordBatch:
-    places = _places_of(rows)
-    times = memoryview(rows.column(1).buffers()[1]).cast("B").cast("q")[rows.column(1).offset :]
-    found: list[pa.RecordBatch] = []
-    for number in wanted:
-        place = places.find(number)
-        if place is None:
-            continue
-        start = bisect_left(times, predicate.times.start_ns, *place)
-        end = bisect_right(times, predicate.times.end_ns, start, place[1])
-        if end > start:
-            found.append(rows.slice(start, end - start))
-    if not found:
-        return rows.slice(0, 0)
-    return found[0] if len(found) == 1 else pa.concat_batches(found)
+def ranges_of(
+    rows: pa.RecordBatch, whole: pa.RecordBatch, grouped: bool, predicate: Predicate, series: SeriesSet | None
+) -> Ranges:
+    """Where the wanted rows are. `rows`: the batch `whole`, perhaps with some of its columns only."""
+    places = _places_of(whole, grouped)
+    begins, ends = places.starts, places.ends
+    if series is not None:
+        at = pc.index_in(series.numbers, value_set=places.numbers).drop_null()
+        begins, ends = begins.take(at), ends.take(at)
+    if predicate.times != ALL_TIME and len(begins):
+        low, high = clip(
+            time_buffer(rows),
+            _buffer(begins),
+            _buffer(ends),
+            predicate.times.start_ns,
+            predicate.times.end_ns,
+            None if places.order is None else _buffer(places.order),
+        )
+        begins, ends = int32_array(low), int32_array(high)
+        some = pc.less(begins, ends)
+        begins, ends = begins.filter(some), ends.filter(some)
+    return Ranges(rows, places.order, begins, ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """For each series that has any, from where to where its rows go; in `batch` itself, or in `order`, its row numbers."""
+
+    batch: pa.RecordBatch
+    order: pa.Int32Array | None
+    begins: pa.Int32Array
+    ends: pa.Int32Array
+
+    @property
+    def row_count(self) -> int:
+        return int(pc.sum(pc.subtract(self.ends, self.begins)).as_py() or 0)
+
+    def rows(self) -> pa.RecordBatch:
+        if self.order is None:
+            if self.row_count == self.batch.num_rows:
+                return self.batch
+            if len(self.begins) <= SLICES:
+                pairs = _joined(self.begins.to_pylist(), self.ends.to_pylist())
+                slices = [self.batch.slice(begin, end - begin) for begin, end in pairs]
+                if len(slices) < 2:
+                    return slices[0] if slices else self.batch.slice(0, 0)
+                return pa.concat_batches(slices)
+        return self.batch.take(self._numbers(int32_array(spread(_buffer(self.begins), _buffer(self.ends)))))
+
+    def newest(self, count: int, field: str | None = None) -> pa.Int32Array:
+        """The row numbers of the last `count` rows of each series; with `field`, of the last one that has a value of it."""
+        valid = self._valid(field)
+        if valid is None:
+            begins = pc.max_element_wise(self.begins, pc.subtract(self.ends, pa.scalar(count, pa.int32())))
+            return self._numbers(int32_array(spread(_buffer(begins), _buffer(self.ends))))
+        before = pc.search_sorted(valid, self.ends)  # so many valid rows lie before the end
+        some = pc.greater(before, 0)
+        begins, last = self.begins.filter(some), valid.take(pc.subtract(before.filter(some), 1))
+        return self._numbers(last.filter(pc.greater_equal(last, begins)))
+
+    def oldest(self, count: int, field: str | None = None) -> pa.Int32Array:
+        valid = self._valid(field)
+        if valid is None:
+            ends = pc.min_element_wise(self.ends, pc.add(self.begins, pa.scalar(count, pa.int32())))
+            return self._numbers(int32_array(spread(_buffer(self.begins), _buffer(ends))))
+        before = pc.search_sorted(valid, self.begins)
+        some = pc.less(before, len(valid))
+        ends, first = self.ends.filter(some), valid.take(before.filter(some))
+        return self._numbers(first.filter(pc.less(first, ends)))
+
+    def _valid(self, field: str | None) -> pa.Int32Array | None:
+        """The positions at which a field has a value; None where it has one everywhere."""
+        at = -1 if field is None else self.batch.schema.get_field_index(field)
+        if at < 0:
+            return None if field is None else pa.array([], pa.int32())
+        column = self.batch.column(at)
+        if column.null_count == 0:
+            return None
+        mask = column.is_valid()
+        return pc.indices_nonzero(mask if self.order is None else mask.take(self.order)).cast(pa.int32())
+
+    def _numbers(self, positions: pa.Int32Array) -> pa.Int32Array:
+        return positions if self.order is None else self.order.take(positions)
 
 
 class _Places:
-    """Where each series lies in grouped rows, in whatever order the groups come."""
+    """Where each series lies in a batch: in the batch itself when it is grouped, else in `order`."""
 
-    def __init__(self, rows: pa.RecordBatch) -> None:
-        numbers, starts = series_runs(series_buffer(rows))
-        order = pc.sort_indices(int32_array(numbers))
-        self._numbers = _items(int32_array(numbers).take(order), "i")
-        self._order = _items(order, "Q")
-        self._starts = _items(int32_array(starts), "i")
-        self._row_count = rows.num_rows
-
-    def find(self, number: int) -> tuple[int, int] | None:
-        at = bisect_left(self._numbers, number)
-        if at == len(self._numbers) or self._numbers[at] != number:
-            return None
-        group = self._order[at]
-        end = self._starts[group + 1] if group + 1 < len(self._starts) else self._row_count
-        return self._starts[group], end
+    def __init__(self, rows: pa.RecordBatch, grouped: bool) -> None:
+        self.order: pa.Int32Array | None = None
+        series = rows.column(0)
+        if not grouped:
+            order, _ = sort_rows(series_buffer(rows), time_buffer(rows))
+            if order is not None:
+                self.order = int32_array(order)
+                series = series.take(self.order)
+        numbers, starts = series_runs(_buffer(series))
+        self.numbers, self.starts = int32_array(numbers), int32_array(starts)
+        self.ends = pa.concat_arrays([self.starts[1:], pa.array([rows.num_rows][: len(self.starts)], pa.int32())])
 
 
-def _items(array: pa.Array, code: Literal["i", "Q"]) -> memoryview[int]:
-    return memoryview(array.buffers()[1]).cast("B").cast(code)[array.offset : array.offset + len(array)]
+_places: dict[tuple[int, bool], tuple[ref[pa.RecordBatch], _Places]] = {}
 
 
-_places: dict[int, tuple[ref[pa.RecordBatch], _Places]] = {}
-
-
-def _places_of(rows: pa.RecordBatch) -> _Places:
+def _places_of(rows: pa.RecordBatch, grouped: bool) -> _Places:
     """Worked out once for a batch, and forgotten with it."""
-    key = id(rows)
+    key = id(rows), grouped
     kept = _places.get(key)
     if kept is not None and kept[0]() is rows:
         return kept[1]
-    places = _Places(rows)
+    places = _Places(rows, grouped)
     _places[key] = ref(rows, lambda _: _places.pop(key, None)), places
     return places
+
+
+def _joined(begins: Sequence[int], ends: Sequence[int]) -> list[tuple[int, int]]:
+    """The same ranges, neighbours made one."""
+    found: list[tuple[int, int]] = []
+    for begin, end in zip(begins, ends, strict=True):
+        if found and found[-1][1] == begin:
+            found[-1] = found[-1][0], end
+        else:
+            found.append((begin, end))
+    return found
+
+
+def _buffer(numbers: pa.Int32Array) -> pa.Buffer:
+    return numbers.buffers()[1].slice(numbers.offset * 4, len(numbers) * 4)
 
 
 def _has_one_of(index: SeriesIndex, tag: int, values: frozenset[Value]) -> pa.BooleanArray:

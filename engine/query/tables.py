@@ -1,42 +1,44 @@
 """A table of a view as DataFusion sees it: a dataset whose fragments are batches in memory and Parquet files.
 
-    filter ─▶ predicate (times, tag values) ─▶ series numbers ─▶ files and batches that can match
-           ─▶ in each batch the slices of those series and times ─▶ hydrated columns ─▶ what is left of the filter
+    filter ─▶ predicate (times, tag values) ─▶ series numbers ─▶ files and chunks that can match ─▶ parts (scan.py, ends.py)
+           ─▶ fragments of about the same number of rows, one for each thread
 
 T1  A scan yields the rows of one ReadView and no other, whatever is written meanwhile.
 T2  The filter that DataFusion hands down is applied exactly; what it keeps to itself it applies to what we yield.
-T3  Pruning leaves out only what cannot match.
+T3  Pruning leaves out only what cannot match, or what the plan was found not to need (shapes/needs.py).
 T4  A file that cannot be read ends the statement with its name; statements that do not need it go on.
 T5  A scan ends with its statement's flag (stop.py): every batch passes by it.
 T6  Rows before the `floor_ns` of the data have expired: no scan, count or shortcut yields them or tells of them.
 
-Held by tests/integration/engine/test_query.py (T1-T4), tests/integration/engine/test_cancelling.py (T5) and
-tests/integration/engine/test_retention.py (T6).
-Elsewhere: what a filter lets through (predicate.py), rows by series and time (select.py).
+Held by tests/integration/engine/test_query.py (T1-T4), tests/integration/engine/test_scans.py (T3),
+tests/integration/engine/test_cancelling.py (T5) and tests/integration/engine/test_retention.py (T6).
+Elsewhere: what a filter lets through (predicate.py), rows by series and time (select.py), what plans need (shapes/).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from catalog.errors import ServiceError
-from catalog.names import TIME_COLUMN
 from catalog.schema import Table
 from engine._native import SeriesIndex
-from engine.buffer.rows import HeldFile, OpenBatch, TableData
+from engine.buffer.rows import HeldFile, TableData, TimeRange
 from engine.files.access import FileAccess
-from engine.hydrate import hydrated, table_schema
+from engine.hydrate import table_schema
+from engine.query.ends import EndsScan
+from engine.query.folded import FoldedTable
 from engine.query.limits import QueryLimits
-from engine.query.predicate import Predicate, expression_of, read_filter
+from engine.query.predicate import Predicate, expression_for, expression_of, read_filter
 from engine.query.report import Chunk, ScanReport
-from engine.query.select import SeriesSet, selected, series_matching
+from engine.query.scan import Part, Scan
+from engine.query.select import series_matching
+from engine.query.shapes.folding import Folding
+from engine.query.shapes.needs import ALL_ROWS, Needs
 from engine.query.stop import Stop
 
-Part = Callable[[list[str], ds.Expression | None], Iterator[pa.RecordBatch]]
 #: is told what ended a scan; DataFusion makes a sentence of its own out of every exception
 Failed = Callable[[ServiceError], None]
 #: is told of every scan that is planned
@@ -58,15 +60,17 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         stop: Stop,
     ) -> None:
         """`rows` is called when the plan wants them: no key twice."""
-        self._stop = stop
+        self.table = table
+        #: what the plan was found to need, said before it runs
+        self.needs = ALL_ROWS
         #: how many rows any of the scans that have been planned can yield
         self.rows_at_most = 0
-        self._table = table
         self._index = index
         self._rows = rows
         self._access = access
         self._failed = failed
         self._limits = limits
+        self._stop = stop
         self._reported = reported
         self._schema = table_schema(table)
 
@@ -74,94 +78,74 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
     def schema(self) -> pa.Schema:
         return self._schema
 
-    def scanner(self, columns: Sequence[str] | None = None, filter: ds.Expression | None = None, **_: Any) -> "_Scan":
-        return _Scan(_projected(self._schema, columns), iter(()))
+    def scanner(self, columns: Sequence[str] | None = None, filter: ds.Expression | None = None, **_: Any) -> "_Scanner":
+        return _Scanner(_projected(self._schema, columns), iter(()))
 
     def get_fragments(self, filter: ds.Expression | None = None) -> list["_Fragment"]:
         """One fragment for each partition; DataFusion gives each a thread."""
         self._stop.check()
-        predicate = read_filter(expression_of(filter), self._table.tags)
-        report = ScanReport(self._table.name, row_groups=partial(self._row_groups, filter=expression_of(filter)))
         try:
-            data = self._rows()
-            if data.floor_ns is not None:
-                predicate = predicate.since(data.floor_ns)
-            stored = [held for held in data.files if held.rows is None]
-            wanted = [held for held in stored if held.times.overlaps(predicate.times)]
-            report.files.begins(stored)
-            report.files.leaves("time", wanted)
-            self._reported(report)
-            self._limits.check_files(len(wanted))
-            self._access.refuse_damaged(held.file for held in wanted)
+            parts = self.scan(expression_of(filter)).parts()
         except ServiceError as error:
             self._failed(error)
             raise
+        self.rows_at_most = max(self.rows_at_most, sum(part.rows for part in parts))
+        groups = _balanced(parts, self._limits.threads)
+        return [_Fragment(self._schema, group, self._stop, self._failed) for group in groups]
+
+    def scan(self, filter: ds.Expression | None) -> Scan | EndsScan:
+        """What a filter leaves to be read. Raises ServiceError."""
+        return self._scanned(read_filter(filter, self.table.tags), self.needs, filter)
+
+    def rows_about(self, predicate: Predicate) -> int:
+        """How many rows a predicate may let through, if they are spread evenly over series and times."""
+        series = series_matching(self._index, self.table.tags, predicate)
+        share = 1.0 if series is None else len(series) / max(1, len(self._index))
+        data = self._data
+        items: list[Chunk] = [*data.open, *data.runs, *data.files]
+        return int(share * sum(_rows_between(item, predicate.times) for item in items))
+
+    @cached_property
+    def _data(self) -> TableData:
+        return self._rows()
+
+    def scan_of(self, predicate: Predicate) -> Scan:
+        """What a predicate leaves to be read. Raises ServiceError."""
+        found = self._scanned(predicate, ALL_ROWS, expression_for(predicate))
+        assert isinstance(found, Scan)
+        return found
+
+    def folded(self, folding: Folding, schema: pa.Schema) -> FoldedTable:
+        """An aggregate of the rows, to be computed when its plan runs."""
+        scan = partial(self.scan_of, folding.predicate)
+        return FoldedTable(folding, schema, scan, self._stop, self._failed, self._limits.threads)
+
+    def _scanned(self, handed: Predicate, needs: Needs, filter: ds.Expression | None) -> Scan | EndsScan:
+        report = ScanReport(self.table.name, row_groups=partial(self._row_groups, filter=filter))
+        data = self._data
+        narrower = needs.predicate if data.floor_ns is None else needs.predicate.since(data.floor_ns)
+        predicate = handed.both(narrower)
+        stored = [held for held in data.files if held.rows is None]
+        files = [held for held in stored if held.times.overlaps(predicate.times)]
+        report.files.begins(stored)
+        report.files.leaves("time", files)
+        self._reported(report)
+        self._limits.check_files(len(files))
+        self._access.refuse_damaged(held.file for held in files)
         # only now: making the rows may have numbered series that lie in files alone
-        series = series_matching(self._index, self._table.tags, predicate)
+        series = series_matching(self._index, self.table.tags, predicate)
         if series is not None:
             report.series = len(series), len(self._index)
-        files = ((held.file.rows, self._file_part(held, report, data.floor_ns)) for held in wanted)
-        parts = [*self._in_memory(data, predicate, series, report), *files]
-        self.rows_at_most = max(self.rows_at_most, sum(rows for rows, _ in parts))
-        parts.sort(key=lambda part: -part[0])
-        groups: list[list[Part]] = [[] for _ in range(max(1, min(self._limits.threads, len(parts))))]
-        sizes = [0] * len(groups)
-        for rows, part in parts:
-            smallest = sizes.index(min(sizes))
-            groups[smallest].append(part)
-            sizes[smallest] += rows
-        return [_Fragment(self._schema, group, self._stop) for group in groups]
-
-    def _in_memory(
-        self, data: TableData, predicate: Predicate, series: SeriesSet | None, report: ScanReport
-    ) -> list[tuple[int, Part]]:
-        chunks: list[Chunk] = [*data.open, *data.runs, *(held for held in data.files if held.rows is not None)]
+        chunks: Sequence[Chunk] = [*data.open, *data.runs, *(held for held in data.files if held.rows is not None)]
         report.chunks.begins(chunks)
         chunks = [chunk for chunk in chunks if chunk.times.overlaps(predicate.times)]
         report.chunks.leaves("time", chunks)
         if series is not None and len(series) == 0:
             chunks = []
             report.chunks.leaves("tags", chunks)
-        return [
-            (chunk.rows.num_rows, self._memory_part(chunk, chunk.rows, predicate, series, report))
-            for chunk in chunks
-            if chunk.rows is not None
-        ]
-
-    def _memory_part(
-        self, chunk: Chunk, rows: pa.RecordBatch, predicate: Predicate, series: SeriesSet | None, report: ScanReport
-    ) -> Part:
-        grouped = not isinstance(chunk, OpenBatch)
-
-        def batches(columns: list[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-            chosen = selected(rows, grouped, predicate, series)
-            report.counted(chunk, chosen.num_rows)
-            if chosen.num_rows == 0:
-                return
-            if filter is None or predicate.exact:
-                yield hydrated(chosen, self._table, self._index, columns)
-                return
-            text = str(filter)
-            needed = columns + [name for name in self._schema.names if name not in columns and name in text]
-            wide = pa.Table.from_batches([hydrated(chosen, self._table, self._index, needed)])
-            yield from wide.filter(filter).select(columns).to_batches()
-
-        return batches
-
-    def _file_part(self, held: HeldFile, report: ScanReport, floor_ns: int | None) -> Part:
-        def batches(columns: list[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-            if floor_ns is not None and held.times.start_ns < floor_ns:
-                kept = pc.field(TIME_COLUMN) >= pa.scalar(floor_ns, pa.timestamp("ns"))
-                filter = kept if filter is None else kept & filter
-            try:
-                for batch in self._access.batches(held.file, self._schema, columns, filter):
-                    report.counted(held, batch.num_rows)
-                    yield batch
-            except ServiceError as error:
-                self._failed(error)
-                raise
-
-        return batches
+        given = self.table, self._schema, self._index, self._access, report
+        scan = Scan(*given, predicate, handed.exact, series, chunks, files, narrower)
+        return scan if needs.ends is None else EndsScan(scan, needs.ends, each=needs.each)
 
     def _row_groups(self, held: HeldFile, filter: ds.Expression | None) -> tuple[int, int]:
         return self._access.row_groups(held.file, self._schema, filter)
@@ -170,10 +154,11 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 class _Fragment:
     """One partition of the plan: parts of memory and files, one after another."""
 
-    def __init__(self, schema: pa.Schema, parts: Sequence[Part], stop: Stop) -> None:
+    def __init__(self, schema: pa.Schema, parts: Sequence[Part], stop: Stop, failed: Failed) -> None:
         self._schema = schema
         self._parts = parts
         self._stop = stop
+        self._failed = failed
 
     def scanner(
         self,
@@ -182,13 +167,20 @@ class _Fragment:
         filter: ds.Expression | None = None,
         batch_size: int | None = None,
         **_: Any,
-    ) -> "_Scan":
-        wanted, condition = self._schema.names if columns is None else list(columns), expression_of(filter)
-        batches = (batch for part in self._parts for batch in part(wanted, condition))
-        return _Scan(_projected(self._schema, columns), self._stop.checked(batches))
+    ) -> "_Scanner":
+        wanted = self._schema.names if columns is None else list(columns)
+        return _Scanner(_projected(self._schema, columns), self._stop.checked(self._batches(wanted, expression_of(filter))))
+
+    def _batches(self, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+        try:
+            for part in self._parts:
+                yield from part.batches(columns, filter)
+        except ServiceError as error:
+            self._failed(error)
+            raise
 
 
-class _Scan:
+class _Scanner:
     """What DataFusion asks of a scanner."""
 
     def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
@@ -197,6 +189,24 @@ class _Scan:
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         return self._batches
+
+
+def _rows_between(item: Chunk, times: TimeRange) -> float:
+    rows = item.file.rows if isinstance(item, HeldFile) else item.rows.num_rows
+    own = item.times
+    inside = min(own.end_ns, times.end_ns) - max(own.start_ns, times.start_ns) + 1
+    return rows * max(0, inside) / (own.end_ns - own.start_ns + 1)
+
+
+def _balanced(parts: Sequence[Part], threads: int) -> list[list[Part]]:
+    """The largest first, each to the group that has the least so far."""
+    groups: list[list[Part]] = [[] for _ in range(max(1, min(threads, len(parts))))]
+    sizes = [0] * len(groups)
+    for part in sorted(parts, key=lambda part: -part.rows):
+        smallest = sizes.index(min(sizes))
+        groups[smallest].append(part)
+        sizes[smallest] += part.rows
+    return groups
 
 
 def _projected(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:

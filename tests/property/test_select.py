@@ -1,5 +1,7 @@
 """Rows by series and time against the obvious loop."""
 
+from random import Random
+
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from engine._native import SeriesIndex
 from engine.batch import SERIES, TIME
 from engine.buffer.rows import TimeRange
 from engine.query.predicate import Predicate
-from engine.query.select import SeriesSet, selected, series_matching
+from engine.query.select import SeriesSet, ranges_of, selected, series_matching
 
 ROWS = st.lists(st.tuples(st.integers(0, 6), st.integers(-5, 20)), max_size=60)
 ORDERS = st.permutations(range(7))
@@ -43,6 +45,49 @@ def test_selected_rows_are_those_of_the_loop(
         if (wanted is None or row_series in wanted) and times.start_ns <= time <= times.end_ns
     ]
     assert sorted(chosen.column(2).to_pylist()) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    rows=ROWS.map(lambda rows: sorted(set(rows))),
+    wanted=WANTED,
+    times=RANGES,
+    grouped=st.booleans(),
+    count=st.integers(1, 4),
+    nulls=st.frozensets(st.integers(0, 60)),
+    seed=st.randoms(use_true_random=False),
+)
+def test_newest_and_oldest_rows_are_those_of_the_loop(
+    rows: list[tuple[int, int]],
+    wanted: frozenset[int] | None,
+    times: TimeRange,
+    grouped: bool,
+    count: int,
+    nulls: frozenset[int],
+    seed: Random,
+) -> None:
+    """E3: each key once; in order of (series, time), or in any."""
+    if not grouped:
+        seed.shuffle(rows)
+    values = pa.array([None if at in nulls else at for at in range(len(rows))], pa.int64())
+    given_rows = batch(rows).set_column(2, "v", values)
+    series = None if wanted is None else SeriesSet(pa.array(sorted(wanted), pa.int32()))
+
+    ranges = ranges_of(given_rows, given_rows, grouped, Predicate(times), series)
+
+    def expected(newest: bool, count: int, valid: bool) -> list[int]:
+        found = []
+        for number in range(7):
+            own = [(time, at) for at, (series, time) in enumerate(rows) if series == number and (at not in nulls or not valid)]
+            own = [(time, at) for time, at in own if times.start_ns <= time <= times.end_ns]
+            found += [at for _, at in sorted(own, reverse=newest)[:count]] if wanted is None or number in wanted else []
+        return sorted(found)
+
+    assert sorted(ranges.newest(count).to_pylist()) == expected(True, count, False)
+    assert sorted(ranges.oldest(count).to_pylist()) == expected(False, count, False)
+    assert sorted(ranges.newest(1, "v").to_pylist()) == expected(True, 1, True)
+    assert sorted(ranges.oldest(1, "v").to_pylist()) == expected(False, 1, True)
+    assert ranges.newest(1, "never written").to_pylist() == []
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,4 +1,5 @@
-"""Random statements over random histories, against DuckDB over the rows that a dict remembers.
+"""Random statements over random histories, against DuckDB over the rows that a dict remembers (K1, D1, N1,
+G1, F1).
 
 The history is written to a node: duplicates, late rows, new columns in the middle, rows in open batches, runs and files. Each
 statement is written twice, as each side says it.
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from unittest import mock
 
 import duckdb
 import pyarrow as pa
@@ -18,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.node import Node
+from engine.query import executor
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
 
@@ -107,6 +110,8 @@ class Statements:
         shapes: list[Callable[[], tuple[Said, bool]]] = [
             *(self.plain, self.grouped, self.grouped, self.distinct, self.joined, self.united, self.nested),
             *(self.windowed, self.changes, self.selected, self.filled, self.filled),
+            *(self.newest, self.last_values, self.ranked, self.extremes, self.tag_values, self.counted, self.last_points),
+            *(self.folded, self.folded),
         ]
         return self._chance.choice(shapes)()
 
@@ -128,6 +133,110 @@ class Statements:
 
     def distinct(self) -> tuple[Said, bool]:
         return Said.of("SELECT DISTINCT host, {} AS x FROM t WHERE {}", self.value(), self.condition()), False
+
+    # what scans answer from the ends of series, the tags alone or counts (engine/query/shapes)
+
+    def narrow(self) -> Said:
+        """A condition, often of the kind that times and tags express exactly."""
+        if self._chance.random() < 0.4:
+            return self.condition()
+        minute = self._chance.randrange(-1, MINUTES + 2)
+        time = f"'{(START + timedelta(minutes=minute)).isoformat()}'"
+        tags = ["host = 'a'", "host IN ('a', 'b', 'c', 'z')", "host <> 'b'", "region IS NULL"]
+        tags.append("host NOT IN ('a', 'x', 'y', 'z')")
+        parts = self._chance.sample(["true", *tags, f"time < {time}", f"time >= {time}"], self._chance.randint(1, 2))
+        return Said.alike(" AND ".join(parts))
+
+    def newest(self) -> tuple[Said, bool]:
+        order = f"time {self._chance.choice(['ASC', 'DESC'])}, host NULLS LAST, region NULLS LAST"
+        end = f"ORDER BY {order} LIMIT {self._chance.randint(1, 12)} OFFSET {self._chance.randint(0, 3)}"
+        return Said.of(f"SELECT {{}} FROM t WHERE {{}} {end}", self.items(), self.narrow()), True
+
+    def last_values(self) -> tuple[Said, bool]:
+        way = self._chance.choice(["ASC", "DESC"])
+        if self._chance.random() < 0.3:
+            columns = "host, region, time, i, f, s, b, late"
+            order = f"ORDER BY host, region, time {way}"
+            return Said.of(f"SELECT DISTINCT ON (host, region) {columns} FROM t WHERE {{}} {order}", self.narrow()), False
+        chosen: list[Said] = []
+        for number in range(self._chance.randint(1, 3)):
+            column, first = self._chance.choice(["i", "f", "s", "late", "i + 1", "time"]), self._chance.random() < 0.5
+            filter = self._chance.choice(["", "", " FILTER (WHERE i IS NOT NULL)", " FILTER (WHERE late IS NOT NULL)"])
+            ours, theirs = ("first_value", "first") if first else ("last_value", "last")
+            call = f"({column} ORDER BY time {way}){filter} AS v{number}"
+            chosen.append(Said(ours + call, theirs + call))
+        chosen.append(Said.alike(self._chance.choice(["max(time) AS m", "min(time) AS m", "count(DISTINCT host) AS m"])))
+        text = Said.of("SELECT host, region, {} FROM t WHERE {}", all_of(chosen), self.narrow())
+        return Said.of("{} GROUP BY host, region", text), False
+
+    def ranked(self) -> tuple[Said, bool]:
+        function, keys = self._chance.choice([("rank", "host"), ("dense_rank", "region"), ("row_number", "host, region")])
+        over = f"{function}() OVER (PARTITION BY {keys} ORDER BY time {self._chance.choice(['ASC', 'DESC'])})"
+        bound = self._chance.choice(["r = 1", "r <= 2", "r < 4", "r <= 3 AND i > 0", "r = 2"])
+        text = f"SELECT host, region, time, i, r FROM (SELECT *, {over} AS r FROM t WHERE {{}}) WHERE {bound}"
+        return Said.of(text, self.narrow()), False
+
+    def extremes(self) -> tuple[Said, bool]:
+        ends = self._chance.choice(["min(time) AS a, max(time) AS b", "max(time) AS a", "min(time) AS a, max(host) AS b"])
+        key = self._chance.choice(["", "host", "region", "upper(host)", "coalesce(region, 'none')"])
+        group = f" GROUP BY {key}" if key else ""
+        return Said.of(f"SELECT {key + ' AS k, ' if key else ''}{ends} FROM t WHERE {{}}{group}", self.narrow()), False
+
+    def tag_values(self) -> tuple[Said, bool]:
+        what = self._chance.choice(["host", "region, host", "upper(host) AS u", "host, i"])
+        return Said.of(f"SELECT DISTINCT {what} FROM t WHERE {{}}", self.narrow()), False
+
+    def counted(self) -> tuple[Said, bool]:
+        return Said.of("SELECT count(*) AS n FROM t WHERE {}", self.narrow()), False
+
+    def folded(self) -> tuple[Said, bool]:
+        """Aggregates over bins and tags, and something above them."""
+        minutes, origin = (
+            self._chance.choice([1, 3, 7]),
+            self._chance.choice(["1970-01-01", "2024-01-01T00:00:13", "2031-05-05"]),
+        )
+        bins = [
+            Said(
+                f"date_bin(INTERVAL '{minutes} minutes', time, TIMESTAMP '{origin}')",
+                f"time_bucket(INTERVAL '{minutes} minutes', time, TIMESTAMP '{origin}')",
+            ),
+            Said.alike("date_trunc('minute', time)"),
+        ]
+        keys = [*self._chance.sample([Said.alike("host"), Said.alike("region")], self._chance.randint(0, 2))]
+        keys += self._chance.sample(bins, self._chance.randint(0, 1))
+        self._chance.shuffle(keys)
+        calls = [
+            "count(*)",
+            "count(i)",
+            "count(s)",
+            "sum(i)",
+            "sum(f)",
+            "min(i)",
+            "max(i)",
+            "min(f)",
+            "max(f)",
+            "avg(i)",
+            "avg(f)",
+        ]
+        calls += ["max(time)", "count(b)", "max(late)", "avg(late)", "sum(late) + count(f)", "max(f) - min(f)"]
+        chosen = self._chance.sample(calls, self._chance.randint(1, 4))
+        columns = [Said.of(f"{{}} AS k{number}", key) for number, key in enumerate(keys)]
+        columns += [Said.alike(f"{call} AS a{number}") for number, call in enumerate(chosen)]
+        text = Said.of("SELECT {} FROM t WHERE {}", all_of(columns), self.narrow())
+        if keys:
+            text = Said.of("{} GROUP BY {}", text, all_of(keys))
+            if self._chance.random() < 0.3:
+                text = Said.of("{} HAVING count(*) > 1", text)
+        if keys and self._chance.random() < 0.5:
+            order = ", ".join(f"k{number} {self._chance.choice(['ASC', 'DESC'])} NULLS LAST" for number in range(len(keys)))
+            limit = self._chance.choice(["", " LIMIT 3", " LIMIT 5 OFFSET 2"])
+            return Said.of(f"SELECT * FROM ({{}}) x ORDER BY {order}{limit}", text), True
+        return text, False
+
+    def last_points(self) -> tuple[Said, bool]:
+        newest = "SELECT host, max(time) AS m FROM t WHERE {} GROUP BY host"
+        text = f"SELECT t.host, t.region, t.time, t.i FROM t JOIN ({newest}) n ON t.host = n.host AND t.time = n.m"
+        return Said.of(text, self.narrow()), False
 
     def joined(self) -> tuple[Said, bool]:
         kind = self._chance.choice(["JOIN", "LEFT JOIN", "FULL JOIN"])
@@ -313,7 +422,8 @@ def test_statements_agree_with_duckdb(seed: int) -> None:
     chance = random.Random(seed)
     history = History(chance)
     statements = Statements(chance)
-    with running(MemoryStore(), wal_flush_interval_ms=1) as node, duckdb.connect() as duck:
+    folded_rows = mock.patch.object(executor, "FOLDED_ROWS", chance.choice([0, executor.FOLDED_ROWS]))
+    with folded_rows, running(MemoryStore(), wal_flush_interval_ms=1) as node, duckdb.connect() as duck:
         write(node, f't,host=a,region=y s="p",b=true,f=1,i=1i,late=1i {ns(0)}')  # all columns, before a statement names them
         history.rows["a", "y", 0] = {"s": "p", "b": True, "f": 1.0, "i": 1, "late": 1}
         for round_number in range(3):

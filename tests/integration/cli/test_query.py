@@ -138,8 +138,15 @@ def test_an_error_shows_where_in_the_statement_it_is(url: str, statement: str, s
 def test_an_unknown_database_and_another_language_are_said(url: str) -> None:
     missing = influxdb3("query", "-d", "nowhere", "SELECT 1", url=url)
 
+    influxql = [
+        influxdb3("query", *DATABASE, spelled, "SHOW MEASUREMENTS", url=url)
+        for spelled in ("--language=influxql", "--lang=influxql", "-linfluxql")
+    ]
+
     assert missing.err.startswith("Query command failed: database not found: nowhere")
     assert missing.code == 1
+    assert [done.code for done in influxql] == [1, 1, 1]
+    assert all(done.err.startswith("Query command failed: InfluxQL is not part of this version yet") for done in influxql)
 
 
 def test_a_server_that_is_not_there_is_said() -> None:

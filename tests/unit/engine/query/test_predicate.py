@@ -1,11 +1,15 @@
 """What a scan's filter lets through."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.buffer.rows import TimeRange
-from engine.query.predicate import ALL_TIME, EVERYTHING, Predicate, read_filter
+from engine.query.predicate import ALL_TIME, EVERYTHING, Predicate, columns_in, expression_for, read_filter
 
 TAG = pa.dictionary(pa.int32(), pa.utf8())
 host, region, time, usage = pc.field("host"), pc.field("region"), pc.field("time"), pc.field("usage")
@@ -62,6 +66,57 @@ def test_times_and_tag_values_are_read_exactly(expression: pc.Expression, expect
 def test_what_is_read_in_part_narrows_and_is_not_exact(expression: pc.Expression, expected: Predicate) -> None:
     """F1, F2."""
     assert read_filter(expression, ("host", "region")) == expected
+
+
+def without(name: str, *values: str | None) -> Predicate:
+    return Predicate(without={name: frozenset(values)})
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        (host != tag("a"), without("host", "a", None)),
+        (host.is_valid(), without("host", None)),
+        ((host != tag("a")) & (host != tag("b")), without("host", "a", "b", None)),
+        ((host != tag("a")) | (host != tag("b")), replace(without("host", None), exact=False)),
+    ],
+)
+def test_values_that_are_ruled_out_are_read(expression: pc.Expression, expected: Predicate) -> None:
+    """F1, F2."""
+    assert read_filter(expression, ("host", "region")) == expected
+
+
+VALUES = st.frozensets(st.sampled_from(["a", "b", "z", None]), max_size=3)
+TAGS = st.dictionaries(st.sampled_from(["host", "region"]), VALUES)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tags=TAGS, ruled_out=TAGS, first=st.integers(-1, 4), last=st.integers(-1, 4))
+def test_a_predicate_as_a_filter_keeps_exactly_its_rows(
+    tags: dict[str, frozenset[str | None]], ruled_out: dict[str, frozenset[str | None]], first: int, last: int
+) -> None:
+    """F3."""
+    rows = [{"host": h, "region": r, "time": t} for h in ("a", "b", None) for r in ("b", None) for t in range(4)]
+    schema = pa.schema([("host", TAG), ("region", TAG), ("time", pa.timestamp("ns"))])
+    table = pa.Table.from_pylist(rows, schema).append_column("at", pa.array(range(len(rows))))
+
+    filter = expression_for(Predicate(TimeRange(first, last), tags, without=ruled_out))
+    kept = table if filter is None else table.filter(filter)
+
+    assert kept.column("at").to_pylist() == [
+        at
+        for at, row in enumerate(rows)
+        if first <= int(str(row["time"])) <= last
+        and all(row[name] in values for name, values in tags.items())
+        and not any(row[name] in values for name, values in ruled_out.items())
+    ]
+
+
+def test_the_columns_of_a_filter_are_read_by_name() -> None:
+    """F1: `usage` is part of the other's text, and not of the filter."""
+    expression = (pc.field("usage_user") > 1) & (host == tag("usage"))
+
+    assert columns_in(expression, ["host", "usage", "usage_user", "time"]) == {"host", "usage_user"}
 
 
 def test_no_filter_lets_everything_through() -> None:

@@ -1,0 +1,311 @@
+"""An aggregate by bins of time and tags, computed from the rows of one table when its plan runs (shapes/folding.py says when).
+
+    chunks and files that can match ─▶ ranges of series and times ─▶ Fold: stretches of one bin, added up, on several threads
+      ─▶ cells ─▶ columns of the aggregate
+
+F1  The batches are the aggregate of exactly the rows that the predicate lets through, of the ReadView that the table has.
+F2  A filter and a choice of columns that the plan hands down are applied.
+F3  Work ends with the statement's flag, within a chunk or a file.
+
+Held by tests/unit/engine/query/shapes/test_folding.py (F1-F3) and tests/property/test_sql_against_duckdb.py (F1).
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from catalog.errors import ServiceError
+from catalog.names import TIME_COLUMN
+from catalog.schema import FieldType
+from engine._native import Fold
+from engine.batch import int32_array, series_buffer, time_buffer
+from engine.buffer.rows import HeldFile
+from engine.query.predicate import expression_for, expression_of
+from engine.query.report import Chunk
+from engine.query.scan import Scan, is_grouped, rows_of, with_fields
+from engine.query.shapes.folding import Folding, Measure
+from engine.query.stop import Stop
+
+_BITS = 21
+_MASK = (1 << _BITS) - 1
+#: fewer rows are folded by the thread that asks
+_ROWS_PER_THREAD = 100_000
+
+Work = Callable[[Fold], None]
+
+
+class FoldedTable(ds.Dataset):  # type: ignore[misc]
+    """One fragment, whose rows are made when it is read."""
+
+    def __init__(
+        self,
+        folding: Folding,
+        schema: pa.Schema,
+        scan: Callable[[], Scan],
+        stop: Stop,
+        failed: Callable[[ServiceError], None],
+        threads: int,
+    ) -> None:
+        self._folding = folding
+        self._schema = schema
+        self._scan = scan
+        self._stop = stop
+        self._failed = failed
+        self._threads = threads
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self._schema
+
+    def get_fragments(self, filter: ds.Expression | None = None) -> list["FoldedTable"]:
+        return [self]
+
+    def scanner(
+        self,
+        schema: pa.Schema | None = None,
+        columns: Sequence[str] | None = None,
+        filter: ds.Expression | None = None,
+        **_: Any,
+    ) -> "_Scanner":
+        names = self._schema.names if columns is None else list(columns)
+        projected = pa.schema([self._schema.field(name) for name in names])
+        return _Scanner(projected, self._stop.checked(self._batches(names, expression_of(filter))))
+
+    def _batches(self, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+        try:
+            table = pa.Table.from_batches(
+                [_Folder(self._folding, self._scan(), self._stop, self._threads).result(self._schema)]
+            )
+        except ServiceError as error:
+            self._failed(error)
+            raise
+        yield from (table if filter is None else table.filter(filter)).select(columns).to_batches()
+
+
+class _Scanner:
+    """What DataFusion asks of a scanner."""
+
+    def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+        self.projected_schema = schema
+        self._batches = batches
+
+    def to_batches(self) -> Iterator[pa.RecordBatch]:
+        return self._batches
+
+
+class _Folder:
+    """One computation: its groups are numbers made of the codes of tag values, null being 0."""
+
+    def __init__(self, folding: Folding, scan: Scan, stop: Stop, threads: int) -> None:
+        self._folding = folding
+        self._scan = scan
+        self._stop = stop
+        self._threads = threads
+        fields = scan.table.fields
+        wanted = dict.fromkeys(measure.column for measure in folding.measures if measure.column is not None)
+        self._columns = list(wanted)
+        self._kinds = [_kind(fields.get(name, FieldType.INTEGER)) for name in self._columns]
+        self._times = scan.predicate.times
+        self._keys = self._series_keys()
+        # only now: whatever has a code by then has a value
+        self._values = [pa.array(scan.index.values(scan.table.tags.index(tag))) for tag in folding.tags]
+        self._lock = threading.Lock()
+
+    def result(self, schema: pa.Schema) -> pa.RecordBatch:
+        works = [work for chunk in self._scan.chunks for work in self._of_chunk(chunk)]
+        works += [work for held in self._scan.files for work in self._of_file(held)]
+        return self._made(self._run(works), schema)
+
+    def _run(self, works: Sequence[Work]) -> Fold:
+        rows = sum(rows_of(chunk).num_rows for chunk in self._scan.chunks) + sum(held.file.rows for held in self._scan.files)
+        count = max(1, min(self._threads, len(works), rows // _ROWS_PER_THREAD))
+        folds = [Fold(self._kinds) for _ in range(count)]
+
+        def do(number: int) -> None:
+            for work in works[number::count]:
+                self._stop.check()
+                work(folds[number])
+
+        if count == 1:
+            do(0)
+        else:
+            with ThreadPoolExecutor(count, thread_name_prefix="fold") as pool:
+                list(pool.map(do, range(count)))
+        for other in folds[1:]:
+            folds[0].merge(other)
+        return folds[0]
+
+    # rows in memory: codes are series numbers
+
+    def _series_keys(self) -> pa.Int64Array:
+        """The key of each series; negative for those that are not wanted."""
+        index, tags = self._scan.index, self._scan.table.tags
+        keys = pa.nulls(len(index), pa.int64()).fill_null(0)
+        for at, tag in enumerate(self._folding.tags):
+            codes = int32_array(index.codes(tags.index(tag)))[: len(keys)]
+            keys = _with_code(keys, pc.add(codes, 1), at)
+        if self._scan.series is not None:
+            numbers = pa.arange(0, len(keys), 1).cast(pa.int32())
+            keys = pc.if_else(pc.is_in(numbers, value_set=self._scan.series.numbers), keys, -1)
+        return keys
+
+    def _of_chunk(self, chunk: Chunk) -> list[Work]:
+        rows = with_fields(rows_of(chunk), self._columns)
+        series, times, columns = series_buffer(rows), time_buffer(rows), [self._column(rows, name) for name in self._columns]
+        self._scan.report.counted(chunk, rows.num_rows)
+
+        def work(fold: Fold, begins: pa.Buffer | None = None, ends: pa.Buffer | None = None) -> None:
+            bounds = (None, None) if begins is None else (begins, ends)
+            fold.add(series, self._key_buffer, times, *self._range, *self._bins, columns, *bounds)
+
+        if not is_grouped(chunk):
+            return [work]
+        ranges = self._scan.ranges(chunk, ())
+        pieces = 1 if ranges.row_count < _ROWS_PER_THREAD else self._threads
+        step = -(-len(ranges.begins) // pieces) or 1
+        bounds = [
+            (_numbers(ranges.begins[at : at + step]), _numbers(ranges.ends[at : at + step]))
+            for at in range(0, len(ranges.begins), step)
+        ]
+        return [partial(work, begins=begins, ends=ends) for begins, ends in bounds]
+
+    @property
+    def _range(self) -> tuple[int, int]:
+        return self._times.start_ns, self._times.end_ns
+
+    @property
+    def _bins(self) -> tuple[int, int]:
+        bin = self._folding.bin
+        return (0, 0) if bin is None else (bin.origin_ns, bin.width_ns)
+
+    @property
+    def _key_buffer(self) -> pa.Buffer:
+        return _longs(self._keys)
+
+    def _column(self, rows: pa.RecordBatch, name: str) -> tuple[pa.Buffer | None, pa.Buffer | None, int]:
+        at = 1 if name == TIME_COLUMN else rows.schema.get_field_index(name)
+        if at < 0:  # rows from before the column
+            return _longs(pa.nulls(rows.num_rows, pa.int64()).fill_null(0)), pa.py_buffer(bytes((rows.num_rows + 7) // 8)), 0
+        return _arrow_column(rows.column(at), counted_only=self._kinds[self._columns.index(name)] == 0)
+
+    # files: codes are places in the dictionary of a batch's tags
+
+    def _of_file(self, held: HeldFile) -> list[Work]:
+        def work(fold: Fold) -> None:
+            columns = list(dict.fromkeys([*self._folding.tags, TIME_COLUMN, *self._columns]))
+            for batch in self._scan.stored(held, columns, expression_for(self._scan.predicate)):
+                self._stop.check()
+                self._scan.report.counted(held, batch.num_rows)
+                if batch.num_rows:
+                    self._fold_batch(fold, batch)
+
+        return [work]
+
+    def _fold_batch(self, fold: Fold, batch: pa.RecordBatch) -> None:
+        keys = pa.nulls(batch.num_rows, pa.int64()).fill_null(0)
+        for at, tag in enumerate(self._folding.tags):
+            column = batch.column(tag)
+            codes = self._codes_of(at, column.dictionary).take(column.indices).fill_null(0)
+            keys = _with_code(keys, codes, at)
+        encoded = keys.dictionary_encode()
+        times = batch.column(TIME_COLUMN)
+        columns = [
+            _arrow_column(batch.column(name), counted_only=kind == 0)
+            for name, kind in zip(self._columns, self._kinds, strict=True)
+        ]
+        fold.add(_numbers(encoded.indices), _longs(encoded.dictionary), _longs(times), *self._range, *self._bins, columns)
+
+    def _codes_of(self, at: int, values: pa.StringArray) -> pa.Int32Array:
+        """The codes of a tag's values, from 1 on; values that are new get the next ones."""
+        with self._lock:
+            found = pc.index_in(values, value_set=self._values[at])
+            if found.null_count:
+                new = values.filter(found.is_null()).drop_null()
+                self._values[at] = pa.concat_arrays([self._values[at], new])
+                found = pc.index_in(values, value_set=self._values[at])
+        return pc.add(found, pa.scalar(1, pa.int32()))
+
+    # the outcome
+
+    def _made(self, fold: Fold, schema: pa.Schema) -> pa.RecordBatch:
+        keys, bins, rows = (_array(part, pa.int64()) for part in fold.cells())
+        empty = not self._folding.keys and len(keys) == 0
+        tags = list(self._folding.tags)
+        arrays: list[pa.Array] = []
+        for key in self._folding.keys:
+            if isinstance(key, str):
+                arrays.append(self._tag_values(keys, tags.index(key)))
+            else:
+                times = pc.add(pc.multiply(bins, key.width_ns), key.origin_ns)
+                arrays.append(times.cast(pa.timestamp("ns")))
+        parts = [fold.column(number) for number in range(len(self._columns))]
+        for measure, field in zip(self._folding.measures, list(schema)[len(arrays) :], strict=True):
+            if empty:
+                arrays.append(pa.array([0 if measure.function == "count" else None], field.type))
+            elif measure.column is None:
+                arrays.append(rows.cast(field.type))
+            else:
+                number = self._columns.index(measure.column)
+                arrays.append(_measured(measure, parts[number], self._kinds[number]).cast(field.type))
+        return pa.record_batch(
+            [
+                array if array.type == field.type else array.cast(field.type)
+                for array, field in zip(arrays, schema, strict=True)
+            ],
+            schema=schema,
+        )
+
+    def _tag_values(self, keys: pa.Int64Array, at: int) -> pa.DictionaryArray:
+        codes = pc.subtract(pc.bit_wise_and(pc.shift_right(keys, at * _BITS), _MASK), 1).cast(pa.int32())
+        known = pc.if_else(pc.greater_equal(codes, 0), codes, None)
+        return pa.DictionaryArray.from_arrays(known, self._values[at], safe=False)
+
+
+def _kind(field: FieldType) -> int:
+    return int(field) if field in (FieldType.FLOAT, FieldType.INTEGER, FieldType.UINTEGER) else 0
+
+
+_KINDS = {0: pa.int64(), 1: pa.float64(), 2: pa.int64(), 3: pa.uint64()}
+
+
+def _measured(measure: Measure, parts: Sequence[bytes], kind: int) -> pa.Array:
+    counts = _array(parts[0], pa.int64())
+    if measure.function == "count":
+        return counts
+    some = pc.greater(counts, 0)
+    total = _array(parts[2], pa.float64())
+    values = {
+        "sum": total if kind == 1 else _array(parts[1], _KINDS[kind]),
+        "avg": pc.divide(total, counts.cast(pa.float64())),
+        "min": _array(parts[3], _KINDS[kind]),
+        "max": _array(parts[4], _KINDS[kind]),
+    }[measure.function]
+    return pc.if_else(some, values, None)
+
+
+def _with_code(keys: pa.Int64Array, codes: pa.Int32Array, at: int) -> pa.Int64Array:
+    return pc.bit_wise_or(keys, pc.shift_left(codes.cast(pa.int64()), at * _BITS))
+
+
+def _arrow_column(column: pa.Array, *, counted_only: bool) -> tuple[pa.Buffer | None, pa.Buffer | None, int]:
+    validity = column.buffers()[0] if column.null_count else None
+    return None if counted_only else _longs(column), validity, column.offset
+
+
+def _longs(column: pa.Array) -> pa.Buffer:
+    """The values of a column of 8 bytes each, cut to its rows."""
+    return column.buffers()[1].slice(column.offset * 8, len(column) * 8)
+
+
+def _numbers(column: pa.Int32Array) -> pa.Buffer:
+    return column.buffers()[1].slice(column.offset * 4, len(column) * 4)
+
+
+def _array(data: bytes, kind: pa.DataType) -> pa.Array:
+    return pa.Array.from_buffers(kind, len(data) // 8, [None, pa.py_buffer(data)])

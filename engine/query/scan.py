@@ -1,0 +1,155 @@
+"""What one scan reads: parts of chunks in memory and of files, each by itself.
+
+K1  A part yields the rows of its chunk or file that the filter keeps, each once.
+K2  A chunk's rows pay for the columns that are asked for and for those of the filter, and for no others.
+K3  Rows that are only counted are not looked at where their number is known.
+
+Held by tests/property/test_sql_against_duckdb.py (K1) and tests/integration/engine/test_scans.py (K2, K3).
+Elsewhere: which chunks and files (tables.py), the ends of series alone (ends.py).
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from catalog.schema import Table
+from engine._native import SeriesIndex
+from engine.buffer.rows import HeldFile, OpenBatch
+from engine.files.access import FileAccess
+from engine.hydrate import hydrated
+from engine.query.predicate import Predicate, columns_in, expression_for
+from engine.query.report import Chunk, ScanReport
+from engine.query.select import Ranges, SeriesSet, ranges_of, selected
+
+Batches = Callable[[Sequence[str], ds.Expression | None], Iterator[pa.RecordBatch]]
+
+_ROW = "\0row"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """So many rows at most, and how to get them."""
+
+    rows: int
+    batches: Batches
+
+
+class Scan:
+    def __init__(
+        self,
+        table: Table,
+        schema: pa.Schema,
+        index: SeriesIndex,
+        access: FileAccess,
+        report: ScanReport,
+        predicate: Predicate,
+        exact: bool,
+        series: SeriesSet | None,
+        chunks: Sequence[Chunk],
+        files: Sequence[HeldFile],
+        narrower: Predicate,
+    ) -> None:
+        """`exact`: the filter that was handed down says no more than the predicate does; `narrower` is what the predicate
+        says beyond that filter. `series`: those that can match."""
+        self.table = table
+        self.schema = schema
+        self.index = index
+        self.access = access
+        self.report = report
+        self.predicate = predicate
+        self.exact = exact
+        self.series = series
+        self.chunks = chunks
+        self.files = files
+        self.narrower = narrower
+
+    def parts(self) -> list[Part]:
+        return [*(self._of_chunk(chunk) for chunk in self.chunks), *(self._of_file(held) for held in self.files)]
+
+    def _of_chunk(self, chunk: Chunk) -> Part:
+        def batches(columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+            if not columns and self.exact:
+                count = self.ranges(chunk, ()).row_count if self.is_cut(chunk) else rows_of(chunk).num_rows
+                self.report.counted(chunk, count)
+                yield counted(count)
+                return
+            rows = self.rows(chunk, columns, filter)
+            self.report.counted(chunk, rows.num_rows)
+            if rows.num_rows:
+                yield hydrated(rows, self.table, self.index, columns)
+
+        return Part(rows_of(chunk).num_rows, batches)
+
+    def _of_file(self, held: HeldFile) -> Part:
+        def batches(columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+            if not columns and self.exact and not self.is_cut(held):
+                self.report.counted(held, held.file.rows)
+                yield counted(held.file.rows)
+                return
+            yield from self.of_file(held, columns, filter)
+
+        return Part(held.file.rows, batches)
+
+    def of_file(self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+        for batch in self.stored(held, columns, filter):
+            self.report.counted(held, batch.num_rows)
+            yield batch
+
+    def stored(self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+        """Rows of a file that is not in memory: those that both the filter and the predicate let through."""
+        own = expression_for(self.narrower)
+        both = own if filter is None else filter if own is None else filter & own
+        yield from self.access.batches(held.file, self.schema, columns, both)
+
+    def is_cut(self, item: Chunk) -> bool:
+        """Whether the predicate may leave out rows of it."""
+        times, own = self.predicate.times, item.times
+        return self.series is not None or own.start_ns < times.start_ns or times.end_ns < own.end_ns
+
+    def ranges(self, chunk: Chunk, fields: Collection[str]) -> Ranges:
+        whole = rows_of(chunk)
+        return ranges_of(with_fields(whole, fields), whole, is_grouped(chunk), self.predicate, self.series)
+
+    def rows(self, chunk: Chunk, columns: Sequence[str], filter: ds.Expression | None) -> pa.RecordBatch:
+        """The rows that the filter keeps, with the fields that `columns` and the filter want."""
+        whole = rows_of(chunk)
+        if filter is None or self.exact:
+            of_filter: frozenset[str] = frozenset()
+        else:
+            of_filter = columns_in(filter, self.schema.names)
+        rows = with_fields(whole, {*columns, *of_filter})
+        if self.is_cut(chunk):
+            rows = selected(rows, is_grouped(chunk), self.predicate, self.series, whole)
+        return rows if filter is None or self.exact else self._filtered(rows, of_filter, filter)
+
+    def _filtered(self, rows: pa.RecordBatch, of_filter: frozenset[str], filter: ds.Expression) -> pa.RecordBatch:
+        if not rows.num_rows:
+            return rows
+        needed = [name for name in self.schema.names if name in of_filter]
+        wide = hydrated(rows, self.table, self.index, needed)
+        numbered = pa.Table.from_arrays([*wide.columns, pa.arange(0, rows.num_rows, 1).cast(pa.int32())], names=[*needed, _ROW])
+        kept = numbered.filter(filter).column(_ROW)
+        return rows if len(kept) == rows.num_rows else rows.take(kept.combine_chunks())
+
+
+def rows_of(chunk: Chunk) -> pa.RecordBatch:
+    assert chunk.rows is not None  # a file's rows, while they are in memory, are a chunk
+    return chunk.rows
+
+
+def is_grouped(chunk: Chunk) -> bool:
+    """Whether each series' rows are together, in order of time."""
+    return not isinstance(chunk, OpenBatch)
+
+
+def with_fields(rows: pa.RecordBatch, names: Collection[str]) -> pa.RecordBatch:
+    """Series, time, and those fields."""
+    wanted = [at for at, name in enumerate(rows.schema.names) if at < 2 or name in names]
+    return rows if len(wanted) == rows.num_columns else rows.select(wanted)
+
+
+def counted(count: int) -> pa.RecordBatch:
+    """So many rows without columns."""
+    return pa.record_batch([pa.nulls(count)], names=["n"]).select([])
