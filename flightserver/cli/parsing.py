@@ -96,6 +96,12 @@ class Tree:
         known = (*self.commands, *self._older)
         return wanted if any(found == wanted or found.startswith(wanted + " ") for found in known) else None
 
+    def meant_by(self, path: str) -> list[Command]:
+        """The commands that older paths below this one lead to."""
+        return [
+            self.commands[now] for older, now in self._older.items() if older.startswith(path + " ") and now in self.commands
+        ]
+
     def next_words(self, path: str, *, everything: bool = False) -> list[str]:
         """The words that may follow, as they are typed."""
         depth = len(path.split())

@@ -12,8 +12,9 @@ import json
 import sys
 from collections.abc import Callable
 from functools import partial
+from http import HTTPStatus
 
-from flightserver.cli.answers import Server
+from flightserver.cli.answers import Refused, Server
 from flightserver.cli.console import CommandError, is_terminal, terminal_width, write_out
 from flightserver.cli.parsing import Given
 from flightserver.cli.remote import open_server
@@ -85,7 +86,9 @@ def table(given: Given) -> None:
     server = open_server(given)
     try:
         _emit(given, partial(server.rows, given.text("--database"), statement + _limit(given)))
-    except CommandError:
+    except Refused as error:
+        if error.answer.status not in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND):
+            raise
         known = _system_tables(server, given.text("--database"))
         if name in known:
             raise
