@@ -108,7 +108,7 @@ class Tree:
         found = {
             command.words.split()[depth]: None
             for command in self.below(path)
-            if everything or (command.absent is None and not command.hidden)
+            if not command.hidden and (everything or command.absent is None)
         }
         return list(found)
 

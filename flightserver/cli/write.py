@@ -57,7 +57,7 @@ def run(given: Given) -> None:
         progress.clear()
     if not sender.requests and sender.failed is None:
         raise CommandError(NO_LINES)
-    if "--quiet" not in given and sender.requests:
+    if "--quiet" not in given and sender.requests and sender.failed is None:
         print(tally.line(sender.requests), file=sys.stderr)
     _report(sender, stopped_in, source_list)
 
