@@ -135,8 +135,8 @@ def _emit(given: Given, fetch: Callable[[str], bytes]) -> None:
 
         write_file(file, [fetch(name)])
     elif name == "pretty" and is_terminal(sys.stdout):
-        header, *rows = csv.reader(io.StringIO(fetch("csv").decode("utf-8", "replace"), newline=""))
-        sys.stdout.writelines(line + "\n" for line in fitted(header, rows, terminal_width()))
+        rows = csv.reader(io.StringIO(fetch("csv").decode("utf-8", "replace"), newline=""))
+        sys.stdout.writelines(line + "\n" for line in fitted(next(rows, []), rows, terminal_width()))
     elif name == "parquet" and is_terminal(sys.stdout):
         raise CommandError("cannot write parquet to a terminal, use `--output <file>` or pipe the output")
     else:
