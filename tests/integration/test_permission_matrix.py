@@ -566,6 +566,9 @@ def test_an_action_admits_whom_it_should(server: Secured, flight: fl.FlightClien
 COMMAND_LINE: Mapping[str, tuple[object, ...]] = {
     "serve": (),
     "completion": (),
+    "debug catalog list": (),
+    "debug catalog snapshot": (),
+    "debug catalog sequence": (),
     "complete": (),
     # these read the object store itself: whoever may read its files may read them
     "debug catalog list": (),
