@@ -29,11 +29,13 @@ from engine.buffer.rows import HeldFile, TableData, TimeRange
 from engine.files.access import FileAccess
 from engine.hydrate import table_schema
 from engine.query.ends import EndsScan
+from engine.query.folded import FoldedTable
 from engine.query.limits import QueryLimits
 from engine.query.predicate import Predicate, expression_for, expression_of, read_filter
 from engine.query.report import Chunk, ScanReport
 from engine.query.scan import Part, Scan
 from engine.query.select import series_matching
+from engine.query.shapes.folding import Folding
 from engine.query.shapes.needs import ALL_ROWS, Needs
 from engine.query.stop import Stop
 
@@ -112,6 +114,11 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         found = self._scanned(predicate, ALL_ROWS, expression_for(predicate))
         assert isinstance(found, Scan)
         return found
+
+    def folded(self, folding: Folding, schema: pa.Schema) -> FoldedTable:
+        """An aggregate of the rows, to be computed when its plan runs."""
+        scan = partial(self.scan_of, folding.predicate)
+        return FoldedTable(folding, schema, scan, self._stop, self._failed, self._limits.threads)
 
     def _scanned(self, handed: Predicate, needs: Needs, filter: ds.Expression | None) -> Scan | EndsScan:
         report = ScanReport(self.table.name, row_groups=partial(self._row_groups, filter=filter))

@@ -1,4 +1,5 @@
-"""Random statements over random histories, against DuckDB over the rows that a dict remembers (K1, D1, N1).
+"""Random statements over random histories, against DuckDB over the rows that a dict remembers (K1, D1, N1,
+G1, F1).
 
 The history is written to a node: duplicates, late rows, new columns in the middle, rows in open batches, runs and files. Each
 statement is written twice, as each side says it.
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from unittest import mock
 
 import duckdb
 import pyarrow as pa
@@ -18,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.node import Node
+from engine.query import executor
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
 
@@ -108,6 +111,7 @@ class Statements:
             *(self.plain, self.grouped, self.grouped, self.distinct, self.joined, self.united, self.nested),
             *(self.windowed, self.changes, self.selected, self.filled, self.filled),
             *(self.newest, self.last_values, self.ranked, self.extremes, self.tag_values, self.counted, self.last_points),
+            *(self.folded, self.folded),
         ]
         return self._chance.choice(shapes)()
 
@@ -184,6 +188,50 @@ class Statements:
 
     def counted(self) -> tuple[Said, bool]:
         return Said.of("SELECT count(*) AS n FROM t WHERE {}", self.narrow()), False
+
+    def folded(self) -> tuple[Said, bool]:
+        """Aggregates over bins and tags, and something above them."""
+        minutes, origin = (
+            self._chance.choice([1, 3, 7]),
+            self._chance.choice(["1970-01-01", "2024-01-01T00:00:13", "2031-05-05"]),
+        )
+        bins = [
+            Said(
+                f"date_bin(INTERVAL '{minutes} minutes', time, TIMESTAMP '{origin}')",
+                f"time_bucket(INTERVAL '{minutes} minutes', time, TIMESTAMP '{origin}')",
+            ),
+            Said.alike("date_trunc('minute', time)"),
+        ]
+        keys = [*self._chance.sample([Said.alike("host"), Said.alike("region")], self._chance.randint(0, 2))]
+        keys += self._chance.sample(bins, self._chance.randint(0, 1))
+        self._chance.shuffle(keys)
+        calls = [
+            "count(*)",
+            "count(i)",
+            "count(s)",
+            "sum(i)",
+            "sum(f)",
+            "min(i)",
+            "max(i)",
+            "min(f)",
+            "max(f)",
+            "avg(i)",
+            "avg(f)",
+        ]
+        calls += ["max(time)", "count(b)", "max(late)", "avg(late)", "sum(late) + count(f)", "max(f) - min(f)"]
+        chosen = self._chance.sample(calls, self._chance.randint(1, 4))
+        columns = [Said.of(f"{{}} AS k{number}", key) for number, key in enumerate(keys)]
+        columns += [Said.alike(f"{call} AS a{number}") for number, call in enumerate(chosen)]
+        text = Said.of("SELECT {} FROM t WHERE {}", all_of(columns), self.narrow())
+        if keys:
+            text = Said.of("{} GROUP BY {}", text, all_of(keys))
+            if self._chance.random() < 0.3:
+                text = Said.of("{} HAVING count(*) > 1", text)
+        if keys and self._chance.random() < 0.5:
+            order = ", ".join(f"k{number} {self._chance.choice(['ASC', 'DESC'])} NULLS LAST" for number in range(len(keys)))
+            limit = self._chance.choice(["", " LIMIT 3", " LIMIT 5 OFFSET 2"])
+            return Said.of(f"SELECT * FROM ({{}}) x ORDER BY {order}{limit}", text), True
+        return text, False
 
     def last_points(self) -> tuple[Said, bool]:
         newest = "SELECT host, max(time) AS m FROM t WHERE {} GROUP BY host"
@@ -374,7 +422,8 @@ def test_statements_agree_with_duckdb(seed: int) -> None:
     chance = random.Random(seed)
     history = History(chance)
     statements = Statements(chance)
-    with running(MemoryStore(), wal_flush_interval_ms=1) as node, duckdb.connect() as duck:
+    folded_rows = mock.patch.object(executor, "FOLDED_ROWS", chance.choice([0, executor.FOLDED_ROWS]))
+    with folded_rows, running(MemoryStore(), wal_flush_interval_ms=1) as node, duckdb.connect() as duck:
         write(node, f't,host=a,region=y s="p",b=true,f=1,i=1i,late=1i {ns(0)}')  # all columns, before a statement names them
         history.rows["a", "y", 0] = {"s": "p", "b": True, "f": 1.0, "i": 1, "late": 1}
         for round_number in range(3):

@@ -53,7 +53,7 @@ _ROOT = Path(__file__).parents[3]
 
 
 class PlanningTooLong(InvalidRequest):
-    """Planning the statement took too long. Make it simpler."""
+    """A statement took too long to be planned."""
 
     code = "query_planning_timeout"
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 from datafusion import DataFrame, SessionContext
+from datafusion.expr import Expr, SortExpr
 from datafusion.plan import LogicalPlan
 
 from catalog.names import TIME_COLUMN
@@ -174,15 +175,22 @@ def _measure_of(tree: Tree, table: Table) -> Measure | None:
 
 
 def _project(frame: DataFrame, node: Any) -> DataFrame:
-    return frame.select(*node.projections())
+    return frame.select(*map(_named, node.projections()))
+
+
+def _named(expression: Any) -> Expr:
+    """Under the name that it has: one that is made of columns' names would change with their qualifiers."""
+    plain = expression.variant_name() in ("Alias", "Column")
+    return Expr(expression) if plain else Expr(expression).alias(expression.schema_name())
 
 
 def _filter(frame: DataFrame, node: Any) -> DataFrame:
-    return frame.filter(node.predicate())
+    return frame.filter(Expr(node.predicate()))
 
 
 def _sort(frame: DataFrame, node: Any) -> DataFrame:
-    made = frame.sort(*node.sort_exprs())
+    keys = [SortExpr(Expr(key.expr()), key.ascending(), key.nulls_first()) for key in node.sort_exprs()]
+    made = frame.sort(*keys)
     fetch = node.get_fetch_val()
     return made if fetch is None else made.limit(fetch)
 

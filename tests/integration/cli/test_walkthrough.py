@@ -149,7 +149,7 @@ def writes_what_it_shows(shell: Shell, step: Step) -> None:
     assert answered["error"] == shown["error"]
     for ours, theirs in zip(_listed(answered["data"]), _listed(shown["data"]), strict=True):
         assert ours["line_number"] == theirs["line_number"]
-        assert ours["original_line"] == theirs["original_line"].removeprefix("dquote> ")
+        assert ours["original_line"] == str(theirs["original_line"]).removeprefix("dquote> ")
         assert ours["error_message"]
 
 
