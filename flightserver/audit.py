@@ -38,6 +38,8 @@ _LINE_BYTES = 4096
 
 
 class UnusableAuditFile(ServiceError):
+    """A file for the audit log that cannot be written to."""
+
     code = "unusable_audit_file"
 
 
