@@ -38,7 +38,7 @@ _LINE_BYTES = 4096
 
 
 class UnusableAuditFile(ServiceError):
-    """A file for the audit log that cannot be written to."""
+    """The file of --audit-log-file cannot be written."""
 
     code = "unusable_audit_file"
 

@@ -8,24 +8,25 @@ O3  A file that was found damaged is looked at before a statement begins to answ
 O4  Arrow is shown a footer only after its checksum was right, and checks every page that it reads.
 
 Held by tests/unit/engine/test_file_access.py (O1-O4).
-Elsewhere: looking at all files without a query (inspection.py), what is inside of a file (parquet.py).
+Elsewhere: looking at all files without a query (inspection.py), what is inside of a file (parquet.py), which row groups can
+match (footers.py).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from pyarrow.fs import LocalFileSystem
 
 from catalog.errors import Damaged
+from engine.files.footers import Bounds, Footer, Footers
 from engine.files.manifest import DataFile
-from engine.files.parquet import check_footer, open_rows
+from engine.files.parquet import check_footer, open_rows, read_footer, read_row_groups
 from engine.storage.base import ObjectMissing, ObjectStore
 from engine.storage.local import explain
 
-_FORMAT = ds.ParquetFileFormat(default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True))
+EVERYTHING = Bounds()
 
 
 class FileAccess:
@@ -33,6 +34,7 @@ class FileAccess:
         self._store = store
         self._on_damage = on_damage
         self._suspects: set[str] = set()
+        self._footers = Footers()
 
     def note(self, damage: Damaged) -> None:
         """Somebody has found a file damaged."""
@@ -53,26 +55,40 @@ class FileAccess:
             return open_rows(self._source(file), name=file.path)
 
     def batches(
-        self, file: DataFile, schema: pa.Schema, columns: Sequence[str] | None, filter: ds.Expression | None
+        self,
+        file: DataFile,
+        schema: pa.Schema,
+        columns: Sequence[str] | None,
+        filter: ds.Expression | None,
+        *,
+        reading: Collection[str] | None = None,
+        bounds: Bounds = EVERYTHING,
     ) -> Iterator[pa.RecordBatch]:
-        """The rows that the filter keeps, with columns of `schema`; what the file lacks is null."""
+        """The rows that the filter keeps, with columns of `schema`; what the file lacks is null. Row groups that `bounds` rule
+        out are not read, and of the others the columns `reading` alone, which are those of the filter and of the result."""
         with self._naming(file):
             source = self._source(file)
-            check_footer(source, name=file.path, size_bytes=file.size_bytes)
+            footer = self._footer(file, source)
+            wanted = schema.names if columns is None else list(columns)
+            names = schema.names if reading is None and filter is not None else [*wanted, *(reading or ())]
+            needed = pa.schema([field for field in schema if field.name in names])
             try:
-                yield from _fragment(source).scanner(schema=schema, columns=columns, filter=filter).to_batches()
+                for table in read_row_groups(source, footer.metadata, footer.matching(bounds), needed):
+                    kept = table if filter is None else table.filter(filter)
+                    yield from (batch.select(wanted) for batch in kept.to_batches() if batch.num_rows)
             except (OSError, pa.ArrowInvalid):
                 open_rows(source, [], name=file.path)  # Damaged, if it is the file's fault and not the filter's
                 raise
 
-    def row_groups(self, file: DataFile, schema: pa.Schema, filter: ds.Expression | None) -> tuple[int, int]:
+    def row_groups(self, file: DataFile, bounds: Bounds) -> tuple[int, int]:
         """How many row groups of a file can match by their statistics, and how many it has."""
         with self._naming(file):
-            source = self._source(file)
-            check_footer(source, name=file.path, size_bytes=file.size_bytes)
-            fragment = _fragment(source)
-            count: int = fragment.num_row_groups
-            return (count if filter is None else fragment.subset(filter, schema=schema).num_row_groups), count
+            footer = self._footer(file, self._source(file))
+            return len(footer.matching(bounds)), len(footer.groups)
+
+    def _footer(self, file: DataFile, source: Path | pa.Buffer) -> Footer:
+        check_footer(source, name=file.path, size_bytes=file.size_bytes)
+        return self._footers.of(file.path, lambda: read_footer(source))
 
     def _source(self, file: DataFile) -> Path | pa.Buffer:
         path = self._store.local_path(file.path)
@@ -93,9 +109,3 @@ class FileAccess:
         damage = Damaged(message, object=file.path)
         self.note(damage)
         return damage
-
-
-def _fragment(source: Path | pa.Buffer) -> ds.ParquetFileFragment:
-    if isinstance(source, Path):
-        return _FORMAT.make_fragment(str(source), LocalFileSystem())
-    return _FORMAT.make_fragment(pa.BufferReader(source))

@@ -147,6 +147,41 @@ def check_footer(source: Source, *, name: str, size_bytes: int) -> None:
         raise Damaged(f"file {name} is damaged: its footer is not the one that was written", name=name)
 
 
+def read_footer(source: Source) -> pq.FileMetaData:
+    """Of a file whose footer was found to be right."""
+    with pq.ParquetFile(_readable(source)) as file:
+        return file.metadata
+
+
+def read_row_groups(source: Source, metadata: pq.FileMetaData, numbers: Sequence[int], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of some row groups, one after another, with the columns of `schema`; those that the file lacks are null. Every
+    page is checked."""
+    if not numbers:
+        return
+    with pq.ParquetFile(_readable(source), metadata=metadata, page_checksum_verification=True) as file:
+        own = set(file.schema_arrow.names)
+        names = [name for name in schema.names if name in own]
+        for number in numbers:
+            found = file.read_row_group(number, columns=names)  # and whatever is called "name.…"
+            rows = metadata.row_group(number).num_rows
+            yield (
+                pa.table(
+                    [found.column(field.name) if field.name in own else pa.nulls(rows, field.type) for field in schema],
+                    schema=schema,
+                )
+                if len(schema)
+                else _counted(rows)
+            )
+
+
+def _readable(source: Source) -> pa.NativeFile:
+    return pa.OSFile(str(source)) if isinstance(source, Path) else pa.BufferReader(source)
+
+
+def _counted(rows: int) -> pa.Table:
+    return pa.table([pa.nulls(rows)], names=["n"])
+
+
 # ---- what a file says about itself
 
 

@@ -35,14 +35,14 @@ from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
 from engine.query.elsewhere.workers import Schema, Workers
-from engine.query.folded import FoldedTable
 from engine.query.limits import QueryLimits, QueryTimedOut, TooMuchMemory, Turns
+from engine.query.made import MadeTable
 from engine.query.messages import QueryRefused, is_panic, reason_of, runs_out_of_memory
 from engine.query.placeholders import placeholder_types
 from engine.query.plans import Key, Plans, key_of
 from engine.query.report import ScanReport, files_read
 from engine.query.session import new_session, runtime_of
-from engine.query.shapes.folding import Folding, folded
+from engine.query.shapes.folding import Folding, Picking, folded
 from engine.query.shapes.needs import ALL_ROWS, Needs, needs_of
 from engine.query.shell import Shell
 from engine.query.statement import Prepared, prepare
@@ -221,7 +221,7 @@ class _Fit:
     needs: Mapping[str, Needs]
     folded: Prepared
     folded_needs: Mapping[str, Needs]
-    foldings: tuple[Folding, ...]
+    shapes: tuple[Folding | Picking, ...]
 
 
 class _Running:
@@ -388,11 +388,11 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
     def fit(self, prepared: Prepared, session: SessionContext) -> "_Fit":
         """What is to be known of a statement's plans before they run; of any rows, so that it holds for a plan that is kept."""
         find_table = self._database.find_table
-        foldings: list[Folding] = []
+        shapes: list[Folding | Picking] = []
 
-        def shell(folding: Folding, schema: pa.Schema) -> Shell:
-            foldings.append(folding)
-            return Shell(schema, partial(self._folded, folding, schema))
+        def shell(shape: Folding | Picking, schema: pa.Schema) -> Shell:
+            shapes.append(shape)
+            return Shell(schema, partial(self._folded, shape, schema))
 
         def fold(frame: DataFrame) -> DataFrame:
             return folded(frame, session, find_table, shell) or frame
@@ -403,11 +403,11 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
 
         steps = tuple(replace(step, frame=fold(step.frame)) for step in prepared.steps)
         made = replace(prepared, frame=fold(prepared.frame), steps=steps)
-        return _Fit(prepared, needed(prepared), made, needed(made) if foldings else {}, tuple(foldings))
+        return _Fit(prepared, needed(prepared), made, needed(made) if shapes else {}, tuple(shapes))
 
     def fitted(self, fit: "_Fit") -> Prepared:
         """The statement as it is to run over these rows."""
-        pays = any(self._rows_about(folding) >= FOLDED_ROWS for folding in fit.foldings)
+        pays = any(self._rows_about(shape) >= FOLDED_ROWS for shape in fit.shapes)
         self._needs = fit.folded_needs if pays else fit.needs
         for name, (_, dataset) in self._made.items():
             dataset.needs = self._needs.get(name, ALL_ROWS)
@@ -419,14 +419,14 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         for _, dataset in self._made.values():
             dataset.needs = ALL_ROWS
 
-    def _rows_about(self, folding: Folding) -> int:
-        dataset = self.dataset(folding.table)
-        return 0 if dataset is None else dataset.rows_about(folding.predicate)
+    def _rows_about(self, shape: Folding | Picking) -> int:
+        dataset = self.dataset(shape.table)
+        return 0 if dataset is None else dataset.rows_about(shape.predicate)
 
-    def _folded(self, folding: Folding, schema: pa.Schema) -> FoldedTable:
-        dataset = self.dataset(folding.table)
+    def _folded(self, shape: Folding | Picking, schema: pa.Schema) -> MadeTable:
+        dataset = self.dataset(shape.table)
         assert dataset is not None, "the plan was made for this catalog"
-        return dataset.folded(folding, schema)
+        return dataset.folded(shape, schema) if isinstance(shape, Folding) else dataset.picked(shape, schema)
 
     def scans(self, text: str) -> Scans:
         """What is known of the scans that have been planned."""

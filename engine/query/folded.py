@@ -4,29 +4,25 @@
       ─▶ cells ─▶ columns of the aggregate
 
 F1  The batches are the aggregate of exactly the rows that the predicate lets through, of the ReadView that the table has.
-F2  A filter and a choice of columns that the plan hands down are applied.
-F3  Work ends with the statement's flag, within a chunk or a file.
+F2  Work ends with the statement's flag, within a chunk or a file.
 
-Held by tests/unit/engine/query/shapes/test_folding.py (F1-F3) and tests/property/test_sql_against_duckdb.py (F1).
+Held by tests/unit/engine/query/shapes/test_folding.py (F1, F2) and tests/property/test_sql_against_duckdb.py (F1).
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
-from catalog.errors import ServiceError
 from catalog.names import TIME_COLUMN
 from catalog.schema import FieldType
 from engine._native import Fold
 from engine.batch import int32_array, series_buffer, time_buffer
 from engine.buffer.rows import HeldFile
-from engine.query.predicate import expression_for, expression_of
+from engine.query.predicate import expression_for
 from engine.query.report import Chunk
 from engine.query.scan import Scan, is_grouped, rows_of, with_fields
 from engine.query.shapes.folding import Folding, Measure
@@ -40,63 +36,8 @@ _ROWS_PER_THREAD = 100_000
 Work = Callable[[Fold], None]
 
 
-class FoldedTable(ds.Dataset):  # type: ignore[misc]
-    """One fragment, whose rows are made when it is read."""
-
-    def __init__(
-        self,
-        folding: Folding,
-        schema: pa.Schema,
-        scan: Callable[[], Scan],
-        stop: Stop,
-        failed: Callable[[ServiceError], None],
-        threads: int,
-    ) -> None:
-        self._folding = folding
-        self._schema = schema
-        self._scan = scan
-        self._stop = stop
-        self._failed = failed
-        self._threads = threads
-
-    @property
-    def schema(self) -> pa.Schema:
-        return self._schema
-
-    def get_fragments(self, filter: ds.Expression | None = None) -> list["FoldedTable"]:
-        return [self]
-
-    def scanner(
-        self,
-        schema: pa.Schema | None = None,
-        columns: Sequence[str] | None = None,
-        filter: ds.Expression | None = None,
-        **_: Any,
-    ) -> "_Scanner":
-        names = self._schema.names if columns is None else list(columns)
-        projected = pa.schema([self._schema.field(name) for name in names])
-        return _Scanner(projected, self._stop.checked(self._batches(names, expression_of(filter))))
-
-    def _batches(self, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-        try:
-            table = pa.Table.from_batches(
-                [_Folder(self._folding, self._scan(), self._stop, self._threads).result(self._schema)]
-            )
-        except ServiceError as error:
-            self._failed(error)
-            raise
-        yield from (table if filter is None else table.filter(filter)).select(columns).to_batches()
-
-
-class _Scanner:
-    """What DataFusion asks of a scanner."""
-
-    def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-        self.projected_schema = schema
-        self._batches = batches
-
-    def to_batches(self) -> Iterator[pa.RecordBatch]:
-        return self._batches
+def folded_rows(folding: Folding, scan: Callable[[], Scan], stop: Stop, threads: int, schema: pa.Schema) -> pa.RecordBatch:
+    return _Folder(folding, scan(), stop, threads).result(schema)
 
 
 class _Folder:

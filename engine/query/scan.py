@@ -18,6 +18,7 @@ from catalog.schema import Table
 from engine._native import SeriesIndex
 from engine.buffer.rows import HeldFile, OpenBatch
 from engine.files.access import FileAccess
+from engine.files.footers import Bounds
 from engine.hydrate import hydrated
 from engine.query.predicate import Predicate, columns_in, expression_for
 from engine.query.report import Chunk, ScanReport
@@ -101,7 +102,13 @@ class Scan:
         """Rows of a file that is not in memory: those that both the filter and the predicate let through."""
         own = expression_for(self.narrower)
         both = own if filter is None else filter if own is None else filter & own
-        yield from self.access.batches(held.file, self.schema, columns, both)
+        reading = [*columns, *(() if both is None else columns_in(both, self.schema.names))]
+        yield from self.access.batches(held.file, self.schema, columns, both, reading=reading, bounds=self.bounds)
+
+    @property
+    def bounds(self) -> Bounds:
+        times = self.predicate.times
+        return Bounds(times.start_ns, times.end_ns, self.predicate.tags)
 
     def is_cut(self, item: Chunk) -> bool:
         """Whether the predicate may leave out rows of it."""

@@ -29,13 +29,15 @@ from engine.buffer.rows import HeldFile, TableData, TimeRange
 from engine.files.access import FileAccess
 from engine.hydrate import table_schema
 from engine.query.ends import EndsScan
-from engine.query.folded import FoldedTable
+from engine.query.folded import folded_rows
 from engine.query.limits import QueryLimits
-from engine.query.predicate import Predicate, expression_for, expression_of, read_filter
+from engine.query.made import MadeTable
+from engine.query.picked import picked_rows
+from engine.query.predicate import Predicate, expression_of, read_filter
 from engine.query.report import Chunk, ScanReport
 from engine.query.scan import Part, Scan
 from engine.query.select import series_matching
-from engine.query.shapes.folding import Folding
+from engine.query.shapes.folding import Folding, Picking
 from engine.query.shapes.needs import ALL_ROWS, Needs
 from engine.query.stop import Stop
 
@@ -95,7 +97,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
     def scan(self, filter: ds.Expression | None) -> Scan | EndsScan:
         """What a filter leaves to be read. Raises ServiceError."""
-        return self._scanned(read_filter(filter, self.table.tags), self.needs, filter)
+        return self._scanned(read_filter(filter, self.table.tags), self.needs)
 
     def rows_about(self, predicate: Predicate) -> int:
         """How many rows a predicate may let through, if they are spread evenly over series and times."""
@@ -111,17 +113,22 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
     def scan_of(self, predicate: Predicate) -> Scan:
         """What a predicate leaves to be read. Raises ServiceError."""
-        found = self._scanned(predicate, ALL_ROWS, expression_for(predicate))
+        found = self._scanned(predicate, ALL_ROWS)
         assert isinstance(found, Scan)
         return found
 
-    def folded(self, folding: Folding, schema: pa.Schema) -> FoldedTable:
+    def folded(self, folding: Folding, schema: pa.Schema) -> MadeTable:
         """An aggregate of the rows, to be computed when its plan runs."""
-        scan = partial(self.scan_of, folding.predicate)
-        return FoldedTable(folding, schema, scan, self._stop, self._failed, self._limits.threads)
+        scan, threads = partial(self.scan_of, folding.predicate), self._limits.threads
+        return MadeTable(schema, lambda: folded_rows(folding, scan, self._stop, threads, schema), self._stop, self._failed)
 
-    def _scanned(self, handed: Predicate, needs: Needs, filter: ds.Expression | None) -> Scan | EndsScan:
-        report = ScanReport(self.table.name, row_groups=partial(self._row_groups, filter=filter))
+    def picked(self, picking: Picking, schema: pa.Schema) -> MadeTable:
+        """One row of each group, to be picked when the plan runs."""
+        make = partial(picked_rows, picking, partial(self.scan_of, picking.predicate), schema)
+        return MadeTable(schema, make, self._stop, self._failed)
+
+    def _scanned(self, handed: Predicate, needs: Needs) -> Scan | EndsScan:
+        report = ScanReport(self.table.name)
         data = self._data
         narrower = needs.predicate if data.floor_ns is None else needs.predicate.since(data.floor_ns)
         predicate = handed.both(narrower)
@@ -145,10 +152,8 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
             report.chunks.leaves("tags", chunks)
         given = self.table, self._schema, self._index, self._access, report
         scan = Scan(*given, predicate, handed.exact, series, chunks, files, narrower)
+        report.row_groups = lambda held: self._access.row_groups(held.file, scan.bounds)
         return scan if needs.ends is None else EndsScan(scan, needs.ends, each=needs.each)
-
-    def _row_groups(self, held: HeldFile, filter: ds.Expression | None) -> tuple[int, int]:
-        return self._access.row_groups(held.file, self._schema, filter)
 
 
 class _Fragment:

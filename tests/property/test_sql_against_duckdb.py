@@ -1,5 +1,5 @@
 """Random statements over random histories, against DuckDB over the rows that a dict remembers (K1, D1, N1,
-G1, F1).
+G1, F1, P1).
 
 The history is written to a node: duplicates, late rows, new columns in the middle, rows in open batches, runs and files. Each
 statement is written twice, as each side says it.
@@ -178,6 +178,10 @@ class Statements:
 
     def extremes(self) -> tuple[Said, bool]:
         ends = self._chance.choice(["min(time) AS a, max(time) AS b", "max(time) AS a", "min(time) AS a, max(host) AS b"])
+        if self._chance.random() < 0.3:
+            key, way = self._chance.choice(["host", "region"]), self._chance.choice(["ASC", "DESC"])
+            said = Said(f"last_value(time ORDER BY time {way})", f"last(time ORDER BY time {way})")
+            return Said.of(f"SELECT {key}, {{}} AS x FROM t WHERE {{}} GROUP BY {key}", said, self.narrow()), False
         key = self._chance.choice(["", "host", "region", "upper(host)", "coalesce(region, 'none')"])
         group = f" GROUP BY {key}" if key else ""
         return Said.of(f"SELECT {key + ' AS k, ' if key else ''}{ends} FROM t WHERE {{}}{group}", self.narrow()), False

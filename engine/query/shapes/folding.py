@@ -27,7 +27,7 @@ from catalog.names import TIME_COLUMN
 from catalog.schema import FieldType, Table
 from engine.query.predicate import Predicate, narrowed
 from engine.query.shapes.expressions import Aggregate, Call, Column, Interval, Literal, Tree, tree_of
-from engine.query.shapes.needs import FindTable, source_of
+from engine.query.shapes.needs import FindTable, Source, end_of, source_of
 
 _SECOND_NS = 1_000_000_000
 _DAY_NS = 86_400 * _SECOND_NS
@@ -75,8 +75,19 @@ class Folding:
         return tuple(key for key in self.keys if isinstance(key, str))
 
 
+@dataclass(frozen=True, slots=True)
+class Picking:
+    """The newest (oldest) row of each group by some tags, or of all rows: outputs are the tags, then columns of that row."""
+
+    table: str
+    predicate: Predicate
+    tags: tuple[str, ...]
+    newest: bool
+    columns: tuple[str, ...]
+
+
 #: makes the table of an aggregate's result, of that schema; None when it is better left to the plan
-Fold = Callable[[Folding, pa.Schema], Any]
+Fold = Callable[[Folding | Picking, pa.Schema], Any]
 
 
 def folded(frame: DataFrame, context: SessionContext, find_table: FindTable, fold: Fold) -> DataFrame | None:
@@ -88,13 +99,13 @@ def folded(frame: DataFrame, context: SessionContext, find_table: FindTable, fol
         plan = plan.inputs()[0]
     if kind != "Aggregate":
         return None
-    folding = folding_of(plan.to_variant(), plan, find_table)
-    if folding is None:
+    shape = _shape_of(plan.to_variant(), plan, find_table)
+    if shape is None:
         return None
     schema = _plain(context.create_dataframe_from_logical_plan(plan).schema())
     if len(set(schema.names)) != len(schema.names):
         return None
-    table = fold(folding, schema)
+    table = fold(shape, schema)
     if table is None:
         return None
     try:
@@ -111,24 +122,50 @@ def folded(frame: DataFrame, context: SessionContext, find_table: FindTable, fol
         return None
 
 
-def folding_of(node: Any, plan: LogicalPlan, find_table: FindTable) -> Folding | None:
+def _shape_of(node: Any, plan: LogicalPlan, find_table: FindTable) -> Folding | Picking | None:
     source = source_of(plan.inputs()[0], find_table)
     if source is None:
         return None
-    predicate = source.predicate
     for filter in source.scan.filters():
-        predicate = predicate.both(narrowed(tree_of(filter), source.table.tags))
-    keys = [_key_of(source.tree(expression), source.table) for expression in node.group_by_exprs()]
-    measures = [_measure_of(source.tree(expression), source.table) for expression in node.aggregate_exprs()]
-    known_keys = tuple(key for key in keys if key is not None)
-    known_measures = tuple(measure for measure in measures if measure is not None)
-    complete = len(known_keys) == len(keys) and len(known_measures) == len(measures) > 0
-    if not complete or not predicate.exact:
+        source.predicate = source.predicate.both(narrowed(tree_of(filter), source.table.tags))
+    if not source.predicate.exact:
         return None
-    bins, tags = [key for key in known_keys if isinstance(key, Bin)], [key for key in known_keys if isinstance(key, str)]
+    keys = [source.tree(expression) for expression in node.group_by_exprs()]
+    aggregates = [source.tree(expression) for expression in node.aggregate_exprs()]
+    return _folding_of(keys, aggregates, source) or _picking_of(keys, aggregates, source)
+
+
+def _folding_of(keys: list[Tree], aggregates: list[Tree], source: Source) -> Folding | None:
+    known = tuple(key for tree in keys if (key := _key_of(tree, source.table)) is not None)
+    measures = tuple(measure for tree in aggregates if (measure := _measure_of(tree, source.table)) is not None)
+    if len(known) < len(keys) or len(measures) < len(aggregates) or not measures:
+        return None
+    bins, tags = [key for key in known if isinstance(key, Bin)], [key for key in known if isinstance(key, str)]
     if len(bins) > 1 or len(tags) > MOST_TAGS or len(set(tags)) != len(tags):
         return None
-    return Folding(source.scan.table_name(), predicate, known_keys, known_measures)
+    return Folding(source.scan.table_name(), source.predicate, known, measures)
+
+
+def _picking_of(keys: list[Tree], aggregates: list[Tree], source: Source) -> Picking | None:
+    tags = tuple(key.name for key in keys if isinstance(key, Column) and key.name in source.table.tags)
+    if len(tags) < len(keys) or not 0 < len(tags) <= MOST_TAGS or len(set(tags)) != len(tags) or not aggregates:
+        return None
+    columns: list[str] = []
+    newest: set[bool] = set()
+    for tree in aggregates:
+        end = end_of(tree, keys, source.table)
+        if end is None or end.field is not None or not isinstance(tree, Aggregate) or tree.filter is not None:
+            return None
+        match tree.name, tree.arguments:
+            case (("first_value" | "last_value"), (Column(name),)):
+                pass
+            case (("min" | "max"), (Column(name),)) if name == TIME_COLUMN:
+                pass
+            case _:
+                return None
+        columns.append(name)
+        newest.add(end.newest)
+    return Picking(source.scan.table_name(), source.predicate, tags, newest.pop(), tuple(columns)) if len(newest) == 1 else None
 
 
 def _key_of(tree: Tree, table: Table) -> str | Bin | None:

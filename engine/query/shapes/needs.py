@@ -241,7 +241,7 @@ def _aggregated(node: Any, plan: LogicalPlan, find_table: FindTable) -> tuple[So
         return None
     ends: set[End] = set()
     for expression in node.aggregate_exprs():
-        needed = _end_of(source.tree(expression), keys, source.table)
+        needed = end_of(source.tree(expression), keys, source.table)
         if needed is None:
             return None
         ends.add(needed)
@@ -268,7 +268,7 @@ def _is_of_series(tree: Tree, tags: frozenset[str]) -> bool:
     return False
 
 
-def _end_of(tree: Tree, keys: list[Tree], table: Table) -> End | None:
+def end_of(tree: Tree, keys: list[Tree], table: Table) -> End | None:
     """The one row of each series that an aggregate can be about."""
     if not isinstance(tree, Aggregate) or not is_known(tree):
         return None

@@ -8,7 +8,7 @@ from catalog.errors import ServiceError
 from catalog.tokens import ANYONE
 from engine.node import Node
 from engine.query import executor
-from engine.query.shapes.folding import Bin, Folding, Measure
+from engine.query.shapes.folding import Bin, Folding, Measure, Picking
 from engine.query.stop import Stop
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
@@ -32,12 +32,12 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
         yield node
 
 
-def foldings(node: Node, sql: str) -> list[Folding]:
+def foldings(node: Node, sql: str) -> list[Folding | Picking]:
     """What a statement asks of the rows."""
     fit = planned(node, sql).fit
     assert fit is not None
-    assert bool(fit.foldings) == (fit.folded.frame is not fit.prepared.frame)
-    return list(fit.foldings)
+    assert bool(fit.shapes) == (fit.folded.frame is not fit.prepared.frame)
+    return list(fit.shapes)
 
 
 def planned(node: Node, sql: str, stop: Stop | None = None) -> executor._Planned:
@@ -87,13 +87,41 @@ def test_aggregates_by_bins_and_tags_are_recognised(
     """G1, G2."""
     (found,) = foldings(node, sql)
 
+    assert isinstance(found, Folding)
     assert (found.keys, found.measures) == (keys, measures)
+
+
+@pytest.mark.parametrize(
+    ("sql", "tags", "newest", "columns"),
+    [
+        ("SELECT DISTINCT ON (host) i, host FROM t ORDER BY host, time DESC", ("host",), True, ("i", "host")),
+        ("SELECT region, last_value(f ORDER BY time), max(time) FROM t GROUP BY region", ("region",), True, ("f", "time")),
+        (
+            "SELECT first_value(i ORDER BY time) FROM t WHERE host <> 'x' GROUP BY region, host",
+            ("region", "host"),
+            False,
+            ("i",),
+        ),
+    ],
+)
+def test_one_row_of_each_group_is_picked(
+    node: Node, sql: str, tags: tuple[str, ...], newest: bool, columns: tuple[str, ...]
+) -> None:
+    """G1, G2."""
+    (found,) = foldings(node, sql)
+
+    assert isinstance(found, Picking)
+    assert (found.tags, found.newest, found.columns) == (tags, newest, columns)
 
 
 @pytest.mark.parametrize(
     "sql",
     [
         "SELECT i FROM t",
+        "SELECT last_value(i ORDER BY time), first_value(i ORDER BY time) FROM t GROUP BY host",
+        "SELECT last_value(i ORDER BY time) IGNORE NULLS FROM t GROUP BY host",
+        "SELECT last_value(i + 1 ORDER BY time) FROM t GROUP BY host",
+        "SELECT last_value(i ORDER BY f) FROM t GROUP BY host",
         "SELECT DISTINCT host FROM t",
         "SELECT sum(i) FROM t WHERE f > 3",
         "SELECT sum(i) FROM t WHERE host LIKE 'h%'",
@@ -122,7 +150,7 @@ def test_few_rows_are_left_to_the_plan(node: Node, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_answer_has_the_columns_types_and_rows_of_the_plan(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """G1, F1, F2: rows in a file and in memory, empty groups and none at all, a condition on the outcome."""
+    """G1, F1, M1: rows in a file and in memory, empty groups and none at all, a condition on the outcome."""
     statements = [
         f"SELECT {HOUR} AS m, host, count(*), sum(i) AS a, avg(f) AS b, min(time) AS c FROM t GROUP BY 1, 2 ORDER BY 1, 2",
         "SELECT region AS r, max(f) FROM t GROUP BY region HAVING max(f) > 118.6 AND region = 'r1'",
@@ -130,6 +158,9 @@ def test_the_answer_has_the_columns_types_and_rows_of_the_plan(node: Node, monke
         "SELECT host, sum(i) FROM t WHERE host = 'nobody' GROUP BY host",
         "SELECT max(i) AS x, host FROM t WHERE time >= '1970-01-01T00:00:50Z' AND host <> 'h0' GROUP BY host ORDER BY x",
         "SELECT 1 AS one FROM t GROUP BY host HAVING sum(i) > 0",
+        "SELECT DISTINCT ON (host) * FROM t ORDER BY host, time DESC",
+        "SELECT region, host, last_value(i ORDER BY time), max(time) FROM t WHERE host = 'nobody' GROUP BY 1, 2",
+        "SELECT host, first_value(f ORDER BY time) AS f FROM t WHERE time > '1970-01-01T00:01:50Z' GROUP BY 1 ORDER BY 2 DESC",
     ]
     folded = [(node.query_sql("db", sql).schema, read(node, sql)) for sql in statements]
     monkeypatch.setattr(executor, "FOLDED_ROWS", 10**9)
@@ -138,7 +169,7 @@ def test_the_answer_has_the_columns_types_and_rows_of_the_plan(node: Node, monke
 
 
 def test_a_statement_that_is_stopped_folds_no_further(node: Node) -> None:
-    """F3."""
+    """F2, M2."""
     stop = Stop()
     fitted = planned(node, "SELECT sum(i) FROM t", stop).here
     assert fitted is not None
@@ -149,7 +180,7 @@ def test_a_statement_that_is_stopped_folds_no_further(node: Node) -> None:
 
 
 def test_a_file_that_is_gone_ends_a_folded_statement_with_its_name(node: Node) -> None:
-    """F1."""
+    """F1, M2."""
     (path,) = (file.path for file in node._files.files)
     node._store.delete(path)
 
