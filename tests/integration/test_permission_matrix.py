@@ -570,10 +570,6 @@ COMMAND_LINE: Mapping[str, tuple[object, ...]] = {
     "debug catalog snapshot": (),
     "debug catalog sequence": (),
     "complete": (),
-    # these read the object store itself: whoever may read its files may read them
-    "debug catalog list": (),
-    "debug catalog snapshot": (),
-    "debug catalog sequence": (),
     "query": ("CommandStatementQuery", "CreatePreparedStatement", "do_get", ("POST", "/api/v3/query_sql")),
     "write": (("POST", "/api/v3/write_lp"), wire.WRITE_LP),
     "create database": (("POST", "/api/v3/configure/database"), wire.ADMIN + "create_database"),
