@@ -5,12 +5,14 @@
 L1  The scheme is case-sensitive and one space follows it; a header of any other form is malformed, whatever it holds.
 L2  No header, an empty one and one with an empty password hold no token; that is no mistake, only nobody.
 L3  The user name of Basic is ignored; base64 without padding is read too, since Go's clients leave it out.
+L4  A text that people will read loses its tokens: the beginning that all of them have is left.
 
-Held by tests/unit/catalog/test_credentials.py (L1-L3).
+Held by tests/unit/catalog/test_credentials.py (L1-L4).
 """
 
 import base64
 import binascii
+import re
 from typing import Final
 
 from catalog.errors import Forbidden, InvalidRequest, ServiceError, Unauthenticated
@@ -21,6 +23,8 @@ MALFORMED: Final = (
     " supported auth-schemes are Bearer, Token and Basic"
 )
 NOT_PERMITTED: Final = "unauthorized to perform requested action with the token"
+
+_TOKEN: Final = re.compile(r"apiv3_[A-Za-z0-9_\-]+")
 
 
 class MalformedCredential(InvalidRequest):
@@ -85,6 +89,11 @@ def token_of(authorization: str | None) -> str | None:
 
 def bearer(token: str) -> str:
     return f"Bearer {token}"
+
+
+def without_tokens(text: str) -> str:
+    """For logs and messages (L4)."""
+    return _TOKEN.sub("apiv3_…", text) if "apiv3_" in text else text
 
 
 def _password(credential: str) -> str | None:

@@ -4,18 +4,18 @@ E1  The last statements that ended are remembered, as many as the log may hold, 
     take no more than TEXTS_BYTES together and TEXT_BYTES each.
 E2  No token stands in a text or an error that is remembered, and no parameter's value.
 E3  A statement ends once: what is told of it afterwards changes nothing.
-E4  Each entry has the times of its phases as far as it has come: waiting for its turn, planning, running, all of it.
+E4  Each entry has the times of its phases as far as it has come: planning, waiting for its turn, running, all of it.
 
 Held by tests/unit/engine/test_events.py (E1-E4).
 Elsewhere: who tells what happens (engine.query.executor), how it reads in SQL (engine.query.system_tables).
 """
 
-import re
 import threading
 import time
 import uuid
 from collections import deque
 
+from catalog.credentials import without_tokens
 from engine.clock import Clock
 
 TEXT_BYTES = 16 << 10
@@ -28,8 +28,6 @@ RUNNING = "execution_permit"
 SUCCESS = "success"
 FAILURE = "fail"
 CANCELLED = "cancel"
-
-_TOKEN = re.compile(r"apiv3_[A-Za-z0-9_\-]+")
 
 
 class LoggedQuery:
@@ -78,16 +76,17 @@ class LoggedQuery:
     def cancelled(self) -> bool:
         return self.phase == CANCELLED
 
-    def permitted(self) -> None:
-        """Its turn has come."""
-        self.permit_ns = self._lap()
-
     def planned(self) -> None:
         self.plan_ns = self._lap()
         self.phase = PLANNED
 
-    def began_running(self) -> None:
+    def waiting(self) -> None:
+        """Somebody wants its rows, and it is not its turn yet."""
         self._lap()
+
+    def permitted(self) -> None:
+        """Its turn has come."""
+        self.permit_ns = self._lap()
         self.phase = RUNNING
 
     def returned(self, rows: int, size_bytes: int) -> None:
@@ -151,10 +150,6 @@ class QueryLog:
     @property
     def running_count(self) -> int:
         return len(self._running)
-
-
-def without_tokens(text: str) -> str:
-    return _TOKEN.sub("apiv3_…", text) if "apiv3_" in text else text
 
 
 def _shortened(text: str, size_bytes: int) -> str:

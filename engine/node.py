@@ -29,6 +29,7 @@ from catalog.schema import FieldType
 from engine._native import SeriesIndex
 from engine.buffer.series import SeriesRegistry
 from engine.catalog_log import StoredCatalogLog
+from engine.catalog_tail import CatalogTail
 from engine.clock import Clock
 from engine.events import QueryLog
 from engine.files.access import FileAccess
@@ -201,6 +202,9 @@ class Node:
             self._access.note,
         )
         self._declare_gauges()
+        self._tail: CatalogTail | None = None
+        if settings.cluster_id is not None:
+            self._tail = CatalogTail(self._catalog, interval_s=settings.catalog_sync_interval_ms / 1000)
         self._schedule.start()
 
     @classmethod
@@ -226,6 +230,8 @@ class Node:
         self._files.give_up()
         self._wal.close()  # first: a snapshot may be waiting for a log that waits for its store
         self._schedule.close()
+        if self._tail is not None:
+            self._tail.close()
         try:
             self._sign_off()
         except ServiceError as error:  # all rows are safe: nothing depends on this note
@@ -362,7 +368,8 @@ class Node:
 
     def _problems_now(self) -> list[str]:
         """What keeps writes from being taken first."""
-        passing = (self._wal.problem, self._wal.failure, self._schedule.problem)
+        tail = None if self._tail is None else self._tail.problem
+        passing = (self._wal.problem, self._wal.failure, self._schedule.problem, tail)
         return [*(problem for problem in passing if problem is not None), *self._problems]
 
     def readiness(self) -> list[str]:
@@ -413,6 +420,7 @@ class Node:
                 modes=("all",),
                 core_count=os.cpu_count() or 1,
                 now_ns=self._clock.now_ns(),
+                cli_params=self._settings.cli_params,
             )
         )
 

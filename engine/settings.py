@@ -17,6 +17,7 @@ MIB = 1024 * 1024
 class Settings:
     node_id: str
     cluster_id: str | None = None  # whose catalog it shares; None: it has its own
+    catalog_sync_interval_ms: int = 500  # how often the other nodes' changes of a shared catalog are looked for
 
     # write-ahead log
     wal_flush_interval_ms: int = 1_000
@@ -51,6 +52,9 @@ class Settings:
 
     # who is asked for a token: here it decides only what is shown of tokens
     with_tokens: bool = True
+
+    # for people who ask the catalog how this server was started: JSON, without secrets
+    cli_params: str | None = None
 
     # housekeeping
     delete_grace_period_ms: int = 24 * 3_600_000

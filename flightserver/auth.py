@@ -107,8 +107,7 @@ class TokenAuthorizer:
         self._valid(identity.token.hash)
 
     def database_id(self, name: str) -> int | None:
-        found = self._state().find_database(name)
-        return None if found is None else found.id
+        return self._state().database_ids.find(name)
 
     def tell(self, identity: Identity, what: str) -> None:
         assert identity.token is not None, "everyone here has a token"

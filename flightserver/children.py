@@ -35,6 +35,7 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         "OPENBLAS_NUM_THREADS": "1",  # numpy would start a thread per core, for nothing we do
         **environment,
+        "RUST_LIB_BACKTRACE": "0",  # whatever RUST_BACKTRACE says: the planner would look up its stack for each error
         "PYTHONPATH": f"{ROOT}{os.pathsep}{existing}" if existing else str(ROOT),
         "PYTHONUNBUFFERED": "1",
     }

@@ -9,6 +9,7 @@ Held by tests/unit/flightserver/test_config.py (F1-F3).
 Elsewhere: the options themselves (options.py), the engine's values (engine.settings), what is done with them (boot.py).
 """
 
+import json
 import os
 import re
 import socket
@@ -53,6 +54,7 @@ class AccessOptions:
     permission_tokens_file: str | None = None
     recovery_bind: tuple[str, int] | None = None
     recovery_listener_file: str | None = None
+    audit_log_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,11 @@ class ServeConfig:
 
 
 # -------------------------------------------------------------------------------------------- machine and environment
+
+
+#: options whose values are nobody's business, and what of a URL is not
+_SECRET = re.compile("key|secret|token|password|credential|account|licen|mail|jwt")
+_CREDENTIALS = re.compile(r"//[^/@]*@")
 
 
 def this_machine() -> Machine:
@@ -134,6 +141,7 @@ class _Values:
     def __init__(self) -> None:
         self.by_place: dict[str, Value] = {}
         self.spelling: dict[str, str] = {}
+        self.written: dict[str, str] = {}
         self.warnings: list[str] = []
         self.without_effect: list[str] = []
 
@@ -210,6 +218,8 @@ def _resolve_option(
         values.without_effect.append(f"{given.spelling} ({option.no_effect})")
     elif option.sets is not None:
         values.by_place[option.sets] = value
+        if not _SECRET.search(option.flag):
+            values.written[option.flag.removeprefix("--")] = _CREDENTIALS.sub("//", given.text)
 
 
 def _warn_of_other_stores(values: _Values, store_kind: str, options: Iterable[Option]) -> None:
@@ -255,7 +265,13 @@ def _tls(values: _Values) -> Tls | None:
             Path(file).open("rb").close()
         except OSError as error:
             raise ConfigError(f"{option} {file} cannot be read: {error.strerror}") from None
-    return Tls(cert, key, str(values.by_place["serve.tls_minimum_version"]))
+    minimum_version = str(values.by_place["serve.tls_minimum_version"])
+    if minimum_version != "tls-1.2" and values.text("serve.flight_bind") is not None:
+        raise ConfigError(
+            f"--tls-minimum-version {minimum_version} cannot be kept on the port of --flight-bind, which takes tls-1.2 too:"
+            " leave --flight-bind out and use the HTTP port, which serves Flight as well"
+        )
+    return Tls(cert, key, minimum_version)
 
 
 def _logs(values: _Values) -> LogOptions:
@@ -282,6 +298,7 @@ def _access(values: _Values) -> AccessOptions:
         values.text("access.permission_tokens_file"),
         values.address("access.recovery_bind"),
         values.text("access.recovery_listener_file"),
+        values.text("access.audit_log_file"),
     )
     for name in ("--disable-authz", "--admin-token-file", "--permission-tokens-file", "--admin-token-recovery-http-bind"):
         if not with_tokens and name in values.spelling:
@@ -310,6 +327,7 @@ def _settings(values: _Values, node_id: str) -> Settings:
     known = {field.name for field in fields(Settings)}
     given = {name: value for name, value in values.under("settings.").items() if name in known}
     given["node_id"] = node_id
+    given["cli_params"] = json.dumps(dict(sorted(values.written.items())))
     given["with_tokens"] = not values.by_place.get("access.without_auth")
     given["extend_tags"] = values.by_place["serve.new_tags"] == "extend"
     if values.by_place.get("serve.disable_file_cache"):

@@ -17,8 +17,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +31,14 @@ from engine.ownership import Fenced
 from engine.storage.base import ObjectStore
 from engine.storage.open import StoreOptions, open_store
 from engine.storage.probe import check_store
+from flightserver.audit import Audit
 from flightserver.auth import Authorizer, Everyone, TokenAuthorizer
 from flightserver.children import EXIT_LOG_STOPPED, EXIT_TAKEN_OVER
 from flightserver.config import AccessOptions, settings_from
 from flightserver.logs import LogOptions, set_up_logging
 from flightserver.recovery import Recovery
 from flightserver.server import EngineServer
-from flightserver.token_files import take_in_admin_token, take_in_permission_tokens
+from flightserver.token_files import take_in_files
 from flightserver.tokens import TokenKeeper
 from flightserver.version import version
 
@@ -53,14 +56,19 @@ class Running:
     recovery: Recovery | None = None
 
     def stop(self, drain_s: float) -> None:
-        """E2. Flight's own shutdown waits for running calls without end, so it gets a thread and a deadline."""
+        """E2. Flight's own shutdown waits for running calls without end, so it gets a thread and a deadline.
+
+        The node goes last: calls that are being waited for may still store and read. One that outlives its moment finds the
+        log closed and is refused; what was acknowledged before is stored.
+        """
         if self.recovery is not None:
             self.recovery.close()
         closing = [threading.Thread(target=server.shutdown, daemon=True) for server in self.servers]
+        deadline_s = time.monotonic() + drain_s
         for thread in closing:
             thread.start()
         for thread in closing:
-            thread.join(drain_s)
+            thread.join(max(0.0, deadline_s - time.monotonic()))
         giving_up = threading.Timer(drain_s, self.store.close)
         giving_up.daemon = True
         giving_up.start()  # a store that does not answer must not hold up the end
@@ -86,45 +94,32 @@ def open_engine(orders: Mapping[str, Any]) -> Running:
 def _serve(store: ObjectStore, node: Node, orders: Mapping[str, Any], clock: Clock) -> Running:
     report = {"store": store.url}
     access = AccessOptions(**{name: value for name, value in orders["access"].items() if name != "recovery_done_file"})
+    audit = Audit(clock.now_ns, None if access.audit_log_file is None else Path(access.audit_log_file))
     authorizer: Authorizer = Everyone()
     keeper: TokenKeeper | None = None
     recovery: Recovery | None = None
     if access.with_tokens:
         authorizer = TokenAuthorizer(node.catalog.state, clock.now_ns, frozenset(access.released))
         keeper = TokenKeeper(node.catalog, clock)
-        _take_in_files(node, access, clock)
-        recovery = _open_recovery(keeper, access, Path(orders["access"]["recovery_done_file"]))
+        take_in_files(node.catalog, clock, audit, access.admin_token_file, access.permission_tokens_file)
+        recovery = _open_recovery(keeper, access, audit, Path(orders["access"]["recovery_done_file"]))
         report |= {"needs_first_token": "yes"} if keeper.needs_first else {}
         report |= {} if recovery is None else {"recovery": recovery.address}
-    inner = EngineServer(
-        node,
-        location=f"grpc+unix://{orders['socket']}",
-        handover_dir=orders["handover_dir"],
-        authorizer=authorizer,
-        tokens=keeper,
-    )
+    server = partial(EngineServer, node, authorizer=authorizer, tokens=keeper, audit=audit)
+    servers = [server(location=f"grpc+unix://{orders['socket']}", handover_dir=orders["handover_dir"])]
     os.chmod(orders["socket"], 0o600)
-    servers = [inner]
     if orders["flight_bind"] is not None:
-        outer = _open_outer(node, orders, authorizer, keeper)
-        servers.append(outer)
-        report["flight"] = f"{orders['flight_bind'][0]}:{outer.port}"
+        servers.append(_open_outer(server, orders))
+        report["flight"] = f"{orders['flight_bind'][0]}:{servers[-1].port}"
     return Running(store, node, tuple(servers), report, recovery)
 
 
-def _take_in_files(node: Node, access: AccessOptions, clock: Clock) -> None:
-    if access.admin_token_file is not None:
-        take_in_admin_token(node.catalog, clock, Path(access.admin_token_file))
-    if access.permission_tokens_file is not None:
-        take_in_permission_tokens(node.catalog, clock, Path(access.permission_tokens_file))
-
-
-def _open_recovery(keeper: TokenKeeper, access: AccessOptions, done_file: Path) -> Recovery | None:
+def _open_recovery(keeper: TokenKeeper, access: AccessOptions, audit: Audit, done_file: Path) -> Recovery | None:
     """Once: an engine that is started anew after a recovery does not open it again."""
     if access.recovery_bind is None or done_file.exists():
         return None
-    host, port = access.recovery_bind
-    recovery = Recovery((host, port), keeper, done_file)
+    host, port = access.recovery_bind  # a list, after its way through JSON
+    recovery = Recovery((host, port), keeper, audit, done_file)
     if access.recovery_listener_file is not None:
         Path(access.recovery_listener_file).write_text(recovery.address)
     return recovery
@@ -139,14 +134,14 @@ def _store_options(given: Mapping[str, Any]) -> StoreOptions:
     return StoreOptions(**options)
 
 
-def _open_outer(node: Node, orders: Mapping[str, Any], authorizer: Authorizer, keeper: TokenKeeper | None) -> EngineServer:
+def _open_outer(server: Callable[..., EngineServer], orders: Mapping[str, Any]) -> EngineServer:
     host, port = orders["flight_bind"]
     written = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if orders["tls"] is None:
-        return EngineServer(node, location=f"grpc://{written}", authorizer=authorizer, tokens=keeper)
+        return server(location=f"grpc://{written}")
     with open(orders["tls"]["cert_file"], "rb") as cert, open(orders["tls"]["key_file"], "rb") as key:
         pair = (cert.read(), key.read())
-    return EngineServer(node, location=f"grpc+tls://{written}", tls_certificates=[pair], authorizer=authorizer, tokens=keeper)
+    return server(location=f"grpc+tls://{written}", tls_certificates=[pair])
 
 
 def main() -> int:

@@ -2,8 +2,9 @@
 
 L1  An event is one line: line breaks in a message or a traceback are written as `\\n`.
 L2  All processes of a server write the same format to the same stream, at the levels of one filter.
+L3  No line holds a token, wherever its text comes from: libraries log request lines, and users type what they like.
 
-Held by tests/unit/flightserver/test_logs.py (L1) and tests/integration/test_serve.py (L2).
+Held by tests/unit/flightserver/test_logs.py (L1, L3) and tests/integration/test_serve.py (L2).
 Elsewhere: the options (options.py). gunicorn is given `logging_config` as a file, so it needs no code of ours for this.
 """
 
@@ -13,6 +14,8 @@ import logging.config
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from catalog.credentials import without_tokens
 
 _LEVELS = {
     "off": "CRITICAL",
@@ -63,10 +66,11 @@ class LineFormatter(logging.Formatter):
         if self.as_json:
             level = _SHORT.get(record.levelname, record.levelname).strip().lower()
             event = {"timestamp": at, "level": level, "target": record.name, "message": record.getMessage(), **extra}
-            return json.dumps({**event, "exception": trace} if trace else event, default=str)
+            whole = {**event, "exception": trace} if trace else event
+            return without_tokens(json.dumps(whole, default=str))
         parts = [f"{at} {_SHORT.get(record.levelname, record.levelname)} {record.name}: {record.getMessage()}"]
         parts += [f"{name}={value}" for name, value in extra.items()]
-        return one_line(" ".join(parts) + (f"\n{trace}" if trace else ""))
+        return without_tokens(one_line(" ".join(parts) + (f"\n{trace}" if trace else "")))
 
 
 def one_line(text: str) -> str:

@@ -840,6 +840,14 @@ OPTIONS: tuple[Option, ...] = (
         sets="access.recovery_bind",
     ),
     Option(
+        flag="--audit-log-file",
+        help="File for what administrators did, with who and what; rotated. The server's log has it in any case.",
+        group="Access",
+        kind=path,
+        value_name="FILE",
+        sets="access.audit_log_file",
+    ),
+    Option(
         flag="--permission-tokens-file",
         help="File with resource tokens, taken in if there are none yet.",
         group="Access",
@@ -1009,9 +1017,28 @@ OPTIONS: tuple[Option, ...] = (
         allowed=("all",),
         unsupported=NO_CLUSTER,
     ),
+    Option(
+        flag="--cluster-id",
+        help="Share the catalog with the nodes that say the same: databases, tables, tokens. Rows are each node's own.",
+        group="Several nodes",
+        kind=name,
+        value_name="NAME",
+        sets="settings.cluster_id",
+        env=("INFLUXDB3_CLUSTER_ID", "INFLUXDB3_ENTERPRISE_CLUSTER_ID"),
+    ),
+    Option(
+        flag="--catalog-sync-interval",
+        help="How often the other nodes' changes of a shared catalog are looked for.",
+        group="Several nodes",
+        kind=duration_ms,
+        value_name="DURATION",
+        default="500ms",
+        sets="settings.catalog_sync_interval_ms",
+        env=("INFLUXDB3_CATALOG_SYNC_INTERVAL", "INFLUXDB3_ENTERPRISE_CATALOG_SYNC_INTERVAL"),
+    ),
     *_unsupported(
-        "--cluster-id --read-from-writer-ids --read-from-node-ids --replicas --compactor-id --compaction-hosts --conn-info "
-        "--replication-interval --catalog-sync-interval --wait-for-running-ingester --wait-for-running-ingestor "
+        "--read-from-writer-ids --read-from-node-ids --replicas --compactor-id --compaction-hosts --conn-info "
+        "--replication-interval --wait-for-running-ingester --wait-for-running-ingestor "
         "--internode-bind-addr --internode-tls-cert --internode-tls-key --internode-tls-ca",
         "Several nodes",
         NO_CLUSTER,

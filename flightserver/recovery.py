@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 from catalog.errors import NotFound, ServiceError
+from flightserver.audit import Audit
 from flightserver.tokens import TokenKeeper
 
 log = logging.getLogger("flightserver.auth")
@@ -29,8 +30,9 @@ _REQUEST_S = 5.0
 class Recovery:
     """Serves from construction on, on a thread of its own."""
 
-    def __init__(self, bind: tuple[str, int], keeper: TokenKeeper, done_file: Path) -> None:
+    def __init__(self, bind: tuple[str, int], keeper: TokenKeeper, audit: Audit, done_file: Path) -> None:
         self._keeper = keeper
+        self._audit = audit
         self._done_file = done_file
         recovery = self
 
@@ -78,6 +80,7 @@ class Recovery:
             reply(request, 404 if isinstance(error, NotFound) else 503, {"error": error.message})
             return
         self._done_file.touch()
+        self._audit.note(None, "regenerate_operator_token", {"name": made["name"]}, "done, through the recovery address")
         log.warning("the operator token was replaced through the recovery address, which is closed now")
         reply(request, 201, dict(made))
         threading.Thread(target=self.close, name="close-token-recovery", daemon=True).start()

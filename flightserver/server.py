@@ -12,6 +12,7 @@ import pyarrow.flight as fl
 
 from catalog.errors import UnsupportedFeature
 from engine.requests import NodeLike
+from flightserver.audit import Audit
 from flightserver.auth import Authorizer, Everyone, Handshake
 from flightserver.errors import flight_errors
 from flightserver.handlers.actions import Actions, node_actions
@@ -47,6 +48,7 @@ class EngineServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships 
         keep_alive_s: float = KEEP_ALIVE_S,
         authorizer: Authorizer | None = None,
         tokens: TokenKeeper | None = None,
+        audit: Audit | None = None,
     ) -> None:
         """Without an authorizer everyone may do everything, and there are no tokens."""
         handover = HandoverDirectory(Path(handover_dir)) if handover_dir else None
@@ -62,7 +64,8 @@ class EngineServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships 
         self._puts = Puts(writes, ingests, updates, prepared)
         parts = (writes, prepared, running, self._sessions)
         self._actions = Actions(
-            [*(action for part in parts for action in part.actions()), *node_actions(), *token_actions(tokens)]
+            [*(action for part in parts for action in part.actions()), *node_actions(), *token_actions(tokens)],
+            audit,
         )
         super().__init__(
             location,

@@ -27,6 +27,7 @@ from catalog.ops import Op
 from catalog.state import CatalogState
 from catalog.tokens import EVERYTHING, OPERATOR, TOKEN_PREFIX, hash_of, parse_permission
 from engine.clock import Clock
+from flightserver.audit import Audit
 
 log = logging.getLogger("flightserver.auth")
 
@@ -37,7 +38,15 @@ class UnusableTokenFile(InvalidRequest):
     code = "unusable_token_file"
 
 
-def take_in_admin_token(catalog: Catalog, clock: Clock, file: Path) -> None:
+def take_in_files(catalog: Catalog, clock: Clock, audit: Audit, admin_file: str | None, permission_file: str | None) -> None:
+    if admin_file is not None and take_in_admin_token(catalog, clock, Path(admin_file)):
+        audit.note(None, "take_in_admin_token", {"file": admin_file})
+    if permission_file is not None and take_in_permission_tokens(catalog, clock, Path(permission_file)):
+        audit.note(None, "take_in_permission_tokens", {"file": permission_file})
+
+
+def take_in_admin_token(catalog: Catalog, clock: Clock, file: Path) -> bool:
+    """Whether anything was taken in."""
     found = _read(file, "Admin")
     digest = _digest(file, found)
     now_ms = clock.now_ns() // 1_000_000
@@ -49,10 +58,11 @@ def take_in_admin_token(catalog: Catalog, clock: Clock, file: Path) -> None:
         expiry_ms = _expiry_ms(file, found)
         return token_changes.create_token(state, name, digest, now_ms=now_ms, expiry_ms=expiry_ms, permissions=(EVERYTHING,))
 
-    _commit(catalog, file, build)
+    return _commit(catalog, file, build)
 
 
-def take_in_permission_tokens(catalog: Catalog, clock: Clock, file: Path) -> None:
+def take_in_permission_tokens(catalog: Catalog, clock: Clock, file: Path) -> bool:
+    """Whether anything was taken in."""
     found = _read(file, "Permission")
     databases, tokens = found.get("create_databases") or [], found.get("tokens")
     if not isinstance(databases, list) or not isinstance(tokens, list) or not all(isinstance(each, dict) for each in tokens):
@@ -83,14 +93,13 @@ def take_in_permission_tokens(catalog: Catalog, clock: Clock, file: Path) -> Non
             add(token_changes.create_token(state, name, digest, now_ms=now_ms, expiry_ms=expiry_ms, permissions=permissions))
         return ops
 
-    _commit(catalog, file, build)
+    return _commit(catalog, file, build)
 
 
-def _commit(catalog: Catalog, file: Path, build: Build) -> None:
+def _commit(catalog: Catalog, file: Path, build: Build) -> bool:
     try:
-        before = catalog.state().sequence
-        if catalog.commit(build).sequence > before:
-            log.info("took in the tokens of %s", file)
+        before = catalog.state().tokens
+        return catalog.commit(build).tokens is not before
     except UnusableTokenFile:
         raise
     except (InvalidRequest, Conflict) as error:

@@ -1,18 +1,19 @@
 """Which version this is: what the installed package says, or the source tree it runs from."""
 
-import importlib.metadata
-import tomllib
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
 
 def version() -> str:
-    try:
-        return importlib.metadata.version("flightline")
-    except importlib.metadata.PackageNotFoundError:
-        declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
-        return str(declared["project"]["version"])
+    declared = ROOT / "pyproject.toml"
+    text = declared.read_text() if declared.is_file() else ""
+    if found := re.search(r'^name = "flightline"\nversion = "([^"]+)"$', text, re.MULTILINE):
+        return found[1]
+    import importlib.metadata  # a third of the time that --version takes, and the source tree does not need it
+
+    return importlib.metadata.version("flightline")
 
 
 def revision() -> str:

@@ -35,6 +35,7 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker
 
 import httpapi.app  # noqa: F401  before the fork: what every worker needs is loaded once, and nothing of it is used yet
+from catalog.credentials import without_tokens
 from httpapi.connections import IO_TIMEOUT_S, ClientSocket, ClientTlsSocket, Connection, Phase, Waiting
 from httpapi.relay import Relay
 from httpapi.sniff import Verdict
@@ -277,7 +278,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         super().handle_error(req, captured, addr, exc)
         if captured.status:
             message = str(exc) if captured.status.startswith("4") else "internal error"
-            client.sendall(refusal(captured.status, message or captured.status))
+            client.sendall(refusal(captured.status, without_tokens(message or captured.status)))
 
     def _next_is_here(self, conn: Connection) -> bool:
         """Who waits for an answer often asks again at once; the way through the loop would cost more than the request."""

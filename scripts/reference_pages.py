@@ -132,7 +132,7 @@ def commands() -> str:
         "The options of `serve` have [a page of their own](serve-options.md). `-h` and `--help-all` work everywhere.",
     ]
     for command in tree.COMMANDS:
-        if command.absent is None:
+        if command.absent is None and not command.hidden:
             parts += one_command(command)
     parts.append("## Not part of this version")
     parts.append(

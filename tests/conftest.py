@@ -1,5 +1,6 @@
 """What all tests share: the product, running."""
 
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -7,6 +8,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.helpers.asking import Reached
 from tests.helpers.servers import Server, running
+
+os.environ["RUST_LIB_BACKTRACE"] = "0"  # as in the product's own processes (flightserver.children)
 
 PRODUCT = ("-m", "flightserver.cli.main", "serve")
 SHOWN_CHARACTERS = 20_000

@@ -65,7 +65,9 @@ class SeriesRegistry:
             if found is None:
                 found = DatabaseSeries(database.id, self._line_schema())
                 newest = self._state().find_database_by_id(database.id)
-                for table in () if newest is None else newest.tables:
+                if newest is None:
+                    return found  # removed for good: who still asks may have series, and nobody keeps them
+                for table in newest.tables:
                     self._learn(found, table)
                 self._databases[database.id] = found
         return found

@@ -12,8 +12,9 @@ Elsewhere: what SQL means (statement.py), how a table of a view is scanned (tabl
 
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 import pyarrow as pa
@@ -38,10 +39,12 @@ from engine.query.limits import QueryLimits, QueryTimedOut, TooMuchMemory, Turns
 from engine.query.made import MadeTable
 from engine.query.messages import QueryRefused, is_panic, reason_of, runs_out_of_memory
 from engine.query.placeholders import placeholder_types
+from engine.query.plans import Key, Plans, key_of
 from engine.query.report import ScanReport, files_read
 from engine.query.session import new_session, runtime_of
 from engine.query.shapes.folding import Folding, Picking, folded
-from engine.query.shapes.needs import ALL_ROWS, needs_of
+from engine.query.shapes.needs import ALL_ROWS, Needs, needs_of
+from engine.query.shell import Shell
 from engine.query.statement import Prepared, prepare
 from engine.query.stop import Stop
 from engine.query.system_schema import SystemSchema
@@ -77,6 +80,7 @@ class Executor:
         self._deadlines = Deadlines()
         self._runtime = runtime_of(limits.memory_bytes)
         self._workers = Workers(replace(limits, memory_bytes=limits.memory_bytes // 2))
+        self._plans: Plans[_Planned] = Plans()
 
     def run(
         self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
@@ -91,7 +95,7 @@ class Executor:
             entry.ended(events.FAILURE, str(error))
             raise
         entry.planned()
-        running = _Running(planned, entry, stop, self._turns, self._workers, self._metrics, self._limits)
+        running = _Running(planned, entry, stop, self._turns, self._workers, self._metrics, self._limits, self._keep)
         return QueryResult(planned.schema, running, running.close)
 
     def plan(
@@ -99,7 +103,9 @@ class Executor:
     ) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
         try:
-            return self._planned(database_name, sql, params, Stop(), origin.caller).schema
+            planned = self._planned(database_name, sql, params, Stop(), origin.caller)
+            self._keep(planned)
+            return planned.schema
         except ServiceError as error:  # whoever asks for the schema first gets no further
             self._logged(database_name, sql, origin).ended(events.FAILURE, str(error))
             raise
@@ -107,6 +113,7 @@ class Executor:
     def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
         planned = self._planned(database_name, sql, None, Stop(), ANYONE)
         plans = planned.here.written if planned.here is not None else ()
+        self._keep(planned)
         return {name: kind for plan in plans for name, kind in placeholder_types(plan).items()}
 
     def close(self) -> None:
@@ -117,13 +124,19 @@ class Executor:
         self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop, caller: Identity
     ) -> "_Planned":
         view = self._views.now()
-        tables = _Tables(self, view, view.state.database(database_name), self._live, caller, stop)
+        database = view.state.database(database_name)
+        key = key_of(view.state.sequence, database.id, sql, params)
+        kept = self._plans.take(key)
+        if kept is not None:
+            kept.tables.begin(view, stop)
+            return kept
+        tables = _Tables(self, view, database, self._live, caller, stop)
         try:
             if swells(sql):
                 return _Planned(sql, params, tables, self._workers.schema(sql, params, tables))
             session = new_session(tables.schemas, self._runtime, self._limits.threads)
             prepared = prepare(session, sql, params, stop=stop)
-            return _Planned(sql, params, tables, prepared.schema, prepared, session)
+            return _Planned(sql, params, tables, prepared.schema, prepared, session, key)
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
@@ -131,6 +144,12 @@ class Executor:
             if is_panic(error):
                 raise tables.reason(error) from None
             raise
+
+    def _keep(self, planned: "_Planned") -> None:
+        """After its statement has ended, and nothing of it runs any more."""
+        planned.tables.end()
+        if planned.can_be_kept:
+            self._plans.keep(planned.key, planned)
 
     def _started(self) -> Stop:
         stop = Stop()
@@ -163,12 +182,20 @@ class _Planned:
     schema: pa.Schema
     here: Prepared | None = None
     session: SessionContext | None = None
+    key: Key | None = None
+    fit: "_Fit | None" = None
 
     def fitted(self) -> "_Planned":
-        """About to run: its tables know what its plans need of them, and aggregates are asked of the rows."""
+        """About to run: its tables know what its plans need of them, and aggregates are asked of the rows where that pays."""
         if self.here is None or self.session is None or self.here.explains:
             return self
-        return replace(self, here=self.tables.fitted(self.here, self.session))
+        fit = self.fit or self.tables.fit(self.here, self.session)
+        return replace(self, here=self.tables.fitted(fit), fit=fit)
+
+    @property
+    def can_be_kept(self) -> bool:
+        here = self.here
+        return here is not None and not (here.steps or here.pause or here.explains or self.tables.reads_system)
 
     @property
     def must_run_elsewhere(self) -> bool:
@@ -177,13 +204,24 @@ class _Planned:
             return True
         frames = (here.frame, *(step.frame for step in here.steps))
         judged = any(explodes(frame.logical_plan(), frame.execution_plan, self._scans) for frame in frames)
-        self.tables.reports.clear()  # of scans that were planned to be judged
+        self.tables.reports.clear()  # of scans that were planned only to be judged
         return judged
 
     def _scans(self) -> Scans:
         found = self.tables.scans(self.sql)
         has_filled_gaps = self.here is not None and self.here.steps
         return replace(found, rows=math.inf) if has_filled_gaps else found
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A statement as it was planned and with its aggregates folded, and what each needs of the tables it still scans."""
+
+    prepared: Prepared
+    needs: Mapping[str, Needs]
+    folded: Prepared
+    folded_needs: Mapping[str, Needs]
+    foldings: tuple[Folding | Picking, ...]
 
 
 class _Running:
@@ -198,8 +236,10 @@ class _Running:
         workers: Workers,
         metrics: Metrics,
         limits: QueryLimits,
+        keep: Callable[[_Planned], None],
     ) -> None:
         self._planned = planned
+        self._keep = keep
         self._entry = entry
         self._stop = stop
         self._turns = turns
@@ -223,6 +263,8 @@ class _Running:
             batch = next(self._batches)
         except StopIteration:
             self._end("done", events.SUCCESS)
+            self._batches = None
+            self._keep(self._planned)
             raise
         except BaseException as error:  # the bindings raise plain Exception for everything that goes wrong, and panics
             if not isinstance(error, Exception) and not is_panic(error):
@@ -240,6 +282,7 @@ class _Running:
         self._batches = None
 
     def _begin(self) -> None:
+        self._entry.waiting()
         self._turns.take(self._stop)
         self._entry.permitted()
         with self._lock:
@@ -247,13 +290,13 @@ class _Running:
         if not self._has_turn:
             self._turns.give_back()
             self._stop.check()
-        self._entry.began_running()
 
     def _begun(self) -> Iterator[pa.RecordBatch]:
         planned = self._planned
         here, tables = planned.here, planned.tables
         if here is not None and not planned.must_run_elsewhere:
             return here.batches(self._run, self._stop.sleep, lambda: tables.reports)
+        tables.needs_all()
         batches = self._workers.batches(planned.sql, planned.params or {}, tables, self._stop)
         return batches if here is None else chain(batches, here.explained_scans(lambda: tables.reports))
 
@@ -287,15 +330,30 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         self, executor: Executor, view: ReadView, database: Database, live: Live, caller: Identity, stop: Stop
     ) -> None:
         self._executor = executor
-        self._view = view
         self._database = database
-        self._stop = stop
-        self._failures: list[ServiceError] = []
-        self._made: list[tuple[Table, TableDataset]] = []
-        self.reports: list[ScanReport] = []
         self._system = SystemSchema(Sources(view, database, live, caller))
         #: everything that a statement can read, all of one moment
         self.schemas: Mapping[str, Schema] = {"iox": self, SYSTEM: self._system}
+        self.begin(view, stop)
+
+    def begin(self, view: ReadView, stop: Stop) -> None:
+        """For a statement; a plan that is kept serves several, one after another, over one state of the catalog."""
+        self._view: ReadView | None = view
+        self._stop = stop
+        self._failures: list[ServiceError] = []
+        self._made: dict[str, tuple[Table, TableDataset]] = {}
+        self._needs: Mapping[str, Needs] = {}
+        self.reports: list[ScanReport] = []
+
+    def end(self) -> None:
+        """Whoever keeps the plan keeps no rows."""
+        self._view = None
+        self._made = {}
+        self.reports = []
+
+    @property
+    def reads_system(self) -> bool:
+        return self._system.is_read
 
     @property
     def owner_name(self) -> str | None:  # the bindings would show a method, and None as a text
@@ -307,50 +365,75 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
 
     def table(self, name: str) -> PlanTable | None:
         dataset = self.dataset(name)
-        return None if dataset is None else PlanTable(dataset)
+        return None if dataset is None else PlanTable(Shell(dataset.schema, partial(self.dataset, name)))
 
     def table_exist(self, name: str) -> bool:
         return self._database.find_table(name) is not None
 
     def dataset(self, name: str) -> TableDataset | None:
+        """The rows of the statement that runs."""
+        made = self._made.get(name)
+        if made is not None:
+            return made[1]
         table = self._database.find_table(name)
-        if table is None:
+        if table is None or self._view is None:
             return None
         dataset = self._executor.dataset(
             self._view, self._database, table, self._failures.append, self.reports.append, self._stop
         )
-        self._made.append((table, dataset))
+        dataset.needs = self._needs.get(name, ALL_ROWS)
+        self._made[name] = table, dataset
         return dataset
 
-    def fitted(self, prepared: Prepared, session: SessionContext) -> Prepared:
-        """The same statement, its aggregates folded where that pays, after the tables were told what else is needed of them."""
-        if not self._made:
-            return prepared
+    def fit(self, prepared: Prepared, session: SessionContext) -> "_Fit":
+        """What is to be known of a statement's plans before they run; of any rows, so that it holds for a plan that is kept."""
         find_table = self._database.find_table
+        foldings: list[Folding | Picking] = []
 
-        def fitted(frame: DataFrame) -> DataFrame:
-            return folded(frame, session, find_table, self._folded) or frame
+        def shell(folding: Folding | Picking, schema: pa.Schema) -> Shell:
+            foldings.append(folding)
+            return Shell(schema, partial(self._folded, folding, schema))
 
-        steps = tuple(replace(step, frame=fitted(step.frame)) for step in prepared.steps)
-        made = replace(prepared, frame=fitted(prepared.frame), steps=steps)
-        frames = [made.frame, *(step.frame for step in steps)]
-        needs = needs_of([frame.logical_plan() for frame in frames], find_table)
-        for table, dataset in self._made:
-            dataset.needs = needs.get(table.name, ALL_ROWS)
-        return made
+        def fold(frame: DataFrame) -> DataFrame:
+            return folded(frame, session, find_table, shell) or frame
 
-    def _folded(self, shape: Folding | Picking, schema: pa.Schema) -> MadeTable | None:
-        dataset = next(dataset for table, dataset in reversed(self._made) if table.name == shape.table)
-        if dataset.rows_about(shape.predicate) < FOLDED_ROWS:
-            return None
-        return dataset.folded(shape, schema) if isinstance(shape, Folding) else dataset.picked(shape, schema)
+        def needed(made: Prepared) -> Mapping[str, Needs]:
+            frames = (made.frame, *(step.frame for step in made.steps))
+            return needs_of([frame.logical_plan() for frame in frames], find_table)
+
+        steps = tuple(replace(step, frame=fold(step.frame)) for step in prepared.steps)
+        made = replace(prepared, frame=fold(prepared.frame), steps=steps)
+        return _Fit(prepared, needed(prepared), made, needed(made) if foldings else {}, tuple(foldings))
+
+    def fitted(self, fit: "_Fit") -> Prepared:
+        """The statement as it is to run over these rows."""
+        pays = any(self._rows_about(folding) >= FOLDED_ROWS for folding in fit.foldings)
+        self._needs = fit.folded_needs if pays else fit.needs
+        for name, (_, dataset) in self._made.items():
+            dataset.needs = self._needs.get(name, ALL_ROWS)
+        return fit.folded if pays else fit.prepared
+
+    def needs_all(self) -> None:
+        """Somebody else plans the statement, and may need any row."""
+        self._needs = {}
+        for _, dataset in self._made.values():
+            dataset.needs = ALL_ROWS
+
+    def _rows_about(self, folding: Folding | Picking) -> int:
+        dataset = self.dataset(folding.table)
+        return 0 if dataset is None else dataset.rows_about(folding.predicate)
+
+    def _folded(self, folding: Folding | Picking, schema: pa.Schema) -> MadeTable:
+        dataset = self.dataset(folding.table)
+        assert dataset is not None, "the plan was made for this catalog"
+        return dataset.folded(folding, schema) if isinstance(folding, Folding) else dataset.picked(folding, schema)
 
     def scans(self, text: str) -> Scans:
         """What is known of the scans that have been planned."""
         if self._system.is_read:
             return Scans(math.inf, (), len(text))
-        keys = frozenset([TIME_COLUMN, *(tag for table, _ in self._made for tag in table.tags)])
-        return Scans(max((dataset.rows_at_most for _, dataset in self._made), default=0), keys, len(text))
+        keys = frozenset([TIME_COLUMN, *(tag for table, _ in self._made.values() for tag in table.tags)])
+        return Scans(max((dataset.rows_at_most for _, dataset in self._made.values()), default=0), keys, len(text))
 
     def reason(self, error: BaseException) -> ServiceError:
         """What ended the statement: a table that could not be read, or else the statement itself."""

@@ -44,6 +44,8 @@ class TooManyQueries(Unavailable):
 
 
 class TooMuchMemory(InvalidRequest):
+    """A statement needed more memory than statements may have."""
+
     code = "query_memory"
 
     def __init__(self, limit_bytes: int) -> None:

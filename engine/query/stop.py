@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from catalog.errors import ServiceError, Unavailable
 
-PIECE_ROWS = 65_536
+PIECE_ROWS = 32_768
 
 
 class StatementStopped(Unavailable):

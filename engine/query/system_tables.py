@@ -8,7 +8,8 @@ K3  What a row says is true of this server at that moment. A column that InfluxD
 K4  No row holds a token, a hash of one beyond its first digits, or a parameter's value.
 K5  Of what is not the database's own, a caller is shown what they may see: statements on databases that they may read.
 
-Held by tests/integration/engine/test_system_tables.py (K1-K4) and tests/integration/flight/test_tokens.py (K4, K5).
+Held by tests/integration/engine/test_system_tables.py (K1-K4), tests/integration/flight/test_told_of_itself.py (K1, K3) and
+tests/integration/flight/test_tokens.py (K4, K5).
 
 The tables of caches, triggers and plugins are always there in InfluxDB 3, empty without any; so they are here, and
 get their rows with those features.

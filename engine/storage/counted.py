@@ -1,6 +1,6 @@
 """Every request to a store, counted: what a store bills, and what it refuses.
 
-U1  The counted store does what the store does: same answers, same errors, same files.
+U1  The counted store does what the store does: same answers, same errors, same files, and many at once where it can.
 U2  Each attempt counts, by operation and outcome, also those that are tried again; what is not there, or there already, is
     an answer and no failure.
 
@@ -15,6 +15,7 @@ from typing import TypeVar
 from engine.metrics import Metrics
 from engine.storage.base import Data, Listing, ObjectExists, ObjectMissing, ObjectStore
 from engine.storage.retry import RetryingStore
+from engine.storage.together import Objects, StoresTogether
 
 Result = TypeVar("Result")
 
@@ -42,6 +43,24 @@ class CountedStore:
     def put_new(self, path: str, data: Data) -> None:
         self._counted("put_new", lambda: self.inner.put_new(path, data))
         self._metrics.store_moved("written", memoryview(data).nbytes)
+
+    def put_new_all(self, objects: Objects) -> None:
+        """As many requests as objects; what has failed is one, since nobody can tell how many others have not."""
+        if not isinstance(self.inner, StoresTogether):
+            for path, data in objects:
+                self.put_new(path, data)
+            return
+        together, began_s = self.inner, time.perf_counter()
+        try:
+            together.put_new_all(objects)
+        except BaseException as error:
+            outcome = "done" if isinstance(error, ObjectExists) else "failed"
+            self._metrics.store_asked("put_new", outcome, time.perf_counter() - began_s)
+            raise
+        each_s = (time.perf_counter() - began_s) / max(1, len(objects))
+        for _, data in objects:
+            self._metrics.store_asked("put_new", "done", each_s)
+            self._metrics.store_moved("written", memoryview(data).nbytes)
 
     def put(self, path: str, data: Data) -> None:
         self._counted("put", lambda: self.inner.put(path, data))

@@ -5,7 +5,8 @@ W2  Sequence numbers are dense.
 W3  A write is acknowledged after its group is stored (no_sync excepted).
 W4  Stages are shown a group after it is stored and before it is acknowledged, in order, in one thread.
 W5  An append whose outcome is unknown closes the log for new writes until the outcome is known.
-W6  A write that failed was never shown; writes behind it go on.
+W6  A write that failed was never shown; writes behind it go on. One that cannot be encoded fails alone, whoever shared its
+    group, and the log goes on.
 W7  Bytes that wait for the log are bounded: beyond that a write is refused as Unavailable and may be tried again. So it is
     while the store does not take a group for long, since those who wait cost a thread each.
 W8  On a store that bills requests, groups start `flush_interval_s` apart, the first after idleness at once. Only a full group
@@ -48,6 +49,12 @@ class WalLimits:
     kept_objects: int | None = None
     #: how long the store may take for a group before further writes are refused
     stall_s: float = 10.0
+
+
+class NotEncodable(ServiceError):
+    """The rows of a write cannot be encoded for the log; other writes go on."""
+
+    code = "not_encodable"
 
 
 class PendingWrite:
@@ -114,7 +121,7 @@ class WalWriter:
         self._boundaries: list[_Boundary] = []
         self._refusal: ServiceError | None = None
         self._stopped: ServiceError | None = None
-        self._failure: StoreError | None = None
+        self._failure: ServiceError | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="wal", daemon=True)
         self._thread.start()
@@ -261,9 +268,14 @@ class WalWriter:
     def _flush(self, writes: Sequence[PendingWrite]) -> None:
         """One group for everyone who waited: store, show, acknowledge, in that order."""
         started_s = self._storing_since_s = self._clock.monotonic_s()
-        group = Group(self._sequence, gathered([write.batch for write in writes]))
         try:
+            group = Group(self._sequence, gathered([write.batch for write in writes]))
             pieces = encode(group.sequence, self._epoch, group.tables)
+        except Exception as error:
+            self._storing_since_s = None
+            self._flush_apart(writes, error)
+            return
+        try:
             self._last_flush_s = self._clock.monotonic_s()
             self._store(group.sequence, pieces)
         except StoreError as error:
@@ -294,6 +306,17 @@ class WalWriter:
         )
         if self._groups.open_bytes >= _SEGMENT_BYTES:
             self._roll()
+
+    def _flush_apart(self, writes: Sequence[PendingWrite], error: Exception) -> None:
+        """A group that cannot be encoded: each write by itself, so that only those fail that are to blame."""
+        self._epoch += 1  # what the group defined is not on disk
+        if len(writes) > 1:
+            for write in writes:
+                self._flush([write])
+            return
+        log.error("a write cannot be encoded for the log: %s", error, exc_info=error)
+        self._failure = NotEncodable(f"the write cannot be encoded for the log: {error}")
+        _fail(writes, self._failure)
 
     def _store(self, sequence: int, pieces: Pieces) -> None:
         """Return when the group is stored; raise a StoreError when it certainly is not."""

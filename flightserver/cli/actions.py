@@ -15,14 +15,14 @@ import pyarrow as pa
 from catalog.durations import parse_duration_ns
 from catalog.errors import DatabaseNotFound, LinesRejected, ServiceError, TableNotFound
 from flightserver import wire
-from flightserver.cli.answers import Answer, Query, Refused, reason_of
+from flightserver.cli.answers import Answer, Query, Refused, Unreachable, reason_of
 from flightserver.cli.console import CommandError
 from flightserver.cli.flight import Connection, Failed, Statement
 from flightserver.cli.parsing import Given
 from flightserver.cli.refused import RefusedLine
 from flightserver.cli.splitting import Body
 from flightserver.cli.write import Outcome, Source
-from flightserver.client import EngineClient
+from flightserver.client import EngineClient, EngineUnreachable
 from httpapi.formats import FORMATS
 
 Asked = Mapping[str, Any]
@@ -109,7 +109,7 @@ class GrpcServer:
             raise _as_http(failed, path) from None
         if verb != "list_databases":
             return answer
-        rows = orjson.loads(answer)["databases"]
+        rows = sorted(orjson.loads(answer)["databases"], key=lambda row: (row["deleted"], row["name"]))
         columns = {"iox::database": [row["name"] for row in rows]}
         if asked.get("show_deleted"):
             columns["deleted"] = [row["deleted"] for row in rows]
@@ -137,6 +137,10 @@ class GrpcDoor:
     def write(self, body: Body, source: Source) -> Outcome:
         if self._client is None:
             door = Connection(self._given)
+            try:
+                door.action(wire.IDENTITY, b"")  # a lane that cannot be opened does not say why
+            except CommandError as error:
+                return Outcome(error=error)
             self._client = EngineClient(door.location, tls_root_certs=door.roots, tls_verify=door.verifies)
         try:
             report = self._client.write_lp(
@@ -150,6 +154,8 @@ class GrpcDoor:
         except LinesRejected as error:
             lines = _refused(error.details["rejected"], body, source)
             return Outcome(lines, _as_http(Failed(error.message, error)))
+        except EngineUnreachable as error:
+            return Outcome(error=Unreachable("DoPut", self._given.text("--host"), error.message))
         except ServiceError as error:
             return Outcome(error=_as_http(Failed(error.message, error)))
         return Outcome(_refused(report["rejected"], body, source))

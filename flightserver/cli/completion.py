@@ -29,9 +29,10 @@ complete -o filenames -F _influxdb3 influxdb3
     "zsh": """\
 _influxdb3() {
     local -a found
-    local line
+    local line word tab=$'\\t'
     while IFS= read -r line; do
-        found+=("${${line%%$'\\t'*}//:/\\\\:}:${line#*$'\\t'}")
+        word=${line%%$tab*}
+        found+=("${word//:/\\\\:}:${line#*$tab}")
     done < <(influxdb3 complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)
     if (( ${#found} )); then
         _describe 'influxdb3' found

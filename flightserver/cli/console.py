@@ -10,7 +10,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from typing import TextIO
 
 WIDTH_WITHOUT_TERMINAL = 100
@@ -69,12 +68,13 @@ class Progress:
         self._every_s = every_s
         self._is_shown = False
 
-    def show(self, text: Callable[[], str]) -> None:
+    def show(self, text: str, *values: object) -> None:
+        """`text` with the values in its places (str.format)."""
         now_s = time.monotonic()
         if self._shows and now_s >= self._next_s:
             self._next_s = now_s + self._every_s
             self._is_shown = True
-            sys.stderr.write(f"\r\x1b[K{text()[: terminal_width() - 1]}")
+            sys.stderr.write(f"\r\x1b[K{text.format(*values)[: terminal_width() - 1]}")
             sys.stderr.flush()
 
     def clear(self) -> None:

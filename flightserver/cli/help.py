@@ -26,6 +26,7 @@ GROUPS = {
     "test": "Try a plugin.",
     "install": "Install packages for plugins.",
     "debug": "Look into the object store without a server.",
+    "debug catalog": "Look into the catalog without a server.",
 }
 FOOTER = (
     "Without a command the server starts as `serve` does, with a made-up node id and data in ~/.influxdb.\n"

@@ -9,10 +9,12 @@ Held by tests/integration/cli/test_main.py (C1-C3) and tests/integration/cli/tes
 Elsewhere: all commands and options (cli.tree; read that first), the modules that do the work (named there by `run`).
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 
+from catalog.errors import ServiceError
 from flightserver.cli.console import CommandError, Interrupted, styled, terminal_width
 from flightserver.cli.declared import Command
 from flightserver.cli.help import absent_sentence, help_text, usage_line
@@ -29,10 +31,10 @@ SPARED_MODULES = ("numpy", "pandas", "cloudpickle")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    if arguments is None:
-        for name in SPARED_MODULES:
-            sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # "cannot be imported", as the import system has it
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows a question mark
     try:
         return _run(words)
     except BrokenPipeError:
@@ -49,12 +51,13 @@ def _run(words: list[str]) -> int:
         path = error.path or (asked.path if asked is not None else "")
         print(f"error: {error.message}\n\n{usage_line(TREE, path)}\n\nFor more information, try '--help'.", file=sys.stderr)
         return 2
-    except CommandError as error:
+    except (CommandError, ServiceError) as error:
         verb = asked.path.split()[0].capitalize() if asked is not None else "Influxdb3"
         sys.stdout.flush()
         print(styled(f"{verb} command failed:", "31", sys.stderr), error, file=sys.stderr)
-        if error.more:
-            print(error.more, file=sys.stderr)
+        more = error.more if isinstance(error, CommandError) else error.hint
+        if more:
+            print(more, file=sys.stderr)
         return 1
     except (Interrupted, KeyboardInterrupt):
         return EXIT_INTERRUPTED
@@ -76,6 +79,10 @@ def _answer(asked: Asked) -> int:
 
 
 def _call(command: Command, asked: Asked) -> int:
+    if command.words != "serve":
+        for name in SPARED_MODULES:
+            sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # "cannot be imported", as the import system has it
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is told once, by us
     result = load(command.run)(asked.given)
     sys.stdout.flush()
     return result if isinstance(result, int) else 0
@@ -94,7 +101,7 @@ def _with_verb(words: list[str]) -> list[str]:
 
 
 def version_line() -> str:
-    from flightserver.version import revision, version  # looks at the installed packages, which takes a while
+    from flightserver.version import revision, version  # may look at the installed packages, which takes a while
 
     return f"influxdb3 Flightline {version()}, revision {revision()}"
 

@@ -9,7 +9,7 @@ Elsewhere: answers and refusals (cli.answers), the same calls over gRPC (cli.act
 import http.client
 import json
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import quote, urlencode, urlsplit
 
 from flightserver.cli.answers import Answer, Query, Refused, Server, Unreachable, reason_of
@@ -18,6 +18,7 @@ from flightserver.cli.parsing import Given
 
 TIMEOUT_S = 600.0
 CONNECT_TIMEOUT_S = 5.0
+_PIECE_BYTES = 65536
 
 
 def open_server(given: Given) -> Server:
@@ -32,8 +33,8 @@ class HttpServer:
     """One connection, for one thread."""
 
     def __init__(self, given: Given) -> None:
-        self.url = given.text("--host")
-        parts = urlsplit(self.url)
+        parts = urlsplit(given.text("--host"))
+        self._origin = f"{parts.scheme}://{parts.netloc}"
         self._prefix = parts.path.rstrip("/")
         self._token = given.find("--token")
         host, port = parts.hostname or "", parts.port
@@ -56,6 +57,29 @@ class HttpServer:
     def rows(self, database: str, statement: str, name: str) -> bytes:
         return self.call("POST", "/api/v3/query_sql", document={"db": database, "q": statement, "format": name})
 
+    def stream(self, path: str, document: object) -> Iterator[bytes]:
+        """The body of a successful answer, as it arrives. The first piece is asked for when this is called."""
+        target = self._prefix + quote(path)
+        headers = {**self._headers(), "Content-Type": "application/json"}
+        try:
+            connection = self._connected(None)
+            connection.request("POST", target, json.dumps(document).encode(), headers)
+            response = connection.getresponse()
+            if not 200 <= response.status < 300:
+                raise Refused(Answer(response.status, reason_of(response.status), response.read()))
+            first = response.read1(_PIECE_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable("POST", self._origin + target, _cause(error)) from None
+        return self._pieces(first, response)
+
+    def _pieces(self, piece: bytes, response: http.client.HTTPResponse) -> Iterator[bytes]:
+        while piece:
+            yield piece
+            try:
+                piece = response.read1(_PIECE_BYTES)
+            except (OSError, http.client.HTTPException):
+                raise CommandError("the answer broke off: the server failed, or the connection did") from None
+
     def send(
         self,
         method: str,
@@ -68,19 +92,17 @@ class HttpServer:
     ) -> Answer:
         """The answer, whatever it says. Without `again` nothing is ever sent a second time."""
         target = self._prefix + quote(path) + _query_string(query)
-        sent = {"User-Agent": "influxdb3", **(headers or {})}
-        if self._token is not None:
-            sent["Authorization"] = f"Bearer {self._token}"
+        sent = {**self._headers(), **(headers or {})}
         for is_last in (not again or self._connection is None, True):
             try:
                 return self._exchange(method, target, body, sent)
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
                 self.close()
                 if is_last:
-                    raise Unreachable(method, self.url + target, _cause(error)) from None
+                    raise Unreachable(method, self._origin + target, _cause(error)) from None
             except (OSError, http.client.HTTPException) as error:
                 self.close()
-                raise Unreachable(method, self.url + target, _cause(error)) from None
+                raise Unreachable(method, self._origin + target, _cause(error)) from None
         raise AssertionError("the last attempt answers or raises")
 
     def close(self) -> None:
@@ -88,13 +110,21 @@ class HttpServer:
             self._connection.close()
             self._connection = None
 
-    def _exchange(self, method: str, target: str, body: bytes | memoryview | None, headers: Mapping[str, str]) -> Answer:
+    def _headers(self) -> dict[str, str]:
+        token = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
+        return {"User-Agent": "influxdb3", **token}
+
+    def _connected(self, timeout_s: float | None) -> http.client.HTTPConnection:
         if self._connection is None:
             self._connection = self._open()
             self._connection.connect()
-            self._connection.sock.settimeout(TIMEOUT_S)
-        self._connection.request(method, target, body, headers)
-        response = self._connection.getresponse()
+        self._connection.sock.settimeout(timeout_s)
+        return self._connection
+
+    def _exchange(self, method: str, target: str, body: bytes | memoryview | None, headers: Mapping[str, str]) -> Answer:
+        connection = self._connected(TIMEOUT_S)
+        connection.request(method, target, body, headers)
+        response = connection.getresponse()
         content = response.read()
         retry = response.getheader("Retry-After", "")
         if response.will_close:

@@ -154,6 +154,10 @@ FORMAT = Option(
 )
 OUTPUT = Option("--output", "Write to this file instead of the terminal.", value="FILE", short="-o")
 TOKEN_FORMAT = Option("--format", "text or json.", value="FORMAT", default="text", choices=("text", "json"))
+CATALOG = (
+    Option("--catalog-prefix", "Where the catalog lies in the store; the node's name, unless this is given.", value="PREFIX"),
+    Option("--format", "pretty or json.", value="FORMAT", default="pretty", choices=("pretty", "json")),
+)
 ORGANISATION = Option("--org", "Read and dropped: there are no organisations here.", value="NAME", ignored=True)
 
 # ------------------------------------------------------------------------------------------------------------ commands
@@ -447,7 +451,29 @@ Examples:
     Command("test wal_plugin", "Try a plugin on lines.", absent=NO_PLUGINS),
     Command("test schedule_plugin", "Try a plugin on a schedule.", absent=NO_PLUGINS),
     Command("install package", "Install packages for plugins.", absent=NO_PLUGINS),
-    Command("debug catalog", "Look into the catalog.", absent="`show databases` and `show system` ask a running server"),
+    Command(
+        "debug catalog list",
+        "The commits of the catalog: when, and what each changed. The store is named as for `serve`.",
+        "debug:list_commits",
+        (Option("--all", "Those before the last checkpoint, too."), *CATALOG),
+        more_options="debug:options",
+    ),
+    Command(
+        "debug catalog snapshot",
+        "What there is after the last commit: nodes, databases, tables, tokens. The store is named as for `serve`.",
+        "debug:snapshot",
+        CATALOG,
+        more_options="debug:options",
+    ),
+    Command(
+        "debug catalog sequence",
+        "One commit, as it is stored. The store is named as for `serve`.",
+        "debug:sequence",
+        CATALOG,
+        (Argument("SEQUENCE", "Its number; else the last one.", required=False),),
+        more_options="debug:options",
+        examples="Example:\n  influxdb3 debug catalog sequence 12 --node-id node0 --data-dir ~/.influxdb3",
+    ),
     Command("debug object-store-check", "Try the object store.", absent="`serve` tries the store whenever it starts"),
     Command("stop node", "Stop a node.", absent="end its process with SIGTERM; it stops in order"),
     Command("remove node", "Forget a node.", absent=NO_CLUSTER),
@@ -492,7 +518,7 @@ OLDER_PATHS = {
     "file-index create": "create file_index",
     "file-index delete": "delete file_index",
     "test wal": "test wal_plugin",
-    "debug catalog_list": "debug catalog",
+    "debug catalog ls": "debug catalog list",
 }
 
 

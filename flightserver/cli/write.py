@@ -1,6 +1,6 @@
 """`influxdb3 write`: lines from the command line, files or the standard input, in pieces, several at a time.
 
-W1  A piece is sent again only if the server said that it is busy, or the connection was never made: nothing is stored twice.
+W1  A piece is sent again only when the server asks for it (503). About a connection that broke nothing is guessed.
 W2  Refused lines do not stop the rest, which the server has stored: they are told at the end, and the command fails.
 W3  Whatever else goes wrong stops everything, and the message says at which byte to go on: all before it is stored.
 W4  Of a file of any length only the pieces under way are held, at most UNDER_WAY_BYTES_MAX or one.
@@ -69,7 +69,7 @@ def run(given: Given) -> None:
             for body in bodies(source.read, given.number("--max-request-size"), source.at, source.line):
                 sender.send(body, source)
                 tally.add(body)
-                progress.show(tally.bar)
+                progress.show("{}", tally)
                 if sender.failed is not None:
                     break
             stored_to = sender.drain(source)
@@ -398,7 +398,8 @@ class _Tally:
         self._lines += body.lines
         self._bytes += len(body.data)
 
-    def bar(self) -> str:
+    def __str__(self) -> str:
+        """What the progress line shows."""
         elapsed_s = max(time.monotonic() - self._started_s, 1e-6)
         speed = f"{self._lines:,} lines, {self._lines / elapsed_s:,.0f} lines/s, {size(self._bytes / elapsed_s)}/s"
         if any(source.size_bytes is None for source in self._sources):

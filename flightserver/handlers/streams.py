@@ -58,6 +58,11 @@ class Ahead:
         self._ended = self._working = self._closed = False
         self._failure: Exception | None = None
 
+    def begin(self) -> None:
+        """The engine works while the schema is on its way."""
+        with self._changed:
+            self._work_on()
+
     def take(self, timeout_s: float) -> pa.RecordBatch | Nothing:
         """The next batch, if there is one in time. Raises what went wrong."""
         with self._changed:
@@ -173,6 +178,7 @@ class Streams:
         stream = ResultStream(ahead, schema, call, node, self._watcher, self._keep_alive_s, end)
         if query_id:
             self._running.begin(query_id, node.identity, ahead.cancel)
+        ahead.begin()
         return stream
 
     def _end(self, query_id: bytes, ahead: Ahead) -> None:

@@ -61,7 +61,7 @@ def token_actions(keeper: TokenKeeper | None) -> list[Action]:
                 raise TokensAreOff
             return [wire.encode_json(act(keeper, call, Arguments(body)))]
 
-        return Action(wire.ADMIN + name, f"JSON in, JSON out: {arguments}", run, access)
+        return Action(wire.ADMIN + name, f"JSON in, JSON out: {arguments}", run, access, audited=name != "list_tokens")
 
     return [
         verb("create_operator_token", "nothing; the first token, made once", create_operator, OPEN),

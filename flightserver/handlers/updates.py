@@ -97,8 +97,9 @@ class Updates:
     def _queried(self, node: GuardedNode, insert: Insert, bound: Bound, runs: Runs, origin: Origin) -> Iterator[pa.RecordBatch]:
         ask = node.values_sql if insert.reads_nothing else node.query_sql
         for values in bound.each():
-            node.check_again()
-            yield from runs.read(ask(bound.database, insert.source, values, origin))
+            for batch in runs.read(ask(bound.database, insert.source, values, origin)):
+                node.check_again()
+                yield batch
 
 
 def _columns(row: tuple[str, ...], bound: Bound) -> Iterator[pa.RecordBatch]:

@@ -39,6 +39,7 @@ def list_databases(call: Call) -> Reply:
         name = one_of(asked["format"], FORMAT_NAMES)
     wanted = accepted_or_named(name, call.accept)
     found = call.gateway.admin("list_databases", {"show_deleted": show_deleted}, call.authorization)["databases"]
+    found.sort(key=lambda database: (database["deleted"], database["name"]))
     columns: dict[str, Any] = {"iox::database": pa.array([database["name"] for database in found], pa.string())}
     if show_deleted:
         columns["deleted"] = pa.array([database["deleted"] for database in found], pa.bool_())

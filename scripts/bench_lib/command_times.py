@@ -80,10 +80,20 @@ def table(found: Sequence[Command], rounds: int) -> str:
     for command in found:
         median = statistics.median(command.wall_ms)
         goal = "" if command.goal_ms is None else f"{command.goal_ms:.0f}"
-        verdict = "" if command.goal_ms is None else "met" if median <= command.goal_ms else "MISSED"
+        verdict = _verdict(command, median, is_busy=load > (psutil.cpu_count() or 1))
         figures = f"{median:.0f} | {min(command.wall_ms):.0f} | {statistics.median(command.cpu_ms):.0f}"
         lines.append(f"| {command.name} | {figures} | {goal} | {verdict} |")
     return "\n".join(lines)
+
+
+def _verdict(command: Command, median: float, *, is_busy: bool) -> str:
+    if command.goal_ms is None:
+        return ""
+    if median <= command.goal_ms:
+        return "met"
+    return (
+        "MISSED; the machine is busy, the least meets it" if is_busy and min(command.wall_ms) <= command.goal_ms else "MISSED"
+    )
 
 
 def _once(command: Command, port: int) -> tuple[float, float]:

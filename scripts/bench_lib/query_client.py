@@ -1,8 +1,9 @@
-"""One client that asks, one question after another, and times each answer until its last byte is here.
+"""One client that asks, one question after another, each of several systems in turn, and times each answer until its last byte.
 
 A1  A time is from sending to the last byte read; nothing of an answer is parsed, but that Flight takes it apart into arrays.
 A2  The first answer to each question's first wording is kept for comparison, and its time is not among the others.
 A3  A question that fails is a figure with its error; the next one is asked all the same.
+A4  Systems that are compared are asked alternately, answer by answer: a busy machine is as busy for one as for the other.
 
 Held by tests/bench/test_query_client.py. Started by processes.Client: a job as one JSON line on stdin, then `ready`, `go`,
 and the result as one JSON line. DuckDB answers in this process, over one Parquet file, with two threads as the servers have.
@@ -13,9 +14,9 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import pyarrow as pa
 from pyarrow import flight
@@ -23,24 +24,37 @@ from pyarrow import flight
 from .measure import cpu_s, summary
 from .nothing import varint
 
+DATABASE = b"bench"
+
 
 class Asked(TypedDict):
     name: str
     requests: list[str]  # SQL, or the path and query of a GET
 
 
-class Job(TypedDict):
+class Part(TypedDict):
+    """One system, or one door of it, and what it is asked."""
+
+    name: str
     way: str  # of WAYS
     address: str  # a Flight location, host:port, or the Parquet file
-    database: str
     headers: dict[str, str]
     questions: list[Asked]
-    seconds: float  # for each question
+    keep: str | None  # a directory for the answers
+
+
+class Job(TypedDict):
+    parts: list[Part]
+    seconds: float  # for each question and part
     least: int  # answers to each, whatever the time
     most: int
-    keep: str | None  # a directory for the answers
-    clients: int  # more than one: each asks the wordings of all questions in turn, on schedule
+    clients: int  # more than one: each asks the wordings of all questions of the first part in turn, on schedule
     interval_s: float
+
+
+Figures = dict[str, Any]
+#: figures by part, then by question
+Found = dict[str, dict[str, Figures]]
 
 
 class Asker(Protocol):
@@ -54,9 +68,9 @@ class Asker(Protocol):
 class FlightAsker:
     """As Flight SQL drivers ask: GetFlightInfo with the statement, DoGet with the ticket."""
 
-    def __init__(self, job: Job) -> None:
-        self._client = flight.connect(job["address"])
-        self._options = flight.FlightCallOptions(headers=[(b"database", job["database"].encode())])
+    def __init__(self, part: Part) -> None:
+        self._client = flight.connect(part["address"])
+        self._options = flight.FlightCallOptions(headers=[(b"database", DATABASE)])
         self._last: pa.Table | None = None
 
     def ask(self, request: str) -> int:
@@ -73,9 +87,9 @@ class FlightAsker:
 class ExportAsker:
     """Batch by batch, and none is kept."""
 
-    def __init__(self, job: Job) -> None:
-        self._client = flight.connect(job["address"])
-        self._options = flight.FlightCallOptions(headers=[(b"database", job["database"].encode())])
+    def __init__(self, part: Part) -> None:
+        self._client = flight.connect(part["address"])
+        self._options = flight.FlightCallOptions(headers=[(b"database", DATABASE)])
 
     def ask(self, request: str) -> int:
         size = 0
@@ -100,9 +114,9 @@ class TicketAsker(ExportAsker):
 
 
 class HttpAsker:
-    def __init__(self, job: Job) -> None:
-        self._connection = http.client.HTTPConnection(job["address"], timeout=300)
-        self._headers = job["headers"]
+    def __init__(self, part: Part) -> None:
+        self._connection = http.client.HTTPConnection(part["address"], timeout=300)
+        self._headers = part["headers"]
         self._last = b""
 
     def ask(self, request: str) -> int:
@@ -118,12 +132,12 @@ class HttpAsker:
 
 
 class DuckAsker:
-    def __init__(self, job: Job) -> None:
+    def __init__(self, part: Part) -> None:
         import duckdb  # of the benchmark only, and not of every client
 
         self._connection = duckdb.connect()
         self._connection.execute("SET threads = 2")
-        self._connection.execute(f"CREATE VIEW cpu AS SELECT * FROM read_parquet('{job['address']}')")
+        self._connection.execute(f"CREATE VIEW cpu AS SELECT * FROM read_parquet('{part['address']}')")
         self.last: pa.Table | None = None
 
     def ask(self, request: str) -> int:
@@ -135,7 +149,7 @@ class DuckAsker:
         keep_table(self.last, path)
 
 
-WAYS: dict[str, Callable[[Job], Asker]] = {
+WAYS: dict[str, Callable[[Part], Asker]] = {
     "flight": FlightAsker,
     "export": ExportAsker,
     "doget": TicketAsker,
@@ -157,40 +171,79 @@ def keep_table(table: pa.Table, path: Path) -> None:
         writer.write_table(table)
 
 
-def ask_one(asker: Asker, asked: Asked, job: Job) -> dict[str, object]:
-    """A2, A3."""
-    requests = asked["requests"]
-    latencies: list[float] = []
-    try:
+class Turn:
+    """One question to one system: the answers so far."""
+
+    def __init__(self, asker: Asker, asked: Asked, keep: str | None) -> None:
+        self._asker = asker
+        self._requests = asked["requests"]
+        self._kept_at = Path(keep) / asked["name"] if keep else None
+        self._latencies: list[float] = []
+        self._first_s = 0.0
+        self._size = 0
+        self._error = ""
+
+    def first(self) -> None:
+        """A2."""
+        self._first_s = self._ask(self._requests[0])
+        if self._kept_at is not None and not self._error:
+            self._asker.keep(self._kept_at)
+
+    def next(self) -> None:
+        self._latencies.append(self._ask(self._requests[(len(self._latencies) + 1) % len(self._requests)]))
+
+    def wants_more(self, deadline: float, job: Job) -> bool:
+        count = len(self._latencies)
+        return not self._error and count < job["most"] and (count < job["least"] or time.perf_counter() < deadline)
+
+    def figures(self) -> Figures:
+        if self._error:
+            return {"error": self._error}
+        return {"first_ms": self._first_s * 1000, "bytes": self._size, **summary(self._latencies or [self._first_s])}
+
+    def _ask(self, request: str) -> float:
         began = time.perf_counter()
-        size = asker.ask(requests[0])
-        first_s = time.perf_counter() - began
-        if job["keep"]:
-            asker.keep(Path(job["keep"]) / asked["name"])
-        deadline = time.perf_counter() + job["seconds"]
-        while len(latencies) < job["most"] and (len(latencies) < job["least"] or time.perf_counter() < deadline):
-            began = time.perf_counter()
-            asker.ask(requests[(len(latencies) + 1) % len(requests)])
-            latencies.append(time.perf_counter() - began)
-    except Exception as error:  # whatever a driver raises: A3
-        return {"error": f"{type(error).__name__}: {error}"[:300]}
-    return {"first_ms": first_s * 1000, "bytes": size, **summary(latencies or [first_s])}
+        try:
+            size = self._asker.ask(request)
+        except Exception as error:  # whatever a driver raises: A3
+            self._error = f"{type(error).__name__}: {error}"[:300]
+            return 0.0
+        self._size = self._size or size
+        return time.perf_counter() - began
 
 
-def ask_each(job: Job) -> dict[str, object]:
-    asker = WAYS[job["way"]](job)
-    return {asked["name"]: ask_one(asker, asked, job) for asked in job["questions"]}
+def ask_each(job: Job) -> Found:
+    """The figures by part and question."""
+    askers = [WAYS[part["way"]](part) for part in job["parts"]]
+    found: Found = {part["name"]: {} for part in job["parts"]}
+    for name in dict.fromkeys(asked["name"] for part in job["parts"] for asked in part["questions"]):
+        turns = {
+            part["name"]: Turn(asker, asked, part["keep"])
+            for part, asker in zip(job["parts"], askers, strict=True)
+            for asked in part["questions"]
+            if asked["name"] == name
+        }
+        for turn in turns.values():
+            turn.first()
+        deadline = time.perf_counter() + job["seconds"] * len(turns)
+        while wanting := [turn for turn in turns.values() if turn.wants_more(deadline, job)]:
+            for turn in wanting:  # A4
+                turn.next()
+        for part_name, turn in turns.items():
+            found[part_name][name] = turn.figures()
+    return found
 
 
-def ask_together(job: Job) -> dict[str, object]:
+def ask_together(job: Job) -> Found:
     """Many clients at once, each on its own connection and schedule; latency runs from the scheduled moment."""
-    requests = [request for asked in job["questions"] for request in asked["requests"]]
+    part = job["parts"][0]
+    requests = [request for asked in part["questions"] for request in asked["requests"]]
     latencies: list[float] = []
     errors: list[str] = []
     start = time.perf_counter() + 0.2
 
     def one(number: int) -> None:
-        asker = WAYS[job["way"]](job)
+        asker = WAYS[part["way"]](part)
         due = start + job["interval_s"] * number / job["clients"]
         turn = number
         while due < start + job["seconds"]:
@@ -208,28 +261,49 @@ def ask_together(job: Job) -> dict[str, object]:
         thread.start()
     for thread in threads:
         thread.join()
-    return {"together": {**summary(latencies), "errors": len(errors), **({"error": errors[0]} if errors else {})}}
+    figures = {**summary(latencies), "errors": len(errors), **({"error": errors[0]} if errors else {})}
+    return {part["name"]: {"together": figures}}
 
 
-def run(job: Job) -> dict[str, object]:
+def run(job: Job) -> Found:
     return ask_each(job) if job["clients"] == 1 else ask_together(job)
 
 
-def job(way: str, address: str, questions: Sequence[Asked], **more: object) -> Job:
-    plain: dict[str, object] = {
+def part(
+    name: str,
+    way: str,
+    address: str,
+    questions: Sequence[Asked],
+    headers: Mapping[str, str] | None = None,
+    keep: Path | None = None,
+) -> Part:
+    return {
+        "name": name,
         "way": way,
         "address": address,
-        "database": "bench",
-        "headers": {},
+        "headers": dict(headers or {}),
         "questions": list(questions),
-        "seconds": 0.5,
-        "least": 5,
-        "most": 200,
-        "keep": None,
-        "clients": 1,
-        "interval_s": 0.1,
+        "keep": None if keep is None else str(keep),
     }
-    return {**plain, **more}  # type: ignore[typeddict-item]  # the keys are those above
+
+
+def job(
+    parts: Sequence[Part],
+    *,
+    seconds: float = 0.5,
+    least: int = 5,
+    most: int = 200,
+    clients: int = 1,
+    interval_s: float = 0.1,
+) -> Job:
+    return {
+        "parts": list(parts),
+        "seconds": seconds,
+        "least": least,
+        "most": most,
+        "clients": clients,
+        "interval_s": interval_s,
+    }
 
 
 def main() -> None:

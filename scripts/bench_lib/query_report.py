@@ -82,7 +82,7 @@ def head(targets: Sequence[str]) -> str:
         "# query",
         f"{psutil.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release()}, {load()}",
         *([", ".join(peers)] if peers else []),
-        "milliseconds, p50 / p99 of one warm client (cold: the first answer of a new process); x: times DuckDB's p50",
+        "milliseconds, p50 / p99 of one warm client (cold: a new process's first answer); x: times DuckDB's p50, asked in turn",
     ]
     return "\n".join(lines)
 
@@ -127,8 +127,8 @@ def times(value: float | None) -> str:
 
 
 def ratio(timings: Timings, way: str, name: str) -> float | None:
-    one, base = (timings.get(which, {}).get(name, Timing()).p50_ms for which in (way, "duckdb"))
-    return one / base if one is not None and base else None
+    timing = timings.get(way, {}).get(name, Timing())
+    return timing.p50_ms / timing.base_ms if timing.p50_ms is not None and timing.base_ms else None
 
 
 def judgement(name: str, way: str, hosts: int, timings: Timings) -> str:

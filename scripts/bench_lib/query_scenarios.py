@@ -3,8 +3,8 @@
 U1  Every server is fresh and ends here; Flightline's answers are asked in memory (as written), from Parquet by a warm process
     (restarted, each question asked before it is timed), and from Parquet by a cold one (restarted for each question, the
     system's cache of the files dropped).
-U2  DuckDB answers the same wordings over one Parquet file, sorted by host and time, in a process of its own; its first
-    answer to each question is what all others are compared with.
+U2  DuckDB answers the same wordings over one Parquet file, sorted by host and time, in the client's process, each time in turn
+    with who is measured: ratios are of the same minute. Its first answer to each question is what all others are compared with.
 
 Held by tests/bench/test_query_scenarios.py. Elsewhere: questions (questions.py), goals and tables (query_report.py).
 """
@@ -31,7 +31,7 @@ from . import data as rows_of
 from .answers import verdict
 from .data import DATA_SETS, Bodies, DataSet
 from .processes import BenchError, Client, Server
-from .query_client import Asked, job
+from .query_client import Asked, Job, job, part
 from .questions import QUESTIONS, Draw, Question, draws, iso
 from .scenarios import LINES_PER_BODY, Options, Work, bulk, fresh, http_job, load
 from .targets import DATABASE, Flightline, Nothing, Target
@@ -60,6 +60,7 @@ class Timing:
     answer_bytes: int = 0
     error: str = ""
     verdict: str = ""
+    base_ms: float | None = None  # DuckDB's p50 of the same minute
 
 
 #: by way ("duckdb", "memory flight", …), then by question
@@ -104,20 +105,39 @@ def sql_path(sql: str, form: str) -> str:
     return f"/api/v3/query_sql?db={DATABASE}&format={form}&q={quote(sql)}"
 
 
-def ask(given: Mapping[str, object]) -> dict[str, Timing]:
-    said = Client("query_client", given).run()["figures"]
+def ask(given: Job) -> Timings:
+    """By part, then by question."""
+    said = Client("query_client", dict(given)).run()["figures"]
     assert isinstance(said, dict)
-    return {
-        name: Timing(
-            one.get("p50_ms"),
-            one.get("p99_ms"),
-            one.get("first_ms"),
-            one.get("requests", 0),
-            one.get("bytes", 0),
-            one.get("error", ""),
-        )
-        for name, one in said.items()
-    }
+    return {part: {name: timing_of(one) for name, one in found.items()} for part, found in said.items()}
+
+
+def ask_one(way: str, address: str, asked: Sequence[Asked], **more: float) -> Timing:
+    """One question to one system."""
+    (found,) = ask(job([part("", way, address, asked)], **more))[""].values()  # type: ignore[arg-type]
+    return found
+
+
+def timing_of(one: Mapping[str, Any]) -> Timing:
+    return Timing(
+        one.get("p50_ms"),
+        one.get("p99_ms"),
+        one.get("first_ms"),
+        one.get("requests", 0),
+        one.get("bytes", 0),
+        one.get("error", ""),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where to ask, in which language, and how the answers are kept."""
+
+    name: str
+    way: str
+    address: str
+    language: str
+    reads: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,40 +154,68 @@ class Round:
     progress: Progress
 
     def parts(self) -> Iterator[Timings]:
-        """One system after the other; one that cannot be measured says why, in every line."""
-        wanted: list[tuple[str, Callable[[], Timings]]] = [
-            *([("duckdb", self.duckdb)] if self.with_duckdb else []),
+        """One system after the other, DuckDB beside each of them; one that cannot be measured says why, in every line."""
+        wanted: list[tuple[str, Callable[[], Iterator[Timings]]]] = [
             *([("memory flight", self.flightline)] if "flightline" in self.kinds else []),
             *((name, partial(self.peer, name)) for name in PEERS if name in self.kinds),
         ]
+        if not wanted and self.with_duckdb:
+            yield self.put([])
         for way, measure in wanted:
             try:
-                yield measure()
+                yield from measure()
             except (BenchError, OSError, flight.FlightError) as error:
                 yield {way: {name: Timing(error=str(error), verdict=f"FAILED: {error}") for name in self.names}}
 
-    def duckdb(self) -> Timings:
-        self.progress(f"{self.data.name} duckdb")
-        return {"duckdb": self.put("duckdb", "duckdb", str(sorted_parquet(self.data, self.rows)), "duckdb", "arrow")}
-
-    def peer(self, name: str) -> Timings:
+    def peer(self, name: str) -> Iterator[Timings]:
         with self.loaded(self.kinds[name]) as (target, _):
             target.settle()
             self.progress(f"{self.data.name} {name}: asking")
-            return {name: self.put(name, "http", f"127.0.0.1:{target.port}", PEERS[name], PEERS[name])}
+            language = PEERS[name]
+            yield self.put([Door(name, "http", f"127.0.0.1:{target.port}", language, language)])
 
-    def put(self, way: str, door: str, address: str, language: str, reads: str, **more: object) -> dict[str, Timing]:
-        """Ask, and compare what was kept with DuckDB's answers."""
-        kept = self.answers / way.replace(" ", "-")
-        kept.mkdir()
-        questions = asked_in(language, more.pop("names", self.names), draws(self.data, self.rows))  # type: ignore[arg-type]
-        found = ask({**job(door, address, questions, seconds=self.options.seconds or 0.5, keep=str(kept)), **more})
-        for name, timing in found.items():
-            if timing.error:
-                timing.verdict = f"FAILED: {timing.error}"
-            elif way != "duckdb":
-                timing.verdict = verdict(kept / name, reads, self.answers / "duckdb" / name, QUESTIONS[name].bucket_ns)
+    def flightline(self) -> Iterator[Timings]:
+        with self.loaded(self.kinds["flightline"]) as (target, server):
+            self.progress(f"{self.data.name} flightline: in memory")
+            yield self.put(both_doors("memory", target))
+            settle_now(target)
+            server.terminate()
+            cold: dict[str, Timing] = {}
+            for name in [name for name in COLD if name in self.names]:
+                self.progress(f"{self.data.name} flightline: cold, {name}")
+                cold |= self.cold(target, name)
+            if cold:
+                yield {"cold flight": cold}
+            with target.start("flight"):
+                self.progress(f"{self.data.name} flightline: from Parquet")
+                yield self.put(both_doors("parquet", target))
+
+    def put(self, doors: Sequence[Door]) -> Timings:
+        """Ask at all doors, and DuckDB beside them (U2); compare what was kept with its answers."""
+        wordings = draws(self.data, self.rows)
+        beside = (
+            [Door("duckdb", "duckdb", str(sorted_parquet(self.data, self.rows)), "duckdb", "arrow")] if self.with_duckdb else []
+        )
+        kept = {door.name: self.answers / door.name.replace(" ", "-") for door in [*beside, *doors]}
+        for folder in kept.values():
+            folder.mkdir(exist_ok=True)
+        asked = [
+            part(door.name, door.way, door.address, asked_in(door.language, self.names, wordings), keep=kept[door.name])
+            for door in [*beside, *doors]
+        ]
+        found = ask(job(asked, seconds=self.options.seconds or 0.4))
+        base = found.get("duckdb", {})
+        for door in doors:
+            for name, timing in found[door.name].items():
+                timing.base_ms = base.get(name, Timing()).p50_ms
+                self.judge(timing, kept[door.name] / name, door.reads, name)
         return found
+
+    def judge(self, timing: Timing, answer: Path, reads: str, name: str) -> None:
+        if timing.error:
+            timing.verdict = f"FAILED: {timing.error}"
+        else:
+            timing.verdict = verdict(answer, reads, self.answers / "duckdb" / name, QUESTIONS[name].bucket_ns)
 
     @contextmanager
     def loaded(self, kind: type[Target]) -> Iterator[tuple[Target, Server]]:
@@ -178,39 +226,26 @@ class Round:
                 raise BenchError(f"{kind.name} acknowledged {outcome.rows:,} rows of {self.rows:,}: {outcome.said['outcomes']}")
             yield target, server
 
-    def flightline(self) -> Timings:
-        timings: Timings = {}
-        with self.loaded(self.kinds["flightline"]) as (target, server):
-            self.progress(f"{self.data.name} flightline: in memory")
-            timings |= self.both_doors("memory", target)
-            settle_now(target)
-            server.terminate()
-            timings["cold flight"] = {}
-            for name in [name for name in COLD if name in self.names]:
-                self.progress(f"{self.data.name} flightline: cold, {name}")
-                timings["cold flight"] |= self.cold(target, name)
-            with target.start("flight"):
-                self.progress(f"{self.data.name} flightline: from Parquet")
-                timings |= self.both_doors("parquet", target)
-        return timings
-
-    def both_doors(self, where: str, target: Target) -> Timings:
-        return {
-            f"{where} flight": self.put(f"{where} flight", "flight", target.flight_uri(), "sql", "arrow"),
-            f"{where} http": self.put(f"{where} http", "http", f"127.0.0.1:{target.port}", "http", "json"),
-        }
-
     def cold(self, target: Target, name: str) -> dict[str, Timing]:
-        """U1. The time is that of the first answer; the connection is made before, as a ticket would be."""
+        """U1. The time is that of the first answer."""
         drop_file_cache(target.directory)
+        folder = self.answers / "cold"
+        folder.mkdir(exist_ok=True)
+        asked = asked_in("sql", [name], draws(self.data, self.rows))
         with target.start("flight") as server:
-            found = self.put(
-                f"cold {name}", "flight", target.flight_uri(), "sql", "arrow", names=[name], seconds=0.0, least=0, most=0
-            )
+            found = ask(job([part("", "flight", target.flight_uri(), asked, keep=folder)], seconds=0.0, least=0, most=0))[""]
             server.terminate()
         for timing in found.values():
             timing.p50_ms, timing.p99_ms = timing.first_ms, None
+            self.judge(timing, folder / name, "arrow", name)
         return found
+
+
+def both_doors(where: str, target: Target) -> list[Door]:
+    return [
+        Door(f"{where} flight", "flight", target.flight_uri(), "sql", "arrow"),
+        Door(f"{where} http", "http", f"127.0.0.1:{target.port}", "http", "json"),
+    ]
 
 
 def settle_now(target: Target) -> None:
@@ -262,16 +297,15 @@ def wide(options: Options, progress: Progress) -> Measured:
     with fresh(Flightline, "http", options) as (target, server, _):
         progress("wide: loading")
         load(target, server, bulk("A", Options(rows)))
-        asks = {"flight": ("flight", target.flight_uri(), sql, "identity")}
         address = f"127.0.0.1:{target.port}"
-        for form in ("json", "jsonl", "csv"):
-            asks[form] = ("http", address, sql_path(sql, form), "identity")
-        asks["json gzip"] = ("http", address, sql_path(sql, "json"), "gzip")
-        for name, (way, where, request, encoding) in asks.items():
-            progress(f"wide: {name}")
-            questions: list[Asked] = [{"name": name, "requests": [request]}]
-            seconds = options.seconds or 2.0
-            timing = ask(job(way, where, questions, seconds=seconds, headers={"Accept-Encoding": encoding}))[name]
+        parts = [part("flight", "flight", target.flight_uri(), [{"name": "rows", "requests": [sql]}])]
+        for name in ("json", "jsonl", "csv", "json gzip", "json zstd"):
+            form, _, encoding = name.partition(" ")
+            asked: list[Asked] = [{"name": "rows", "requests": [sql_path(sql, form)]}]
+            parts.append(part(name, "http", address, asked, {"Accept-Encoding": encoding or "identity"}))
+        progress("wide: asking")
+        for name, timings in ask(job(parts, seconds=options.seconds or 2.0)).items():
+            timing = timings["rows"]
             note(found, name, timing)
             if timing.p50_ms is not None:
                 found.figures[f"{name} ms"] = timing.p50_ms
@@ -287,11 +321,11 @@ def mixed(options: Options, progress: Progress) -> Measured:
         progress("mixed: loading")
         load(target, server, bulk("A", Options(rows)))
         questions = asked_in("sql", MIX, draws(data, rows))
-        alone = ask(job("flight", target.flight_uri(), questions, seconds=0.3))
+        parts = [part("crowd", "flight", target.flight_uri(), questions)]
+        alone = ask(job(parts, seconds=0.3))["crowd"]
         found.figures["idle p50 ms"] = statistics.median(one.p50_ms for one in alone.values() if one.p50_ms is not None)
         progress("mixed: 32 clients")
-        together = {"clients": MIX_CLIENTS, "interval_s": MIX_INTERVAL_S, "seconds": seconds}
-        crowd = job("flight", target.flight_uri(), questions, **together)
+        crowd = dict(job(parts, clients=MIX_CLIENTS, interval_s=MIX_INTERVAL_S, seconds=seconds))
         note_crowd(found, "32 clients", Client("query_client", crowd).run())
         progress("mixed: writes alone")
         written = int(WRITTEN_ROWS_PER_S * seconds)
@@ -326,7 +360,7 @@ def run_together(clients: Sequence[Client]) -> list[dict[str, object]]:
 
 
 def note_crowd(found: Measured, name: str, said: Mapping[str, Any]) -> None:
-    one = said["figures"]["together"]
+    one = said["figures"]["crowd"]["together"]
     found.figures[f"{name} p50 ms"] = one["p50_ms"]
     found.figures[f"{name} p99 ms"] = one["p99_ms"]
     found.figures[f"{name} answers"] = one["requests"]
@@ -352,14 +386,14 @@ def many_files(options: Options, progress: Progress) -> Measured:
     with fresh(Flightline, "http", options) as (target, server, _):
         progress("many-files: one load")
         load(target, server, Work(None, "http_client", http_job(rows_of.bodies(MONTH, rows, LINES_PER_BODY))))
-        note_timing(found, "memory", ask(job("flight", target.flight_uri(), questions)))
+        note_timing(found, "memory", ask_one("flight", target.flight_uri(), questions))
     with fresh(Flightline, "http", options) as (target, server, _):
         write_files(target, rows_of.bodies(MONTH, rows, -(-rows // files // MONTH.width) * MONTH.width), progress)
         stored = sum(1 for _ in target.directory.rglob("*.parquet"))
         found.figures["files"] = stored
         server.terminate()
         with target.start("flight"):
-            note_timing(found, "files", ask(job("flight", target.flight_uri(), questions)))
+            note_timing(found, "files", ask_one("flight", target.flight_uri(), questions))
     return found
 
 
@@ -390,14 +424,14 @@ def export(options: Options, progress: Progress) -> Measured:
         stored = put_rounds(target, data, once, -(-wanted // once))
         before = server.cpu_s()
         progress("export: flightline")
-        note_export(found, "flightline", ask(job("export", target.flight_uri(), EXPORT, least=2, most=2))["export"], stored)
+        note_export(found, "flightline", ask_one("export", target.flight_uri(), EXPORT, least=2, most=2), stored)
         found.figures["flightline CPU s/M"] = (server.cpu_s() - before) / (3 * stored) * 1e6
     with fresh(Nothing, "flight", options) as (target, server, _):
         progress("export: nothing")
         ticket: list[Asked] = [
             {"name": "export", "requests": [json.dumps({"batches": str(rows_of.batches(data, once)), "rows": stored})]}
         ]
-        note_export(found, "nothing", ask(job("doget", target.flight_uri(), ticket, least=2, most=2))["export"], stored)
+        note_export(found, "nothing", ask_one("doget", target.flight_uri(), ticket, least=2, most=2), stored)
     return found
 
 
@@ -425,12 +459,11 @@ def put_rounds(target: Target, data: DataSet, rows: int, rounds: int) -> int:
     return stored
 
 
-def note_timing(found: Measured, name: str, timings: Mapping[str, Timing]) -> None:
-    for timing in timings.values():
-        note(found, name, timing)
-        if timing.p50_ms is not None and timing.p99_ms is not None:
-            found.figures[f"{name} p50 ms"], found.figures[f"{name} p99 ms"] = timing.p50_ms, timing.p99_ms
-            found.figures[f"{name} first ms"] = timing.first_ms or 0.0
+def note_timing(found: Measured, name: str, timing: Timing) -> None:
+    note(found, name, timing)
+    if timing.p50_ms is not None and timing.p99_ms is not None:
+        found.figures[f"{name} p50 ms"], found.figures[f"{name} p99 ms"] = timing.p50_ms, timing.p99_ms
+        found.figures[f"{name} first ms"] = timing.first_ms or 0.0
 
 
 def note_export(found: Measured, name: str, timing: Timing, rows: int) -> None:

@@ -16,7 +16,7 @@ LAYERS = [
     ["engine.replay"],
     ["engine.ingest", "engine.persist", "engine.query"],
     ["engine.view"],
-    ["engine.wal", "engine.buffer", "engine.files", "engine.catalog_log", "engine.hydrate"],
+    ["engine.wal", "engine.buffer", "engine.files", "engine.catalog_log", "engine.catalog_tail", "engine.hydrate"],
     [
         "engine.storage",
         "engine.lineprotocol",

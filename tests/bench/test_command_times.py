@@ -17,6 +17,14 @@ def test_a_figure_is_a_median_beside_the_least_and_the_goal() -> None:
     assert lines[-2:] == ["| quick | 140 | 100 | 60 | 150 | met |", "| slow | 151 | 151 | 1 | 150 | MISSED |"]
 
 
+def test_a_busy_machine_is_named_as_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M1."""
+    monkeypatch.setattr("psutil.getloadavg", lambda: (99.0, 99.0, 99.0))
+    command = Command("slowed", (), 150, wall_ms=[100.0, 900.0, 900.0], cpu_ms=[1.0])
+
+    assert table([command], 3).endswith("| MISSED; the machine is busy, the least meets it |")
+
+
 def test_every_command_runs_and_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """M1, M2."""
     some = [command for command in command_times.commands() if command.name in ("--version", "query, one row")]

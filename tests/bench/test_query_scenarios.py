@@ -8,18 +8,9 @@ from scripts.bench_lib.answers import OK
 from scripts.bench_lib.data import DATA_SETS
 from scripts.bench_lib.query_scenarios import SPECIAL, Round, Timings
 from scripts.bench_lib.scenarios import Options
-from scripts.bench_lib.targets import TARGETS
+from scripts.bench_lib.targets import TARGETS, Target
 
-NAMES = (
-    "single-groupby-1-8-1",
-    "double-groupby-1",
-    "lastpoint",
-    "last-value",
-    "tag-values",
-    "count-all",
-    "scan-agg",
-    "high-cpu-all",
-)
+NAMES = ("single-groupby-1-8-1", "last-value", "tag-values", "count-all", "scan-agg", "high-cpu-all")
 ROWS = 72_000  # two hours
 
 
@@ -47,23 +38,31 @@ def test_our_answers_are_duckdbs_wherever_the_rows_lie(tmp_path: Path) -> None:
     for way in ways - {"duckdb"}:
         assert {name: timing.verdict for name, timing in found[way].items()} == dict.fromkeys(found[way], OK)
     assert set(found["memory flight"]) == set(NAMES)
-    assert {"lastpoint", "count-all"} <= set(found["cold flight"])
+    assert set(found["cold flight"]) == {"count-all"}
     assert all(timing.p50_ms for timing in found["cold flight"].values())
 
 
 @pytest.mark.parametrize("peer", ["victoriametrics", "influxdb1"])
-def test_a_peers_answers_are_duckdbs(peer: str, tmp_path: Path) -> None:
-    """U2."""
+def test_a_peers_answers_are_duckdbs(peer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """U2. Nobody waits here until a peer's store is at rest."""
+
+    def shown(self: Target) -> None:
+        if peer == "victoriametrics":
+            self.get("/internal/force_flush")
+
+    monkeypatch.setattr(TARGETS[peer], "settle", shown)
+
     found = measure(peer, tmp_path)[peer]
 
     assert {name: timing.verdict for name, timing in found.items()} == dict.fromkeys(found, OK)
-    assert len(found) >= 7
+    assert len(found) >= 5
 
 
 @pytest.mark.parametrize("name", list(SPECIAL))
 def test_every_other_scenario_finds_its_figures(name: str, tmp_path: Path) -> None:
     """U1."""
-    found = SPECIAL[name](Options(rows=20_000, seconds=0.3, work=tmp_path), lambda text: None)
+    rows = 4_000 if name == "many-files" else 20_000
+    found = SPECIAL[name](Options(rows=rows, seconds=0.3, work=tmp_path), lambda text: None)
 
     assert found.notes == []
     assert all(value > 0 for value in found.figures.values())

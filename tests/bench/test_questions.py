@@ -8,7 +8,7 @@ import pytest
 
 from scripts.bench_lib import data as rows_of
 from scripts.bench_lib.data import CPU_FIELDS, CPU_TAGS, DATA_SETS
-from scripts.bench_lib.query_client import DuckAsker, job
+from scripts.bench_lib.query_client import DuckAsker, part
 from scripts.bench_lib.query_scenarios import PEERS, asked_in, sorted_parquet
 from scripts.bench_lib.questions import HOUR_NS, MINUTE_NS, QUESTIONS, VARIANTS, draws
 
@@ -70,7 +70,7 @@ def test_a_question_has_all_wordings_in_a_language_or_none(language: str) -> Non
 @pytest.fixture(scope="module")
 def duck() -> DuckAsker:
     pytest.importorskip("duckdb")
-    return DuckAsker(job("duckdb", str(sorted_parquet(SMALL, SMALL.full_rows)), []))
+    return DuckAsker(part("duckdb", "duckdb", str(sorted_parquet(SMALL, SMALL.full_rows)), []))
 
 
 def rows_for(duck: DuckAsker, name: str) -> tuple[Sequence[str], list[dict[str, object]]]:

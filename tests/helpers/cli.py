@@ -11,7 +11,6 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,15 +116,3 @@ def _everything(descriptor: int) -> str:
 def rows_of(table: str) -> list[list[str]]:
     """The cells of a table with borders, its header first."""
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")]
-
-
-def same_outcome(first: Done, second: Done, but: Sequence[tuple[str, str]] = ()) -> bool:
-    """Equal but for texts that may differ, such as an address."""
-
-    def plain(done: Done) -> tuple[int, str, str]:
-        out, err = done.out, done.err
-        for pattern, replacement in but:
-            out, err = re.sub(pattern, replacement, out), re.sub(pattern, replacement, err)
-        return done.code, out, err
-
-    return plain(first) == plain(second)

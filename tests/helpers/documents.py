@@ -17,8 +17,8 @@ A comment just before a block says what the block alone cannot:
 
 In an output block `…` stands for any text within a line, and a line that is only `…` for any number of lines.
 
-Documents say 8181 and 8182; ports that are free stand in their place wherever a block is run. Where a document says 9000, a store
-that speaks S3 listens there, with a bucket `flightline`. The reader's home is empty.
+Documents say 8181 and 8182; ports that are free stand in their place wherever a block is run. Where a document says 9000, a
+store that speaks S3 listens there, with a bucket `flightline`. The reader's home is empty.
 """
 
 import os

@@ -18,6 +18,7 @@ from engine.node import Node
 from engine.requests import WriteRequest
 from engine.settings import Settings
 from engine.storage.memory import MemoryStore
+from flightserver.audit import Audit
 from flightserver.auth import TokenAuthorizer
 from flightserver.client import EngineClient
 from flightserver.server import EngineServer
@@ -102,7 +103,7 @@ def act(client: fl.FlightClient, token: str | None, name: str, body: Any = b"") 
 
 
 @contextmanager
-def secured(directory: Path, released: frozenset[str] = frozenset()) -> Iterator[Secured]:
+def secured(directory: Path, released: frozenset[str] = frozenset(), audit: Audit | None = None) -> Iterator[Secured]:
     """Databases a and b, each with a row in the table cpu."""
     clock = MovableClock()
     node = Node.open(SETTINGS, MemoryStore(), clock)
@@ -111,7 +112,13 @@ def secured(directory: Path, released: frozenset[str] = frozenset()) -> Iterator
     (directory / "handover").mkdir()
     (directory / "counters").mkdir()
     server = EngineServer(
-        node, "grpc://127.0.0.1:0", handover_dir=directory / "handover", authorizer=authorizer, tokens=keeper, keep_alive_s=0.2
+        node,
+        "grpc://127.0.0.1:0",
+        handover_dir=directory / "handover",
+        authorizer=authorizer,
+        tokens=keeper,
+        audit=audit,
+        keep_alive_s=0.2,
     )
     location = f"grpc://127.0.0.1:{server.port}"
     client, watching = EngineClient(location), EngineClient(location, timeout_s=10.0)

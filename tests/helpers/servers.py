@@ -103,7 +103,9 @@ def launch(
 ) -> Server:
     """Start a server and return at once. Its output goes to a file, or to a terminal."""
     directory.mkdir(parents=True, exist_ok=True)
-    arguments = ["--node-id", "node", "--data-dir", str(directory), "--http-bind", bind]
+    arguments = ["--http-bind", bind]
+    for option, value in (("--node-id", "node"), ("--data-dir", str(directory))):
+        arguments += [] if option in options else [option, value]
     arguments += [] if with_tokens else ["--without-auth"]
     arguments += ["--tcp-listener-file-path", str(directory / "listener"), *options]
     (directory / "listener").unlink(missing_ok=True)

@@ -5,6 +5,7 @@ The rows are held against the registries of the product: what is new there and h
 
 import itertools
 import json
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from catalog.credentials import MALFORMED
 from catalog.tokens import DATABASE_ACTIONS
 from flightserver import wire
+from flightserver.cli import main as command_line
 from flightserver.cli.tree import TREE
 from flightserver.flightsql import commands
 from flightserver.flightsql.proto import flightsql_pb2 as sql
@@ -23,7 +25,10 @@ from flightserver.handlers.actions import Actions
 from flightserver.server import EngineServer
 from httpapi.app import ROUTES
 from httpapi.routes.write import WRITE_PATHS
+from tests.conftest import PRODUCT
+from tests.helpers.cli import influxdb3
 from tests.helpers.secured import Secured, secured
+from tests.helpers.servers import Server, running
 
 # ---- callers
 
@@ -591,3 +596,74 @@ def test_every_verb_of_the_command_line_has_a_row_and_knocks_at_known_doors() ->
     assert present == set(COMMAND_LINE)
     doors = {*HTTP_ROWS, *FLIGHT_ROWS, *ACTION_ROWS}
     assert {door for asked in COMMAND_LINE.values() for door in asked} <= doors
+
+
+#: each verb as it is typed, in an order in which they all succeed for an administrator
+TYPED: Mapping[str, str] = {
+    "create token": "create token --admin --name {caller}",
+    "create database": "create database new",
+    "create table": "create table --database a --tags t --fields v:float64 made",
+    "write": "write --database a cpu,host=a\\ v=1",
+    "query": "query --database a SELECT\\ *\\ FROM\\ cpu",
+    "update database": "update database --database a --retention-period 9y",
+    "update table": "update table --database a --retention-period 9y cpu",
+    "show databases": "show databases",
+    "show tokens": "show tokens",
+    "show retention": "show retention",
+    "show nodes": "show nodes",
+    "show system summary": "show system --database a summary",
+    "show system table": "show system --database a table queries",
+    "show system table_list": "show system --database a table-list",
+    "delete table": "delete table --database a --yes made",
+    "delete token": "delete token --yes --token-name {caller}",
+    "delete database": "delete database --yes new",
+}
+REFUSALS = ("not authenticated", "unauthorized to perform", "Permission denied", "Unauthenticated")
+READING = {"query", "show databases", "show system summary", "show system table", "show system table_list"}
+
+
+@pytest.fixture(scope="module")
+def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("real"), command=PRODUCT, with_tokens=True) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def tokens(real_server: Server) -> Mapping[str, str]:
+    """The texts of an operator's and a reader's token, made by the command line."""
+
+    def made(*arguments: str) -> str:
+        done = influxdb3("create", "token", "--format", "json", *arguments, url=real_server.url)
+        return str(json.loads(done.out)["token"])
+
+    operator = made("--admin")
+    influxdb3("write", "--database", "a", "--token", operator, "cpu,host=a v=1", url=real_server.url)
+    return {"operator": operator, "reader": made("--permission", "db:a:read", "--name", "reader", "--token", operator)}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # commands leave sockets to their process
+@pytest.mark.parametrize(
+    ("caller", "admitted"),
+    [("nobody", set()), ("reader", READING), ("operator", set(TYPED))],
+    ids=["nobody", "reader", "operator"],
+)
+def test_the_command_line_is_told_the_same(
+    real_server: Server,
+    tokens: Mapping[str, str],
+    capfd: pytest.CaptureFixture[str],
+    caller: str,
+    admitted: set[str],
+) -> None:
+    refused = {}
+    for words, typed in TYPED.items():
+        given = ["--token", tokens[caller]] if caller in tokens else []
+        command_line.main([*shlex.split(typed.format(caller=caller)), "--host", real_server.url, *given])
+        said = "".join(capfd.readouterr())
+        if any(refusal in said for refusal in REFUSALS):
+            refused[words] = said
+
+    assert set(TYPED) - set(refused) == admitted, refused
+
+
+def test_every_verb_that_asks_a_server_is_typed() -> None:
+    assert set(TYPED) == {words for words, doors in COMMAND_LINE.items() if doors}

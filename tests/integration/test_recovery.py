@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -11,12 +12,14 @@ import pytest
 from catalog.catalog import Catalog
 from catalog.tokens import hash_of
 from engine.clock import SystemClock
+from flightserver.audit import Audit
 from flightserver.recovery import PATH, Recovery, RecoveryUnavailable
 from flightserver.tokens import TokenKeeper
 from tests.helpers.catalog_log import MemoryLog
 from tests.helpers.servers import wait_until
 
 ANYWHERE = ("127.0.0.1", 0)
+AUDIT = Audit(time.time_ns)
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def refuses(address: str) -> bool:
 def test_it_replaces_the_operator_token_once_and_closes(catalog: Catalog, keeper: TokenKeeper, tmp_path: Path) -> None:
     """R1."""
     done = tmp_path / "done"
-    recovery = Recovery(ANYWHERE, keeper, done)
+    recovery = Recovery(ANYWHERE, keeper, AUDIT, done)
 
     status, made = post(recovery.address)
 
@@ -63,7 +66,7 @@ def test_it_replaces_the_operator_token_once_and_closes(catalog: Catalog, keeper
 
 def test_everything_else_is_not_there(keeper: TokenKeeper, catalog: Catalog, tmp_path: Path) -> None:
     """R1."""
-    recovery = Recovery(ANYWHERE, keeper, tmp_path / "done")
+    recovery = Recovery(ANYWHERE, keeper, AUDIT, tmp_path / "done")
     before = catalog.state()
 
     for method, path in (
@@ -80,7 +83,7 @@ def test_everything_else_is_not_there(keeper: TokenKeeper, catalog: Catalog, tmp
 
 
 def test_without_an_operator_token_there_is_nothing_to_replace(catalog: Catalog, tmp_path: Path) -> None:
-    recovery = Recovery(ANYWHERE, TokenKeeper(catalog, SystemClock()), tmp_path / "done")
+    recovery = Recovery(ANYWHERE, TokenKeeper(catalog, SystemClock()), AUDIT, tmp_path / "done")
 
     assert post(recovery.address) == (404, {"error": "missing admin token, cannot update"})
     assert not (tmp_path / "done").exists()
@@ -89,7 +92,7 @@ def test_without_an_operator_token_there_is_nothing_to_replace(catalog: Catalog,
 
 def test_a_caller_who_says_nothing_holds_it_up_for_seconds_only(keeper: TokenKeeper, tmp_path: Path) -> None:
     """R2."""
-    recovery = Recovery(ANYWHERE, keeper, tmp_path / "done")
+    recovery = Recovery(ANYWHERE, keeper, AUDIT, tmp_path / "done")
     host, _, port = recovery.address.rpartition(":")
 
     with socket.create_connection((host, int(port))):
@@ -100,4 +103,4 @@ def test_an_address_that_is_taken_is_named(keeper: TokenKeeper, tmp_path: Path) 
     with socket.create_server(ANYWHERE) as other:
         port = other.getsockname()[1]
         with pytest.raises(RecoveryUnavailable, match=f"cannot listen on 127.0.0.1:{port} for token recovery"):
-            Recovery(("127.0.0.1", port), keeper, tmp_path / "done")
+            Recovery(("127.0.0.1", port), keeper, AUDIT, tmp_path / "done")

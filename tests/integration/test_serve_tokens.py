@@ -3,6 +3,8 @@
 import json
 import os
 import pty
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -12,10 +14,17 @@ import pyarrow.flight as flight
 import pytest
 
 from tests.helpers.secured import ask
-from tests.helpers.servers import PATIENCE_S, Server, await_ready, launch, running, wait_until
+from tests.helpers.servers import PATIENCE_S, Server, await_ready, launch, read_response, running, wait_until
 
 REAL = ("-m", "flightserver.cli.main", "serve")
 FIRST = "/api/v3/configure/token/admin"
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    options = ("--verbose", "--flight-bind", "127.0.0.1:0")
+    with running(tmp_path_factory.mktemp("secure"), *options, command=REAL, with_tokens=True) as server:
+        yield server
 
 
 def call(server: Server, method: str, path: str, token: str | None = None, body: bytes | None = None) -> tuple[int, bytes]:
@@ -61,6 +70,36 @@ def test_a_server_asks_for_tokens_says_how_to_make_the_first_and_keeps_them(tmp_
             assert "apiv3_" not in text
     stored = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
     assert token.removeprefix("apiv3_").encode() not in stored
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET /write?p=%s HTTP/9.9",
+        "GET /write?db=a&p=%s x y HTTP/1.1",
+        "GET http://[%s/ HTTP/1.1",
+        "%s",
+        "POST /write?db=a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\x00",
+        "POST /write?db=a HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer %s",
+        "POST /write?db=a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n folded",
+    ],
+)
+def test_a_request_that_is_none_is_not_repeated_with_its_token(secure: Server, head: str) -> None:
+    with socket.create_connection((secure.host, secure.port), timeout=PATIENCE_S) as connection:
+        connection.sendall((head % "apiv3_secret" + "\r\n\r\n").encode())
+        status, body = read_response(connection)
+
+    assert status in (400, 401)
+    assert b"apiv3_secret" not in body
+    assert "apiv3_secret" not in secure.text
+
+
+def test_a_flight_port_of_its_own_asks_for_tokens_too(secure: Server) -> None:
+    line = next(line for line in secure.text.splitlines() if "flight=" in line)
+    address = line.partition("flight=")[2].split()[0]
+
+    with flight.connect(f"grpc://{address}") as client, pytest.raises(flight.FlightUnauthenticatedError):
+        ask(client, None)
 
 
 def test_a_person_at_a_terminal_is_told_how_to_make_the_first_token(tmp_path: Path) -> None:

@@ -1,12 +1,24 @@
 """Queries whose clients go away: no CPU is used for them a moment later. Real processes and sockets."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow.flight as fl
 import pytest
 
-from tests.helpers.busy import SLOW_SCAN, ask, becomes_busy, becomes_idle, cancel, fill, flight_info, http_connection
-from tests.helpers.servers import Server, running
+from tests.helpers.busy import (
+    EXPLODING,
+    SLOW_SCAN,
+    ask,
+    becomes_busy,
+    becomes_idle,
+    cancel,
+    fill,
+    flight_info,
+    http_connection,
+    refusal,
+)
+from tests.helpers.servers import Server, running, wait_until
 from tests.integration.test_engine_process import REAL
 
 #: rows first, and then work without rows
@@ -20,7 +32,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.parametrize("statement", [SLOW_SCAN, ROWS_THEN_WORK], ids=["before the first byte", "in the middle"])
+WORK = pytest.mark.parametrize(
+    "statement", [SLOW_SCAN, ROWS_THEN_WORK, EXPLODING], ids=["before the first row", "in the middle", "a join that explodes"]
+)
+
+
+@WORK
 def test_a_closed_http_connection_ends_the_work(server: Server, statement: str) -> None:
     connection = http_connection(server, statement)
     becomes_busy(server)
@@ -31,7 +48,7 @@ def test_a_closed_http_connection_ends_the_work(server: Server, statement: str) 
     assert ask(server, "SELECT count(*) AS n FROM t") == [{"n": 100_000}]
 
 
-@pytest.mark.parametrize("statement", [SLOW_SCAN, ROWS_THEN_WORK], ids=["before the first batch", "in the middle"])
+@WORK
 def test_a_flight_client_that_is_gone_ends_the_work(server: Server, statement: str) -> None:
     client = server.flight()
     reader = client.do_get(flight_info(client, statement).endpoints[0].ticket)
@@ -43,9 +60,10 @@ def test_a_flight_client_that_is_gone_ends_the_work(server: Server, statement: s
     becomes_idle(server)
 
 
-def test_a_cancelled_query_ends_its_work_and_its_client_hears_of_it(server: Server) -> None:
+@pytest.mark.parametrize("statement", [SLOW_SCAN, EXPLODING])
+def test_a_cancelled_query_ends_its_work_and_its_client_hears_of_it(server: Server, statement: str) -> None:
     with server.flight() as client, server.flight() as other:
-        info = flight_info(client, SLOW_SCAN)
+        info = flight_info(client, statement)
         reader = client.do_get(info.endpoints[0].ticket)
         becomes_busy(server)
 
@@ -54,3 +72,40 @@ def test_a_cancelled_query_ends_its_work_and_its_client_hears_of_it(server: Serv
         with pytest.raises(fl.FlightUnavailableError, match="the query was cancelled"):
             reader.read_all()
         becomes_idle(server)
+
+
+def test_small_statements_are_answered_while_joins_explode(server: Server) -> None:
+    connections = [http_connection(server, EXPLODING) for _ in range(3)]
+    becomes_busy(server)
+
+    for _ in range(20):
+        assert ask(server, "SELECT count(*) AS n FROM t WHERE host = 'h1' AND v < 70") == [{"n": 10}]
+
+    for connection in connections:
+        connection.close()
+    becomes_idle(server)
+
+
+def test_more_memory_than_a_query_may_have_is_one_sentence_for_one_client(tmp_path: Path) -> None:
+    with running(tmp_path, "--exec-mem-pool-size", "128mb", command=REAL) as server:
+        fill(server, 20_000)
+
+        status, sentence = refusal(server, "SELECT array_agg(a.v * b.v) AS x FROM t a, t b")
+
+        assert status == 400
+        assert sentence.startswith("the query needs more than the 61 MiB of memory that it may have")
+        assert ask(server, "SELECT count(*) AS n FROM t") == [{"n": 20_000}]
+
+
+def test_a_query_that_takes_too_long_ends_and_nothing_is_left_of_the_server_afterwards(tmp_path: Path) -> None:
+    with running(tmp_path, "--query-timeout", "1s", command=REAL) as server:
+        fill(server, 20_000)
+
+        for statement in (SLOW_SCAN, EXPLODING, "SELECT count(*) FROM generate_series(1, 1000000000000)"):
+            assert refusal(server, statement)[1].startswith("the query took longer than 1 s")
+        becomes_idle(server)
+        family = server.children()
+        assert any("engine.query.elsewhere.child" in process.cmdline() for process in family), "one is kept warm"
+        assert server.stop() == 0
+
+    wait_until(lambda: not any(process.is_running() for process in family))

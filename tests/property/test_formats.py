@@ -1,4 +1,4 @@
-"""Random batches of random types, in every format, against the plain spelling (httpapi.formats F2, F3).
+"""Random batches of random types, in every format, against the plain spelling (httpapi.formats F2, F3; encode/text.h N1-N3).
 
 The reference below is the short and slow way to write the same: Python values, one at a time.
 """

@@ -2,6 +2,8 @@
 //
 // Y1  The GIL is released while rows become text; it is taken back for a zone's offset and for nothing else.
 // Y2  An encoder is used by one thread at a time: a second one gets an error, not a wrong answer.
+//
+// Held by tests/unit/engine/test_encode.py (Y1, Y2).
 #ifndef PY_SSIZE_T_CLEAN
 #define PY_SSIZE_T_CLEAN
 #endif

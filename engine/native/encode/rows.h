@@ -6,6 +6,9 @@
 //     Elsewhere a null is empty.
 // E3  A piece ends with a whole row, as soon as it has PIECE_BYTES.
 // E4  A cell of CSV is quoted when it holds a comma, a quote or the end of a line, or is empty and alone in its line.
+//
+// Held by tests/native/fuzz_encode.cpp (E1-E4), tests/unit/engine/test_encode.py (E1, E3) and tests/unit/httpapi/test_formats.py
+// (E2, E4).
 #pragma once
 
 #include <cstdint>

@@ -3,6 +3,8 @@
 // N1  A float is the shortest text that reads back as the same float, and always looks like one: it has a point or an exponent.
 // N2  A moment has 0, 3, 6 or 9 digits of fraction, as few as say it.
 // N3  A string in JSON reads back as it was; what needs no escape gets none.
+//
+// Held by tests/property/test_formats.py (N1-N3).
 #pragma once
 
 #include <cstdint>

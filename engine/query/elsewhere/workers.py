@@ -53,6 +53,8 @@ _ROOT = Path(__file__).parents[3]
 
 
 class PlanningTooLong(InvalidRequest):
+    """A statement took too long to be planned."""
+
     code = "query_planning_timeout"
 
 

@@ -117,6 +117,33 @@ def test_retention_is_set_and_cleared(url: str) -> None:
     assert wrong.code == 2
 
 
+def test_a_table_keeps_its_rows_as_long_as_it_is_told(url: str) -> None:
+    to = ("-d", "cli_table_retention")
+    influxdb3("create", "table", *to, "--fields", "n:int64", "--retention-period", "1h", "t", url=url)
+    influxdb3("write", *to, "-q", "t n=1i 1000000000", url=url)
+
+    hidden = influxdb3("query", *to, "--format", "csv", "SELECT count(*) AS n FROM t", url=url)
+    done = influxdb3("update", "table", *to, "-r", "none", "t", url=url)
+    shown = influxdb3("query", *to, "--format", "csv", "SELECT count(*) AS n FROM t", url=url)
+
+    assert hidden.lines == ["n", "0"]
+    assert (done.code, done.out) == (0, 'Table "cli_table_retention"."t" updated successfully\n')
+    assert shown.lines in (["n", "1"], ["n", "0"])  # what has expired may have gone for good by now
+
+
+def test_rows_alone_may_be_deleted(url: str) -> None:
+    to = ("-d", "cli_data_only")
+    influxdb3("write", *to, "-q", "t,host=a n=1i", url=url)
+
+    done = influxdb3("delete", "table", *to, "--data-only", "--yes", "t", url=url)
+    rows = influxdb3("query", *to, "--format", "csv", "SELECT count(*) AS n FROM t", url=url)
+    misused = influxdb3("delete", "database", "cli_data_only", "--remove-tables", "--yes", url=url)
+
+    assert (done.code, done.out) == (0, 'Table "cli_data_only"."t" deleted successfully\n')
+    assert rows.lines == ["n", "0"]
+    assert misused.code == 2
+
+
 def test_a_server_that_is_not_there_is_named() -> None:
     """A2."""
     done = influxdb3("create", "database", "x", "--host", "127.0.0.1:1")

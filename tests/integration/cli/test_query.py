@@ -2,9 +2,15 @@
 
 import json
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import pyarrow.parquet as pq
 import pytest
@@ -132,8 +138,15 @@ def test_an_error_shows_where_in_the_statement_it_is(url: str, statement: str, s
 def test_an_unknown_database_and_another_language_are_said(url: str) -> None:
     missing = influxdb3("query", "-d", "nowhere", "SELECT 1", url=url)
 
+    influxql = [
+        influxdb3("query", *DATABASE, spelled, "SHOW MEASUREMENTS", url=url)
+        for spelled in ("--language=influxql", "--lang=influxql", "-linfluxql")
+    ]
+
     assert missing.err.startswith("Query command failed: database not found: nowhere")
     assert missing.code == 1
+    assert [done.code for done in influxql] == [1, 1, 1]
+    assert all(done.err.startswith("Query command failed: InfluxQL is not part of this version yet") for done in influxql)
 
 
 def test_a_server_that_is_not_there_is_said() -> None:
@@ -141,7 +154,7 @@ def test_a_server_that_is_not_there_is_said() -> None:
 
     assert done.code == 1
     assert done.err == (
-        "Query command failed: failed to send GetFlightInfo grpc://127.0.0.1:1 request: "
+        "Query command failed: failed to send POST http://127.0.0.1:1/api/v3/query_sql request: "
         "connection refused; is the server running?\n"
     )
 
@@ -202,10 +215,70 @@ def test_a_terminal_hears_that_the_server_is_still_at_it(url: str) -> None:
     assert "waiting for the server" in done.out
 
 
+@contextmanager
+def http_only(server: Server) -> Iterator[str]:
+    """A proxy that takes HTTP/1.1 below a path, as many in front of servers do."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            request = Request(server.url + self.path.removeprefix("/behind"), data=body, headers=dict(self.headers.items()))
+            try:
+                answer = urlopen(request, timeout=PATIENCE_S)
+            except HTTPError as error:
+                answer = error
+            with answer:
+                self.send_response(answer.status)
+                self.end_headers()
+                self.wfile.write(answer.read())
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=proxy.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{proxy.server_port}/behind"
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join(10)
+
+
+def test_where_grpc_does_not_get_through_http_answers_the_same(url: str, server: Server, tmp_path: Path) -> None:
+    """Q5."""
+    with http_only(server) as behind:
+        different = [
+            form
+            for form in ("pretty", "json", "jsonl", "csv")
+            if influxdb3("query", *DATABASE, "--format", form, ALL, url=behind)
+            != influxdb3("query", *DATABASE, "--format", form, ALL, url=url)
+        ]
+        influxdb3("query", *DATABASE, "--format", "parquet", "-o", str(tmp_path / "file"), ALL, url=behind)
+        shown = on_a_terminal("query", *DATABASE, ALL, url=behind, columns=50)
+        failed = influxdb3("query", *DATABASE, "SELECT * FORM cpu", url=behind)
+
+    assert different == []
+    assert pq.read_table(tmp_path / "file").num_rows == 3
+    assert shown.out == on_a_terminal("query", *DATABASE, ALL, url=url, columns=50).out
+    assert failed.err.endswith("  1 | SELECT * FORM cpu\n    |          ^\n")
+
+
 def test_a_statement_may_be_long(url: str) -> None:
     statement = "SELECT 1 AS n -- " + "x" * 100_000
 
     assert influxdb3("query", *DATABASE, "--format", "csv", url=url, stdin=statement).lines == ["n", "1"]
+
+
+def test_a_terminal_without_the_characters_gets_question_marks(url: str) -> None:
+    statement = "SELECT 'Zürich €' AS place"
+
+    done = influxdb3("create", "database", "x€", url=url, variables={"PYTHONIOENCODING": "ascii"})
+    shown = influxdb3("query", *DATABASE, "--format", "csv", statement, url=url, variables={"PYTHONIOENCODING": "ascii"})
+
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert shown.lines == ["place", "Zürich €"]  # rows are bytes, whatever the terminal is
 
 
 def test_the_token_travels_as_a_bearer(url: str) -> None:

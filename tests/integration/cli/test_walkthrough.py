@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,12 +138,12 @@ def writes_what_it_shows(shell: Shell, step: Step) -> None:
     assert answered["error"] == shown["error"]
     for ours, theirs in zip(_listed(answered["data"]), _listed(shown["data"]), strict=True):
         assert ours["line_number"] == theirs["line_number"]
-        assert ours["original_line"] == theirs["original_line"].removeprefix("dquote> ")
+        assert ours["original_line"] == str(theirs["original_line"]).removeprefix("dquote> ")
         assert ours["error_message"]
 
 
-def _listed(data: object) -> list[dict[str, object]]:
-    return data if isinstance(data, list) else [data]  # type: ignore[list-item]  # one line or several
+def _listed(data: Any) -> list[dict[str, Any]]:
+    return data if isinstance(data, list) else [data]
 
 
 def makes_a_database(shell: Shell, step: Step) -> None:

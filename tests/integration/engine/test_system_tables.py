@@ -204,7 +204,7 @@ def test_nodes_and_generations(node: Node) -> None:
     (found,) = read(node, "SELECT * FROM system.nodes", "_internal")
 
     assert (found["node_id"], found["instance_id"]) == (node.node_id, node.instance_id)
-    assert (found["mode"], found["state"]) == (["all"], "running")
+    assert (found["mode"], found["state"], found["cli_params"]) == (["all"], "running", None)
     assert read(node, "SELECT * FROM system.generation_durations", "_internal") == [{"level": 1, "duration_seconds": 600}]
 
 

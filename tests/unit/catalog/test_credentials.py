@@ -1,10 +1,11 @@
-"""How a token is sent (L1-L3)."""
+"""How a token is sent (L1-L4)."""
 
 import base64
 
 import pytest
 
-from catalog.credentials import MALFORMED, MalformedCredential, bearer, token_of
+from catalog.credentials import MALFORMED, MalformedCredential, bearer, token_of, without_tokens
+from catalog.tokens import new_secret
 
 
 def basic(text: str) -> str:
@@ -54,3 +55,11 @@ def test_anything_else_is_malformed(header: str) -> None:
     with pytest.raises(MalformedCredential) as refused:
         token_of(header)
     assert str(refused.value) == MALFORMED
+
+
+def test_a_text_for_people_loses_its_tokens() -> None:
+    """L4."""
+    secret = new_secret()
+
+    assert without_tokens(f"GET /write?p={secret}&db=a by '{secret}'") == "GET /write?p=apiv3_…&db=a by 'apiv3_…'"
+    assert without_tokens("nothing to hide") == "nothing to hide"

@@ -86,12 +86,13 @@ def test_times_are_known_as_far_as_a_statement_has_come() -> None:
     entry = log_of().begin("db", "one", "sql")
     seen = [(entry.phase, entry.permit_ns, entry.plan_ns, entry.execute_ns, entry.end2end_ns)]
 
-    for step in (entry.permitted, entry.planned, entry.began_running, lambda: entry.ended(events.SUCCESS)):
+    for step in (entry.planned, entry.waiting, entry.permitted, lambda: entry.ended(events.SUCCESS)):
         step()
         seen.append((entry.phase, entry.permit_ns, entry.plan_ns, entry.execute_ns, entry.end2end_ns))
 
-    assert [phase for phase, *_ in seen] == ["received", "received", "physically_planned", "execution_permit", "success"]
-    assert [sum(time is not None for time in times) for _, *times in seen] == [0, 1, 2, 2, 4]
+    planned = "physically_planned"
+    assert [phase for phase, *_ in seen] == ["received", planned, planned, "execution_permit", "success"]
+    assert [sum(time is not None for time in times) for _, *times in seen] == [0, 1, 1, 2, 4]
     assert sum(time or 0 for time in seen[-1][1:4]) <= (entry.end2end_ns or 0)
 
 
@@ -99,7 +100,6 @@ def test_a_statement_that_was_never_planned_has_no_time_of_running() -> None:
     """E4."""
     entry = log_of().begin("db", "one", "sql")
 
-    entry.permitted()
     entry.ended(events.FAILURE, "no such table")
 
     assert (entry.plan_ns, entry.execute_ns, entry.phase) == (None, None, "fail")

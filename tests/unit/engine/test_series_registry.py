@@ -169,6 +169,20 @@ def test_a_database_that_is_removed_for_good_is_forgotten() -> None:
     assert (setting.registry.series_count, setting.registry.memory_bytes) == (0, 0)
 
 
+def test_a_database_that_is_removed_for_good_stays_forgotten_whoever_asks_for_it() -> None:
+    """S1: a reader of an older state, a snapshot that is under way."""
+    setting = Setting()
+    table = setting.make("t", "host")
+    older = setting.database
+    setting.catalog.commit(lambda state: changes.drop_database(state, "db", now_ns=1, hard_delete_at_ns=2))
+    setting.catalog.commit(lambda state: changes.removals_due(state, DAY_NS))
+
+    index = setting.registry.index(older, table)
+
+    assert numbers_of(index, strings("a")) == [0]
+    assert (setting.registry.series_count, setting.registry.memory_bytes) == (0, 0)
+
+
 def test_a_table_with_files_takes_new_series_for_late_up_to_the_newest_time_in_them() -> None:
     """S1: they may have rows in those files."""
     setting = Setting(floors_ns={(1, 0): 100})

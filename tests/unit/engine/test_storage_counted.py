@@ -1,5 +1,6 @@
 """Counted requests (U1, U2)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from engine.storage.counted import counted
 from engine.storage.local import LocalStore
 from engine.storage.memory import MemoryStore
 from engine.storage.retry import RetryingStore, RetryPolicy, hurried
+from engine.storage.together import put_new_all
+from tests.helpers.engine import running, write
 
 
 class Flaky(MemoryStore):
@@ -51,6 +54,38 @@ def test_requests_and_bytes_are_counted_by_operation() -> None:
         'bytes_total{direction="written"}': 7,
         'bytes_total{direction="read"}': 7,
     }
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_many_at_once_are_so_many_requests(tmp_path: Path, kind: str) -> None:
+    """U1, U2."""
+    metrics = Metrics()
+    store = counted(MemoryStore() if kind == "memory" else LocalStore(tmp_path), metrics)
+    objects = [(f"n/{number}", b"123") for number in range(10)]
+
+    put_new_all(store, objects)
+    with pytest.raises(ObjectExists):
+        put_new_all(store, objects)
+
+    done = 'requests_total{operation="put_new",outcome="done"}'
+    assert figures(metrics) == {done: 11, 'bytes_total{direction="written"}': 30}
+
+
+def test_the_files_of_a_snapshot_are_stored_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """U1: whatever stands between the node and the disk."""
+    local, together = LocalStore(tmp_path), list[int]()
+    storing = local._put_new_together
+
+    def noted(objects: Sequence[tuple[str, Data]]) -> None:
+        together.append(len(objects))
+        storing(objects)
+
+    monkeypatch.setattr(local, "_put_new_together", noted)
+    with running(local, wal_flush_interval_ms=1) as node:
+        write(node, "\n".join(f"t{number} v=1 1" for number in range(50)))
+        node.snapshot_now()
+
+    assert together == [50]
 
 
 def test_what_is_not_there_or_there_already_is_an_answer() -> None:

@@ -21,7 +21,7 @@ from engine.storage.local import LocalStore
 from engine.storage.memory import MemoryStore
 from engine.wal.log import GroupLog, ObjectLog, Pieces, SegmentLog, SyncedFile
 from engine.wal.reader import read_groups
-from engine.wal.writer import PendingWrite, WalLimits, WalWriter
+from engine.wal.writer import NotEncodable, PendingWrite, WalLimits, WalWriter
 from tests.helpers.rows import Point, write_batch
 from tests.helpers.servers import wait_until
 from tests.helpers.wal import DoubtfulStore, faulty_file
@@ -378,6 +378,35 @@ def test_the_group_after_a_failed_one_defines_its_series_again(gated: GatedLog) 
         setting.write(5, "known")
 
     assert stored(gated) == [(1, ["known"], [1]), (2, ["new"], [3]), (3, ["known"], [4]), (4, [], [5])]
+
+
+def test_a_write_that_cannot_be_encoded_fails_alone(gated: GatedLog) -> None:
+    """W6, W2: whoever shared its group is stored, series that the group defined are defined again, and the log goes on."""
+    with writing(gated) as setting:
+        setting.write(1, "known")
+        gated.open.clear()
+        first = setting.append(2)
+        strange = setting.batch(4, "strange")
+        spoiled = WriteBatch((replace(strange.tables[0], database_id=7, index=SeriesIndex(1)),))
+        shared = [setting.append(3, "new"), setting.wal.append(spoiled, waits=True), setting.append(5, "new")]
+        gated.open.set()
+
+        first.wait()
+        shared[0].wait()
+        with pytest.raises(NotEncodable, match="the write cannot be encoded for the log"):
+            shared[1].wait()
+        shared[2].wait()
+        setting.write(6, "known")
+        alone = setting.wal.append(spoiled, waits=True)
+        with pytest.raises(NotEncodable):
+            alone.wait()
+        assert "cannot be encoded" in str(setting.wal.failure)
+        setting.write(7, "new")
+        assert (setting.wal.failure, setting.fatal) == (None, [])
+
+    assert setting.stage.values == [1, 2, 3, 5, 6, 7]
+    assert [values for _, _, values in stored(gated)] == [[1], [2], [3], [5], [6], [7]]
+    assert [sequence for sequence, _, _ in stored(gated)] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("faults", [["lost", "full"], ["unanswered"], ["lost", "full", "unanswered"]])

@@ -1,6 +1,8 @@
 """From flags, environment and .env to values (F1-F3, O3, S1)."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +42,7 @@ def test_settings_keep_their_defaults_where_no_machine_is_involved() -> None:
     config = resolved().settings
 
     for name in Settings.__slots__:
-        if name not in sized:
+        if name not in {*sized, "cli_params"}:
             assert getattr(config, name) == getattr(Settings(node_id="n"), name), name
 
 
@@ -164,7 +166,7 @@ def test_gen1_durations_are_three() -> None:
     ("flag", "value"),
     [
         ("--plugin-dir", "~/.plugins"),
-        ("--cluster-id", "c"),
+        ("--replication-interval", "1s"),
         ("--read-from-writer-ids", "host02"),
         ("--run-compactions", "true"),
         ("--mode", "read_write"),
@@ -297,6 +299,10 @@ def test_tls_takes_a_pair_of_readable_files(tmp_path: Path) -> None:
 
     assert tls is not None
     assert (tls.cert_file, tls.key_file, tls.minimum_version) == (str(cert), str(key), "tls-1.3")
+    pair: dict[str, Any] = {"tls_cert": str(cert), "tls_key": str(key), "flight_bind": "127.0.0.1:0"}
+    assert resolved(**pair).flight_bind is not None
+    with pytest.raises(ConfigError, match=r"^--tls-minimum-version tls-1\.3 cannot be kept on the port of --flight-bind"):
+        resolved(**pair, tls_minimum_version="tls-1.3")
     with pytest.raises(ConfigError, match=r"^tls requires both a cert and a key file to be passed in to work$"):
         resolved(tls_cert=str(cert))
     with pytest.raises(ConfigError, match=r"--tls-key /nowhere/key\.pem cannot be read: No such file or directory"):
@@ -374,3 +380,19 @@ def test_with_a_remote_store_more_requests_are_answered_at_the_same_time() -> No
     assert resolved().http_threads == 32
     assert resolved(object_store="s3", bucket="b").http_threads == 256
     assert resolved(object_store="s3", bucket="b", http_threads="7").http_threads == 7
+
+
+def test_what_was_asked_for_is_kept_for_those_who_look_without_secrets() -> None:
+    secrets = {"--aws-access-key-id": "AKSECRET", "--aws-secret-access-key": "SKSECRET", "--aws-session-token": "TSECRET"}
+    places = {"--aws-endpoint": "http://me:PSECRET@127.0.0.1:9000", "--bucket": "b", "--aws-allow-http": "true"}
+    config = resolve(
+        {"--node-id": "n", "--object-store": "s3", **places, **secrets}, {"INFLUXDB3_GEN1_DURATION": "5m"}, MACHINE
+    )
+
+    kept = json.loads(config.settings.cli_params or "")
+
+    assert kept["gen1-duration"] == "5m"
+    assert kept["aws-endpoint"] == "http://127.0.0.1:9000"
+    assert (kept["bucket"], kept["node-id"]) == ("b", "n")
+    assert "SECRET" not in json.dumps(kept)
+    assert "http-bind" not in kept  # nobody asked for it

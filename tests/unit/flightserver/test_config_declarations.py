@@ -16,6 +16,8 @@ FOREIGN_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_")
 SETTINGS_WITHOUT_AN_OPTION_OF_THEIR_NAME = {
     "extend_tags": "set by --new-tags extend",
     "with_tokens": "set unless --without-auth",
+    "cli_params": "all that was asked for",
+    "cluster_id": "set where several servers share a catalog",
 }
 
 every_option = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.flag)

@@ -1,10 +1,11 @@
-"""One line per event (L1)."""
+"""One line per event (L1, L3)."""
 
 import json
 import logging
 
 import pytest
 
+from catalog.tokens import new_secret
 from flightserver.logs import LineFormatter, LogOptions, logging_config, parse_log_filter
 
 
@@ -77,3 +78,15 @@ def test_gunicorn_is_quiet_unless_details_are_wanted() -> None:
 
     assert quiet["loggers"]["gunicorn.error"]["level"] == "WARNING"  # type: ignore[index]
     assert detailed["loggers"]["gunicorn.error"]["level"] == "INFO"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_no_line_holds_a_token(as_json: bool) -> None:
+    """L3."""
+    secret = new_secret()
+    error = ValueError(f"bad line: {secret}")
+
+    line = LineFormatter(as_json=as_json).format(record(f"GET /write?p={secret}", error=error, told=secret))
+
+    assert secret not in line
+    assert line.count("apiv3_") == 3

@@ -9,7 +9,7 @@ from flightserver.cli.tree import TREE
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("", ["serve", "query", "write", "create", "delete", "update", "show", "completion"]),
+        ("", ["serve", "query", "write", "create", "delete", "update", "show", "debug", "completion"]),
         ("sh", ["show"]),
         ("create ", ["database", "table", "token"]),
         ("show system ", ["summary", "table", "table-list"]),

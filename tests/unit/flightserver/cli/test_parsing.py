@@ -121,7 +121,7 @@ def test_an_unreadable_variable_is_refused_under_its_name() -> None:
         (("activate", "trigger", "x"), "enable trigger"),
         (("q", "-d", "x", "SELECT 1"), "query"),
         (("w", "-d", "x", "a b=1"), "write"),
-        (("debug", "catalog", "list"), "debug catalog"),
+        (("debug", "catalog", "ls"), "debug catalog list"),
     ],
 )
 def test_words_and_options_lead_to_a_command_in_any_order_and_spelling(words: tuple[str, ...], path: str) -> None:

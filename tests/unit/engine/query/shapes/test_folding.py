@@ -1,18 +1,14 @@
 """Aggregates that are asked of the rows. Random ones against DuckDB: tests/property/test_sql_against_duckdb.py."""
 
 from collections.abc import Iterator
-from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from catalog.errors import ServiceError
 from catalog.tokens import ANYONE
 from engine.node import Node
 from engine.query import executor
-from engine.query.made import MadeTable
 from engine.query.shapes.folding import Bin, Folding, Measure, Picking
-from engine.query.statement import Prepared
 from engine.query.stop import Stop
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
@@ -36,30 +32,24 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
         yield node
 
 
-def foldings(node: Node, sql: str, monkeypatch: pytest.MonkeyPatch) -> list[Folding | Picking]:
-    """What a statement asked of the rows."""
-    found: list[Folding | Picking] = []
-    original = executor._Tables._folded
-
-    def noted(tables: Any, folding: Folding | Picking, schema: pa.Schema) -> MadeTable | None:
-        found.append(folding)
-        return original(tables, folding, schema)
-
-    monkeypatch.setattr(executor._Tables, "_folded", noted)
-    prepared, fitted = planned(node, sql)
-    is_folded = fitted.frame is not prepared.frame
-    assert is_folded == bool(found)
-    return found
+def foldings(node: Node, sql: str) -> list[Folding | Picking]:
+    """What a statement asks of the rows."""
+    fit = planned(node, sql).fit
+    assert fit is not None
+    assert bool(fit.foldings) == (fit.folded.frame is not fit.prepared.frame)
+    return list(fit.foldings)
 
 
-def planned(node: Node, sql: str, stop: Stop | None = None) -> tuple[Prepared, Prepared]:
-    """A statement as it was planned, and as it will run. Nothing has been read for it (G2)."""
-    made = node._executor.result()._planned("db", sql, {}, stop or Stop(), ANYONE)
-    fitted = made.fitted()
-    assert made.here is not None
-    assert fitted.here is not None
+def planned(node: Node, sql: str, stop: Stop | None = None) -> executor._Planned:
+    """A statement as it will run. Nothing has been read for it (G2)."""
+    made = node._executor.result()._planned("db", sql, {}, stop or Stop(), ANYONE).fitted()
     assert made.tables.reports == []
-    return made.here, fitted.here
+    return made
+
+
+def is_folded(made: executor._Planned) -> bool:
+    assert made.fit is not None
+    return made.here is made.fit.folded
 
 
 @pytest.mark.parametrize(
@@ -92,10 +82,10 @@ def planned(node: Node, sql: str, stop: Stop | None = None) -> tuple[Prepared, P
     ],
 )
 def test_aggregates_by_bins_and_tags_are_recognised(
-    node: Node, monkeypatch: pytest.MonkeyPatch, sql: str, keys: tuple[str | Bin, ...], measures: tuple[Measure, ...]
+    node: Node, sql: str, keys: tuple[str | Bin, ...], measures: tuple[Measure, ...]
 ) -> None:
     """G1, G2."""
-    (found,) = foldings(node, sql, monkeypatch)
+    (found,) = foldings(node, sql)
 
     assert isinstance(found, Folding)
     assert (found.keys, found.measures) == (keys, measures)
@@ -115,10 +105,10 @@ def test_aggregates_by_bins_and_tags_are_recognised(
     ],
 )
 def test_one_row_of_each_group_is_picked(
-    node: Node, monkeypatch: pytest.MonkeyPatch, sql: str, tags: tuple[str, ...], newest: bool, columns: tuple[str, ...]
+    node: Node, sql: str, tags: tuple[str, ...], newest: bool, columns: tuple[str, ...]
 ) -> None:
     """G1, G2."""
-    (found,) = foldings(node, sql, monkeypatch)
+    (found,) = foldings(node, sql)
 
     assert isinstance(found, Picking)
     assert (found.tags, found.newest, found.columns) == (tags, newest, columns)
@@ -149,17 +139,14 @@ def test_one_row_of_each_group_is_picked(
         "SELECT max(i) FROM t UNION ALL SELECT 1",
     ],
 )
-def test_other_plans_are_left_as_they_are(node: Node, monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
+def test_other_plans_are_left_as_they_are(node: Node, sql: str) -> None:
     """G1."""
-    assert foldings(node, sql, monkeypatch) == []
+    assert foldings(node, sql) == []
 
 
 def test_few_rows_are_left_to_the_plan(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "FOLDED_ROWS", 100)
-    prepared, fitted = planned(node, "SELECT sum(i) FROM t WHERE host = 'h1'")
-
-    is_folded = fitted.frame is not prepared.frame
-    assert not is_folded
+    assert not is_folded(planned(node, "SELECT sum(i) FROM t WHERE host = 'h1'"))
 
 
 def test_the_answer_has_the_columns_types_and_rows_of_the_plan(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +171,8 @@ def test_the_answer_has_the_columns_types_and_rows_of_the_plan(node: Node, monke
 def test_a_statement_that_is_stopped_folds_no_further(node: Node) -> None:
     """F2, M2."""
     stop = Stop()
-    _, fitted = planned(node, "SELECT sum(i) FROM t", stop)
+    fitted = planned(node, "SELECT sum(i) FROM t", stop).here
+    assert fitted is not None
     stop.set()
 
     with pytest.raises(Exception, match="cancelled"):

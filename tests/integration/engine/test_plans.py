@@ -1,0 +1,129 @@
+"""Statements that are asked again and again: the answer is that of the moment."""
+
+import threading
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+
+from catalog.errors import InvalidRequest
+from engine.node import Node
+from engine.query import statement
+from engine.storage.memory import MemoryStore
+from tests.helpers.engine import open_node, read, write
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    node = open_node(MemoryStore(), wal_flush_interval_ms=1)
+    write(node, "t,host=a v=1 1")
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def plannings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that were really planned."""
+    texts: list[str] = []
+    plan = statement._Planner.plan
+
+    def noted(planner: statement._Planner, text: str) -> object:
+        texts.append(text)
+        return plan(planner, text)
+
+    monkeypatch.setattr(statement._Planner, "plan", noted)
+    return texts
+
+
+def test_a_statement_is_planned_once_and_sees_every_new_row(node: Node, plannings: list[str]) -> None:
+    """P1, H1: of rows in memory, merged, and in files."""
+    counted = "SELECT count(*) AS n, sum(v) AS v FROM t WHERE host = 'a'"
+    assert node.plan_sql("db", counted).names == ["n", "v"]
+    seen = [read(node, counted)]
+    for number in range(2, 5):
+        write(node, f"t,host=a v={number} {number}")
+        seen.append(read(node, counted))
+    write(node, "t,host=a v=10 1")
+    seen.append(read(node, counted))
+    node.snapshot_now()
+    node._views.evict(0)
+    seen.append(read(node, counted))
+
+    assert plannings == [counted]
+    assert [(row["n"], row["v"]) for (row,) in seen] == [(1, 1.0), (2, 3.0), (3, 6.0), (4, 10.0), (4, 19.0), (4, 19.0)]
+
+
+def test_a_new_column_is_a_new_plan(node: Node, plannings: list[str]) -> None:
+    """P1."""
+    assert read(node, "SELECT * FROM t")[0].keys() == {"host", "time", "v"}
+    with pytest.raises(InvalidRequest, match="w"):
+        read(node, "SELECT w FROM t")
+
+    write(node, "t,host=a w=2 1")
+
+    assert read(node, "SELECT * FROM t")[0].keys() == {"host", "time", "v", "w"}
+    assert read(node, "SELECT w FROM t") == [{"w": 2.0}]
+    node.drop_table("db", "t")
+    with pytest.raises(InvalidRequest, match="not found"):
+        read(node, "SELECT w FROM t")
+
+
+def test_values_and_their_types_are_part_of_what_was_asked(node: Node) -> None:
+    """P1."""
+    for value in (1, True, 1.0, "1", None, 1, "1"):
+        result = node.query_sql("db", "SELECT $x AS x, arrow_typeof($x) AS kind FROM t", {"x": value})
+        (row,) = pa.Table.from_batches(result.batches, result.schema).to_pylist()
+        assert row["x"] == value
+        assert type(row["x"]) is type(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT now() AS x",
+        "SELECT id AS x FROM system.queries ORDER BY issue_time DESC LIMIT 1",
+        "SELECT date_bin_gapfill(INTERVAL '1 day', time) AS x FROM t WHERE time >= '1970-01-01' AND time < '1970-01-02'"
+        " GROUP BY 1",
+        "SELECT sleep(0.001) AS x",
+    ],
+)
+def test_what_depends_on_the_moment_is_planned_each_time(node: Node, plannings: list[str], text: str) -> None:
+    """P2."""
+    read(node, text)
+    before = len(plannings)
+
+    read(node, text)
+
+    assert len(plannings) > before
+
+
+def test_many_ask_the_same_at_once_while_rows_come_in(node: Node) -> None:
+    """P1: everyone sees at least what was there when it asked, and one state of it."""
+    wrong: list[object] = []
+
+    def ask(least: int) -> None:
+        for _ in range(20):
+            (row,) = read(node, "SELECT count(*) AS n, max(v) AS v FROM t")
+            if row["n"] < least or row["v"] != row["n"]:
+                wrong.append(row)
+
+    threads = []
+    for number in range(2, 10):
+        write(node, f"t,host=a v={number} {number}")
+        threads.append(threading.Thread(target=ask, args=(number,)))
+        threads[-1].start()
+    for thread in threads:
+        thread.join(60)
+
+    assert wrong == []
+
+
+def test_a_statement_that_was_left_or_failed_is_planned_again(node: Node, plannings: list[str]) -> None:
+    """P1: nothing is kept of what may still run."""
+    text = "SELECT v FROM t"
+    node.query_sql("db", text).close()
+
+    assert read(node, text) == [{"v": 1.0}]
+    assert read(node, text) == [{"v": 1.0}]
+
+    assert plannings == [text, text]
