@@ -174,7 +174,8 @@ def http_endpoints() -> str:
         "HTTP endpoints",
         "Every answer has the headers `cluster-uuid` and `request-id`. A mistake is answered with a JSON object, see "
         "[errors](errors.md). With authentication a request brings its token as `Authorization: Bearer …`, "
-        "`Authorization: Token …`, as the password of `Authorization: Basic …`, or as the parameter `p`.",
+        "`Authorization: Token …`, as the password of `Authorization: Basic …`, or, at `/write` and "
+        "`/query`, as the parameter `p`.",
         table(("Method", "Path", "What it does", "Token"), endpoints()),
     )
 

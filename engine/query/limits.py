@@ -44,7 +44,7 @@ class TooManyQueries(Unavailable):
 
 
 class TooMuchMemory(InvalidRequest):
-    """A statement needed more memory than statements may have."""
+    """The query needs more memory than all of them may take together (--exec-mem-pool-size)."""
 
     code = "query_memory"
 

@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from catalog.access import TOKEN
 from catalog.errors import DatabaseNotFound, InvalidRequest, NotFound, ServiceError, no_influxql
-from flightserver.client import ResultStream
+from flightserver.client import CallCancelled, ResultStream
 from httpapi.calls import Call, Routes
 from httpapi.compression import encoding_for, packed
 from httpapi.connections import reset
@@ -187,7 +187,8 @@ class _Body:
         try:
             yield from self._pieces
         except ServiceError as error:
-            log.warning("a query failed after its answer had begun: %s", error)
+            level = logging.DEBUG if isinstance(error, CallCancelled) else logging.WARNING  # who has hung up is no news
+            log.log(level, "a query failed after its answer had begun: %s", error)
             raise self._cut_short() from None
         except Exception:  # whatever it was, nothing may follow what has been sent
             log.exception("an answer broke off")

@@ -52,7 +52,7 @@ def http_connection(server: Server, statement: str) -> socket.socket:
     """A connection on which the statement has been asked, and nothing read."""
     connection = socket.create_connection((server.host, server.port))
     target = f"/api/v3/query_sql?{urlencode({'db': 'db', 'q': statement, 'format': 'jsonl'})}"
-    connection.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    connection.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     return connection
 
 

@@ -9,7 +9,8 @@ A document is its code blocks, in order. What a block is follows from the word b
 
 A comment just before a block says what the block alone cannot:
 
-    <!-- server -->               the command of the document's server; it stays until the next one, or the end
+    <!-- server -->               the command of the document's server; it stays until the next one, or the end. A document that
+                                  begins without one has an ordinary server
     <!-- stop -->                 however the reader stops the server: shown only, the server is stopped
     <!-- file: name -->           a file of this name, in the directory where the blocks run
     <!-- exits: 1 -->             the command fails with this status
@@ -18,7 +19,8 @@ A comment just before a block says what the block alone cannot:
 In an output block `…` stands for any text within a line, and a line that is only `…` for any number of lines.
 
 Documents say 8181 and 8182; ports that are free stand in their place wherever a block is run. Where a document says 9000, a
-store that speaks S3 listens there, with a bucket `flightline`. The reader's home is empty.
+store that speaks S3 listens there, with a bucket `flightline`. The reader's home is empty. `scripts/serve` means its options:
+the environment that it prepares is this one.
 """
 
 import os
@@ -71,6 +73,13 @@ def blocks_of(document: str) -> Iterator[Block]:
         if not (block.language in ("bash", "python", "output") or block.language in SHOWN):
             raise ValueError(f"line {line}: nothing is known about blocks of {block.language!r}")
         yield block
+
+
+def spelled_out(command: str) -> str:
+    """What `scripts/serve` runs when nothing else is asked for."""
+    options = re.search(r"options=\((--.*)\)", (ROOT / "scripts" / "serve").read_text())
+    assert options is not None
+    return command.replace("scripts/serve", f"influxdb3 serve {options[1]}")
 
 
 def agrees(shown: str, printed: str) -> bool:
@@ -137,7 +146,8 @@ class Reader:
             store = moto()
             ask("PUT", f"{store.url}/flightline")
             self._ports[STORE_PORT] = store.url.rpartition(":")[2]
-        if not any(block.mark == "server" for block in blocks) and any(block.runs for block in blocks):
+        first = next((block for block in blocks if block.runs or block.mark == "server"), None)
+        if first is not None and first.runs:
             self.serve(SERVE)
         for at, block in enumerate(blocks):
             if block.mark == "file":
@@ -161,7 +171,8 @@ class Reader:
             "INFLUXDB3_TCP_LISTENER_FILE_PATH": str(self._listener),
         }
         with self._log.open("ab") as log:
-            words = shlex.split(self._here(command.replace("\\\n", " ")), comments=True)
+            words = shlex.split(self._here(spelled_out(command).replace("\\\n", " ")), comments=True)
+            words = [word.replace("$PWD", str(self.directory)) for word in words]
             words = [str(self._home / word[2:]) if word.startswith("~/") else word for word in words]
             words[0] = str(self._programs / words[0])
             self._server = subprocess.Popen(

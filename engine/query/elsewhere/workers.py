@@ -53,7 +53,7 @@ _ROOT = Path(__file__).parents[3]
 
 
 class PlanningTooLong(InvalidRequest):
-    """A statement took too long to be planned."""
+    """Planning the statement took too long. Make it simpler."""
 
     code = "query_planning_timeout"
 

@@ -82,8 +82,7 @@ def test_values_and_their_types_are_part_of_what_was_asked(node: Node) -> None:
     [
         "SELECT now() AS x",
         "SELECT id AS x FROM system.queries ORDER BY issue_time DESC LIMIT 1",
-        "SELECT date_bin_gapfill(INTERVAL '1 day', time) AS x FROM t WHERE time >= '1970-01-01' AND time < '1970-01-02'"
-        " GROUP BY 1",
+        "SELECT date_bin_gapfill('1 day', time) AS x FROM t WHERE time >= '1970-01-01' AND time < '1970-01-02' GROUP BY 1",
         "SELECT sleep(0.001) AS x",
     ],
 )
