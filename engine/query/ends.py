@@ -94,7 +94,7 @@ class EndsScan:
                 frontier.add(times.column(0))
         reached = pa.scalar(frontier.begins_ns, pa.timestamp("ns")), pa.scalar(frontier.ends_ns, pa.timestamp("ns"))
         near = (ds.field(TIME_COLUMN) >= reached[0]) | (ds.field(TIME_COLUMN) <= reached[1])
-        yield from self._scan.stored(held, columns, near if filter is None else filter & near)
+        yield from self._scan.stored(held, columns, filter, near)
 
     def _of_each_stored(self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
         only = next(iter(self._ends)) if len(self._ends) == 1 else None  # tails of both ends may be one and the same row
