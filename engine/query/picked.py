@@ -72,6 +72,10 @@ def _picked(rows: pa.Table, picking: Picking) -> pa.Table:
 
 def _of_file(held: HeldFile, scan: Scan, picking: Picking, columns: Sequence[str]) -> list[pa.Table]:
     """The rows of a file that may be picked, of each of its row groups."""
+    tails = scan.tails(held, columns, newest=picking.newest)
+    if tails is not None:
+        scan.report.counted(held, tails.num_rows)
+        return [_picked(tails, picking)] if tails.num_rows else []
     found: list[pa.Table] = []
     for batch in scan.stored(held, columns, expression_for(scan.predicate)):
         scan.report.counted(held, batch.num_rows)

@@ -9,7 +9,7 @@ Elsewhere: which chunks and files (tables.py), the ends of series alone (ends.py
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -20,7 +20,7 @@ from engine.buffer.rows import HeldFile, OpenBatch
 from engine.files.access import FileAccess
 from engine.files.footers import Bounds
 from engine.hydrate import hydrated
-from engine.query.predicate import Predicate, columns_in, expression_for
+from engine.query.predicate import ALL_TIME, Predicate, columns_in, expression_for
 from engine.query.report import Chunk, ScanReport
 from engine.query.select import Ranges, SeriesSet, ranges_of, selected
 
@@ -104,6 +104,15 @@ class Scan:
         both = own if filter is None else filter if own is None else filter & own
         reading = [*columns, *(() if both is None else columns_in(both, self.schema.names))]
         yield from self.access.batches(held.file, self.schema, columns, both, reading=reading, bounds=self.bounds)
+
+    def tails(self, held: HeldFile, columns: Sequence[str], *, newest: bool) -> pa.Table | None:
+        """Each wanted series' last (first) row in a file that is not in memory; None where the predicate's times cut it."""
+        times, own = self.predicate.times, held.times
+        if own.start_ns < times.start_ns or times.end_ns < own.end_ns:
+            return None
+        rows = self.access.tails(held.file, self.schema, self.table.tags, newest=newest)
+        filter = expression_for(replace(self.predicate, times=ALL_TIME))
+        return (rows if filter is None else rows.filter(filter)).select(columns)
 
     @property
     def bounds(self) -> Bounds:
