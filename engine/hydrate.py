@@ -7,6 +7,7 @@ Held by tests/unit/engine/test_hydrate.py (H1, H2).
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +27,7 @@ FIELD_ARROW = {
 TAG_ARROW = pa.dictionary(pa.int32(), pa.utf8())
 
 
+@lru_cache(maxsize=4096)
 def table_schema(table: Table, tag_type: pa.DataType = TAG_ARROW) -> pa.Schema:
     """A table's schema as queries and files have it, with the marks by which clients tell tags from fields."""
     tags = set(table.tags)

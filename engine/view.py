@@ -54,9 +54,8 @@ from engine.files.manifest import DataFile
 
 log = logging.getLogger(__name__)
 
-SHARE_BYTES = 256 << 20
-"""For how much of their files late rows are merged at a time."""
-
+#: fewer open rows than this are sorted by each query that wants them so
+IDLE_ROWS = 32_768
 _NOTHING = TableData()
 _ROW_BYTES = 12  # series and time
 _FIELD_BYTES = {
@@ -117,6 +116,7 @@ class Views:
         self._lock = threading.Lock()
         self._seal_locks: defaultdict[tuple[int, int], threading.Lock] = defaultdict(threading.Lock)
         self._unsettled_bytes = 0
+        self._idle: dict[tuple[int, int], int] = {}
         self._databases: dict[int, dict[int, TableData]] = {}
         by_table: dict[tuple[int, int], list[HeldFile]] = defaultdict(list)
         for file in files:
@@ -201,7 +201,7 @@ class Views:
         late = data.late
         return 0 if late is None else sum(self._memory_bytes(held.file) for held in data.files if held.times.overlaps(late))
 
-    def fold_duplicates(self, budget_bytes: int = SHARE_BYTES) -> None:
+    def fold_duplicates(self, budget_bytes: int) -> None:
         """Seal the tables whose open rows may repeat a key, so that queries need not. What the budget leaves is for later."""
         before = self._unsettled_bytes
         for database_id, table_id, data in self.unsettled():
@@ -209,6 +209,17 @@ class Views:
                 self.seal_share(database_id, table_id, budget_bytes=budget_bytes)
                 if self._unsettled_bytes - before >= budget_bytes:
                     return
+
+    def sort_idle(self, least_rows: int = IDLE_ROWS) -> None:
+        """Seal the tables with many open rows to which none came since the last call, so that queries find them sorted."""
+        before, self._idle = self._idle, {}
+        for database_id, table_id, data in self.unsettled():
+            open_rows = sum(batch.rows.num_rows for batch in data.open)
+            if data.late is None and open_rows >= least_rows:
+                if before.get((database_id, table_id)) == open_rows:
+                    self.seal(database_id, table_id)
+                else:
+                    self._idle[database_id, table_id] = open_rows
 
     def settled(self, tables: Iterable[Settled]) -> None:
         for table in tables:

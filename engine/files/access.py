@@ -23,6 +23,7 @@ from catalog.errors import Damaged
 from engine.files.footers import Bounds, Footer, Footers
 from engine.files.manifest import DataFile
 from engine.files.parquet import check_footer, open_rows, read_footer, read_row_groups
+from engine.files.tails import Tails, tails_of
 from engine.storage.base import ObjectMissing, ObjectStore
 from engine.storage.local import explain
 
@@ -35,6 +36,7 @@ class FileAccess:
         self._on_damage = on_damage
         self._suspects: set[str] = set()
         self._footers = Footers()
+        self._tails = Tails()
 
     def note(self, damage: Damaged) -> None:
         """Somebody has found a file damaged."""
@@ -79,6 +81,16 @@ class FileAccess:
             except (OSError, pa.ArrowInvalid):
                 open_rows(source, [], name=file.path)  # Damaged, if it is the file's fault and not the filter's
                 raise
+
+    def tails(self, file: DataFile, schema: pa.Schema, tags: Sequence[str], *, newest: bool) -> pa.Table:
+        """The last (first) row of each series of a file, with all columns of `schema`."""
+
+        def make() -> pa.Table:
+            parts = (pa.Table.from_batches([batch]) for batch in self.batches(file, schema, None, None))
+            found = tails_of(parts, tags, newest=newest)
+            return schema.empty_table() if found is None else found
+
+        return self._tails.of((file.path, newest, len(schema)), make)  # columns are only ever added
 
     def row_groups(self, file: DataFile, bounds: Bounds) -> tuple[int, int]:
         """How many row groups of a file can match by their statistics, and how many it has."""

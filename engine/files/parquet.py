@@ -7,7 +7,7 @@ P3  A file that is truncated or has any byte changed is reported as Damaged, by 
     `FLSEAL01`, CRC-32 of all bytes before the seal, CRC-32 of all bytes after it, both little-endian.
 P4  A file is a plain table elsewhere: tags are Parquet strings, text is UTF-8, `time` is INT64 TIMESTAMP(NANOS, not adjusted
     to UTC), encodings are those that readers of all kinds decode by default.
-P5  Writing needs memory for one row group (at most 100,000 rows or about 64 MiB) and the compressed file, whatever comes in.
+P5  Writing needs memory for one row group (at most 32,768 rows or about 64 MiB) and the compressed file, whatever comes in.
 
 Held by tests/unit/engine/test_parquet_files.py (P1-P5). Figures: scripts/bench_parts/settle.py.
 Elsewhere: which rows make a file (persist), their order (merge), where files lie (paths), which are live (index).
@@ -17,7 +17,8 @@ Choices, with what was measured on TSBS cpu-only rows (10 tags, 10 integers) and
   values far apart (status codes) are dictionaries: their deltas are wider than their codes.
 - Floats and text are dictionaries when a row group has each value about five times or more, else plain. BYTE_STREAM_SPLIT would
   save 8 to 20 % on floats of full precision, but loses twofold on decimals, and Spark's vectorized reader refuses it (4.1).
-- ZSTD 1: level 3 saves 0.5 %. Row groups beyond 100,000 rows save 1 % and prune worse. Page headers are version 1.
+- ZSTD 1: level 3 saves 0.5 %. Row groups of 100,000 rows save 3 %, but a question for one host or eight reads three times as
+  much of a file. Page headers are version 1.
 - Arrow writes an array's whole dictionary into each row group, so a large one is first cut to the values in use.
 - Bloom filters for tags, unless they would take more than about two bits a row.
 
@@ -45,7 +46,7 @@ from catalog.errors import Damaged
 Source: TypeAlias = Path | pa.Buffer | bytes | memoryview
 Value: TypeAlias = str | int | float | bool
 
-ROW_GROUP_ROWS = 100_000
+ROW_GROUP_ROWS = 32_768
 ROW_GROUP_BYTES = 64 * 2**20
 PAGE_ROWS = 20_000
 SAMPLE_ROWS = 4096

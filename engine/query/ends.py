@@ -87,14 +87,20 @@ class EndsScan:
         self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None, frontier: "_Frontier | None"
     ) -> Iterator[pa.RecordBatch]:
         if frontier is None:
-            yield from self._scan.stored(held, columns, filter)
+            yield from self._of_each_stored(held, columns, filter)
             return
         for times in self._scan.stored(held, [TIME_COLUMN], filter):
             if times.num_rows:
                 frontier.add(times.column(0))
         reached = pa.scalar(frontier.begins_ns, pa.timestamp("ns")), pa.scalar(frontier.ends_ns, pa.timestamp("ns"))
         near = (ds.field(TIME_COLUMN) >= reached[0]) | (ds.field(TIME_COLUMN) <= reached[1])
-        yield from self._scan.stored(held, columns, near if filter is None else filter & near)
+        yield from self._scan.stored(held, columns, filter, near)
+
+    def _of_each_stored(self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+        only = next(iter(self._ends)) if len(self._ends) == 1 else None  # tails of both ends may be one and the same row
+        known = only is not None and only.count == 1 and only.field is None
+        tails = self._scan.tails(held, columns, newest=only.newest) if only is not None and known else None
+        yield from self._scan.stored(held, columns, filter) if tails is None else tails.to_batches()
 
 
 class _Frontier:

@@ -12,7 +12,7 @@ Elsewhere: what SQL means (statement.py), how a table of a view is scanned (tabl
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -35,6 +35,7 @@ from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
 from engine.query.elsewhere.workers import Schema, Workers
+from engine.query.explain import explained_frame, explaining
 from engine.query.limits import QueryLimits, QueryTimedOut, TooMuchMemory, Turns
 from engine.query.made import MadeTable
 from engine.query.messages import QueryRefused, is_panic, reason_of, runs_out_of_memory
@@ -45,7 +46,7 @@ from engine.query.session import new_session, runtime_of
 from engine.query.shapes.folding import Folding, Picking, folded
 from engine.query.shapes.needs import ALL_ROWS, Needs, needs_of
 from engine.query.shell import Shell
-from engine.query.statement import Prepared, prepare
+from engine.query.statement import CATALOG, Prepared, prepare
 from engine.query.stop import Stop
 from engine.query.system_schema import SystemSchema
 from engine.query.system_tables import SCHEMA as SYSTEM
@@ -187,8 +188,10 @@ class _Planned:
 
     def fitted(self) -> "_Planned":
         """About to run: its tables know what its plans need of them, and aggregates are asked of the rows where that pays."""
-        if self.here is None or self.session is None or self.here.explains:
+        if self.here is None or self.session is None:
             return self
+        if self.here.explains:
+            return replace(self, here=self.tables.explaining(self.here, self.session))
         fit = self.fit or self.tables.fit(self.here, self.session)
         return replace(self, here=self.tables.fitted(fit), fit=fit)
 
@@ -295,7 +298,7 @@ class _Running:
         planned = self._planned
         here, tables = planned.here, planned.tables
         if here is not None and not planned.must_run_elsewhere:
-            return here.batches(self._run, self._stop.sleep, lambda: tables.reports)
+            return here.batches(self._run, self._stop.sleep, tables.all_reports)
         tables.needs_all()
         batches = self._workers.batches(planned.sql, planned.params or {}, tables, self._stop)
         return batches if here is None else chain(batches, here.explained_scans(lambda: tables.reports))
@@ -385,6 +388,17 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         self._made[name] = table, dataset
         return dataset
 
+    def explaining(self, prepared: Prepared, session: SessionContext) -> Prepared:
+        """An EXPLAIN of what would run: as it is fitted, not as it was written."""
+        written = explained_frame(prepared.frame, session)
+        made = self.fitted(self.fit(replace(prepared, frame=written), session))
+        if made.frame is written:
+            return replace(made, frame=prepared.frame)
+        try:
+            return replace(made, frame=explaining(prepared.text, made.frame, session, CATALOG))
+        except Exception:  # the bindings raise plain Exception: what cannot be shown as it is made is shown as it was written
+            return replace(made, frame=prepared.frame)
+
     def fit(self, prepared: Prepared, session: SessionContext) -> "_Fit":
         """What is to be known of a statement's plans before they run; of any rows, so that it holds for a plan that is kept."""
         find_table = self._database.find_table
@@ -427,6 +441,12 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         dataset = self.dataset(shape.table)
         assert dataset is not None, "the plan was made for this catalog"
         return dataset.folded(shape, schema) if isinstance(shape, Folding) else dataset.picked(shape, schema)
+
+    def all_reports(self) -> Sequence[ScanReport]:
+        """Also of scans that have not begun."""
+        for _, dataset in tuple(self._made.values()):
+            dataset.look_ahead()
+        return self.reports
 
     def scans(self, text: str) -> Scans:
         """What is known of the scans that have been planned."""

@@ -22,7 +22,6 @@ from catalog.schema import FieldType
 from engine._native import Fold
 from engine.batch import int32_array, series_buffer, time_buffer
 from engine.buffer.rows import HeldFile
-from engine.query.predicate import expression_for
 from engine.query.report import Chunk
 from engine.query.scan import Scan, is_grouped, rows_of, with_fields
 from engine.query.shapes.folding import Folding, Measure
@@ -140,7 +139,7 @@ class _Folder:
     def _of_file(self, held: HeldFile) -> list[Work]:
         def work(fold: Fold) -> None:
             columns = list(dict.fromkeys([*self._folding.tags, TIME_COLUMN, *self._columns]))
-            for batch in self._scan.stored(held, columns, expression_for(self._scan.predicate)):
+            for batch in self._scan.stored(held, columns, None):
                 self._stop.check()
                 self._scan.report.counted(held, batch.num_rows)
                 if batch.num_rows:

@@ -17,7 +17,6 @@ from engine._native import series_runs, sort_rows
 from engine.batch import concatenated, int32_array
 from engine.buffer.rows import HeldFile
 from engine.hydrate import hydrated
-from engine.query.predicate import expression_for
 from engine.query.report import Chunk
 from engine.query.scan import Scan
 from engine.query.shapes.folding import Picking
@@ -72,8 +71,12 @@ def _picked(rows: pa.Table, picking: Picking) -> pa.Table:
 
 def _of_file(held: HeldFile, scan: Scan, picking: Picking, columns: Sequence[str]) -> list[pa.Table]:
     """The rows of a file that may be picked, of each of its row groups."""
+    tails = scan.tails(held, columns, newest=picking.newest)
+    if tails is not None:
+        scan.report.counted(held, tails.num_rows)
+        return [_picked(tails, picking)] if tails.num_rows else []
     found: list[pa.Table] = []
-    for batch in scan.stored(held, columns, expression_for(scan.predicate)):
+    for batch in scan.stored(held, columns, None):
         scan.report.counted(held, batch.num_rows)
         if batch.num_rows:
             found.append(_picked(pa.Table.from_batches([batch]), picking))

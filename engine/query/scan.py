@@ -9,18 +9,22 @@ Elsewhere: which chunks and files (tables.py), the ends of series alone (ends.py
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import and_
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from catalog.names import TIME_COLUMN
 from catalog.schema import Table
 from engine._native import SeriesIndex
 from engine.buffer.rows import HeldFile, OpenBatch
 from engine.files.access import FileAccess
 from engine.files.footers import Bounds
 from engine.hydrate import hydrated
-from engine.query.predicate import Predicate, columns_in, expression_for
+from engine.query.predicate import ALL_TIME, Predicate, columns_in, expression_for
 from engine.query.report import Chunk, ScanReport
 from engine.query.select import Ranges, SeriesSet, ranges_of, selected
 
@@ -98,12 +102,53 @@ class Scan:
             self.report.counted(held, batch.num_rows)
             yield batch
 
-    def stored(self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-        """Rows of a file that is not in memory: those that both the filter and the predicate let through."""
-        own = expression_for(self.narrower)
-        both = own if filter is None else filter if own is None else filter & own
-        reading = [*columns, *(() if both is None else columns_in(both, self.schema.names))]
-        yield from self.access.batches(held.file, self.schema, columns, both, reading=reading, bounds=self.bounds)
+    def stored(
+        self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None, more: ds.Expression | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of a file that is not in memory: those that the filter, the predicate and `more` let through."""
+        parts = [more] if self.exact else [filter, expression_for(self.narrower), more]
+        given = [part for part in parts if part is not None]
+        both = reduce(and_, given) if given else None
+        reading = dict.fromkeys(columns)
+        if both is not None:
+            reading |= dict.fromkeys(columns_in(both, self.schema.names))
+        own = self._tested(held) if self.exact else []
+        found = [*columns, *(name for name in own if name not in columns)]
+        for batch in self.access.batches(held.file, self.schema, found, both, reading=[*reading, *own], bounds=self.bounds):
+            kept = self._kept(batch, own)
+            if kept.num_rows:
+                yield kept.select(columns)
+
+    def _tested(self, held: HeldFile) -> list[str]:
+        """The columns by which the predicate may leave out rows of a file."""
+        times, own = self.predicate.times, held.times
+        is_cut = own.start_ns < times.start_ns or times.end_ns < own.end_ns
+        return [*dict.fromkeys([*self.predicate.tags, *self.predicate.without]), *([TIME_COLUMN] if is_cut else [])]
+
+    def _kept(self, batch: pa.RecordBatch, tested: Sequence[str]) -> pa.RecordBatch:
+        """The rows that the predicate lets through: by the codes of tags, not by their texts."""
+        masks: list[pa.BooleanArray] = []
+        for name in tested:
+            column = batch.column(name)
+            if name == TIME_COLUMN:
+                times = column.view(pa.int64())
+                masks.append(pc.greater_equal(times, self.predicate.times.start_ns))
+                masks.append(pc.less_equal(times, self.predicate.times.end_ns))
+                continue
+            if name in self.predicate.tags:
+                masks.append(_is_one_of(column, self.predicate.tags[name]))
+            if name in self.predicate.without:
+                masks.append(pc.invert(_is_one_of(column, self.predicate.without[name])))
+        return batch.filter(reduce(pc.and_, masks)) if masks else batch
+
+    def tails(self, held: HeldFile, columns: Sequence[str], *, newest: bool) -> pa.Table | None:
+        """Each wanted series' last (first) row in a file that is not in memory; None where the predicate's times cut it."""
+        times, own = self.predicate.times, held.times
+        if own.start_ns < times.start_ns or times.end_ns < own.end_ns:
+            return None
+        rows = self.access.tails(held.file, self.schema, self.table.tags, newest=newest)
+        filter = expression_for(replace(self.predicate, times=ALL_TIME))
+        return (rows if filter is None else rows.filter(filter)).select(columns)
 
     @property
     def bounds(self) -> Bounds:
@@ -139,6 +184,11 @@ class Scan:
         numbered = pa.Table.from_arrays([*wide.columns, pa.arange(0, rows.num_rows, 1).cast(pa.int32())], names=[*needed, _ROW])
         kept = numbered.filter(filter).column(_ROW)
         return rows if len(kept) == rows.num_rows else rows.take(kept.combine_chunks())
+
+
+def _is_one_of(column: pa.DictionaryArray, values: frozenset[str | None]) -> pa.BooleanArray:
+    texts = pa.array([value for value in values if value is not None], pa.utf8())
+    return pc.is_in(column.dictionary, value_set=texts).take(column.indices).fill_null(None in values)
 
 
 def rows_of(chunk: Chunk) -> pa.RecordBatch:

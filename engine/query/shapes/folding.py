@@ -143,6 +143,10 @@ def _folding_of(keys: list[Tree], aggregates: list[Tree], source: Source) -> Fol
     bins, tags = [key for key in known if isinstance(key, Bin)], [key for key in known if isinstance(key, str)]
     if len(bins) > 1 or len(tags) > MOST_TAGS or len(set(tags)) != len(tags):
         return None
+    if not bins and all(measure.column == TIME_COLUMN for measure in measures):
+        return None  # the ends of series say that
+    if not known and all(measure.column is None for measure in measures):
+        return None  # rows are counted without being looked at
     return Folding(source.scan.table_name(), source.predicate, known, measures)
 
 

@@ -103,7 +103,7 @@ def test_ends_are_enough_for_plans_that_look_at_ends(
     rows, report = asked(node, sql)
 
     assert rows == expected
-    if place is not in_files or "LIMIT" in sql:
+    if place is not in_files or "r <= 2" not in sql:  # of the files, one row of each series is known
         assert rows_read(report) <= at_most
 
 

@@ -186,8 +186,9 @@ def test_row_groups_say_their_order_and_hold_what_readers_prune_by() -> None:
     assert all(group.column(at).is_stats_set for at in range(4))
 
 
-def test_bloom_filters_exclude_absent_values_and_no_present_ones(tmp_path: Path) -> None:
+def test_bloom_filters_exclude_absent_values_and_no_present_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """P4: with a dictionary of which each row group uses a part."""
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 100_000)
     hosts = [f"host_{at:03}" for at in range(300)]
     codes = [at // 1000 for at in range(200_000)]
     column = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(hosts))

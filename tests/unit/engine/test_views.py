@@ -159,6 +159,25 @@ def test_a_query_does_not_sort_what_has_nothing_late() -> None:
     assert setting.views.distinct(view, 1, 0) is view.table(1, 0)
 
 
+def test_open_rows_are_sorted_once_no_more_come() -> None:
+    """V1: not while they come, and not for a few."""
+    setting = Setting()
+
+    def open_and_runs() -> tuple[int, int]:
+        setting.views.sort_idle(3)
+        data = setting.views.now().table(1, 0)
+        return sum(batch.rows.num_rows for batch in data.open), len(data.runs)
+
+    setting.apply(point(1, 1), point(2, 2))
+    assert [open_and_runs(), open_and_runs()] == [(2, 0), (2, 0)]
+    setting.apply(point(3, 3))
+    assert open_and_runs() == (3, 0)
+    setting.apply(point(4, 4))
+    assert open_and_runs() == (4, 0)
+    assert open_and_runs() == (0, 1)
+    assert len(setting.rows(setting.views.now().table(1, 0))) == 4
+
+
 def test_a_query_that_needs_a_file_that_cannot_be_read_says_so_and_a_seal_goes_on() -> None:
     """V4: new rows are settled all the same."""
     setting = Setting()
