@@ -126,7 +126,7 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
         write(node, "\n".join(f"t v={n}i {n}" for n in range(2_000)))
         node.snapshot_now()
         (file,) = [info.path for info in store.list("n/dbs/")]
-        result = node.query_sql("db", "SELECT count(*) FROM t a, t b")
+        result = node.query_sql("db", "SELECT count(a.v) FROM t a, t b")
         store.delete(file)
 
         with pytest.raises(Damaged, match=f"file {file} is missing"):

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from engine.node import Node
-from engine.query import explain, tables
+from engine.query import explain
+from engine.query.scan import Scan
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
 
@@ -102,7 +103,7 @@ def test_explaining_reads_no_row(node: Node, monkeypatch: pytest.MonkeyPatch) ->
     def refused(*_: object) -> None:
         raise AssertionError("rows were read")
 
-    monkeypatch.setattr(tables, "selected", refused)
+    monkeypatch.setattr(Scan, "rows", refused)
     monkeypatch.setattr(type(node._access), "batches", refused)
     filling = """
         SELECT date_bin_gapfill(INTERVAL '1 day', time) AS t, avg(v) FROM cpu
