@@ -54,9 +54,6 @@ from engine.files.manifest import DataFile
 
 log = logging.getLogger(__name__)
 
-SHARE_BYTES = 256 << 20
-"""For how much of their files late rows are merged at a time."""
-
 #: fewer open rows than this are sorted by each query that wants them so
 IDLE_ROWS = 32_768
 _NOTHING = TableData()
@@ -204,7 +201,7 @@ class Views:
         late = data.late
         return 0 if late is None else sum(self._memory_bytes(held.file) for held in data.files if held.times.overlaps(late))
 
-    def fold_duplicates(self, budget_bytes: int = SHARE_BYTES) -> None:
+    def fold_duplicates(self, budget_bytes: int) -> None:
         """Seal the tables whose open rows may repeat a key, so that queries need not. What the budget leaves is for later."""
         before = self._unsettled_bytes
         for database_id, table_id, data in self.unsettled():

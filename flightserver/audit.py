@@ -38,6 +38,8 @@ _LINE_BYTES = 4096
 
 
 class UnusableAuditFile(ServiceError):
+    """The file of --audit-log-file cannot be written."""
+
     code = "unusable_audit_file"
 
 

@@ -8,17 +8,18 @@ N2  What succeeds has been through the engine with the caller's credential. What
     refused to callers whom the engine knows only; others learn no more than that they are not known.
 N3  Without tokens (--without-auth) no credential is looked at, and none travels on.
 N4  A credential stands in no log, in no error and in nothing that is kept for longer than its request.
+N5  Nobody's body is read; neither is a large one, or one of unknown length, before its sender is known.
 
-Held by tests/integration/http/test_tokens.py (N1-N4).
+Held by tests/integration/http/test_tokens.py (N1-N5).
 Elsewhere: the forms of a header (catalog.credentials), who a token is (flightserver.auth).
 """
 
 from collections.abc import Collection
-from typing import Any
 from urllib.parse import parse_qsl
 
 from catalog.access import Access
 from catalog.credentials import NotAuthenticated, bearer, token_of
+from httpapi.bodies import Environ, has_body
 from httpapi.gateway import Gateway
 
 CREDENTIAL_KEY = "flightline.credential"
@@ -37,8 +38,7 @@ _RELEASED_PATHS = {
     "/api/v3/enterprise/configure/node/stop": "node_stop",
 }
 _PARAMETERS_MAX = 1000
-
-Environ = dict[str, Any]
+_SMALL_BODY_BYTES = 1 << 20
 
 
 class Admission:
@@ -53,14 +53,23 @@ class Admission:
         environ[OPEN_KEY] = not self.with_tokens or self._is_open(environ["PATH_INFO"])
         if not environ[OPEN_KEY]:
             token = _p_of(environ) or token_of(environ.get("HTTP_AUTHORIZATION"))
-            if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
+            if token is None:
+                if has_body(environ):
+                    raise NotAuthenticated  # nobody's body need not be read to know that
+            elif token.isascii() and token.isprintable() and " " not in token:
+                environ[CREDENTIAL_KEY] = bearer(token)
+            else:
                 raise NotAuthenticated
-            environ[CREDENTIAL_KEY] = None if token is None else bearer(token)
 
     def begin(self, environ: Environ, access: Access) -> None:
         """Before a view whose success no engine has to agree to."""
         if access.kind == "system" and not environ[OPEN_KEY]:
             self._gateway.authenticate(environ[CREDENTIAL_KEY], access.resource)
+
+    def before_body(self, environ: Environ) -> None:
+        """Raises for strangers who are about to send much (N5); what is small is read before it is known whose it is."""
+        if not environ[OPEN_KEY] and not 0 <= int(environ.get("CONTENT_LENGTH") or -1) <= _SMALL_BODY_BYTES:
+            self.refuse_strangers(environ)
 
     def refuse_strangers(self, environ: Environ) -> None:
         """Before the reason of a refusal leaves (N2). Raises what the caller is to be told instead."""

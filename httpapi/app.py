@@ -117,6 +117,7 @@ class HttpFace:
     def _write(self, environ: Environ) -> Reply:
         family = family_of(environ["PATH_INFO"])
         try:
+            self._admission.before_body(environ)
             reply = write(environ, self._gateway, self._bodies)
         except ServiceError as error:
             reply = error_reply(family, error)

@@ -64,5 +64,5 @@ class Call:
 
 View = Callable[[Call], Reply]
 Routes = Sequence[tuple[str, list[str], View, Access]]
-"""Rule, methods, view, and what it asks of a caller. TOKEN: the view succeeds only if the engine, given
-`call.authorization`, agrees. system(…): the engine is asked before the view is."""
+"""Rule, methods, view, and what it asks of a caller. TOKEN, ADMIN: the view succeeds only if the engine,
+given `call.authorization`, agrees. system(…): the engine is asked before the view is."""

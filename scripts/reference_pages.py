@@ -25,6 +25,7 @@ import flightserver
 import httpapi
 from catalog.access import TOKEN, Access
 from catalog.errors import ServiceError
+from catalog.tokens import SYSTEM_RESOURCES
 from engine.clock import SystemClock
 from engine.node import Node
 from engine.query.system_tables import SYSTEM_TABLES, SystemTable
@@ -189,7 +190,8 @@ def endpoints() -> Iterator[Sequence[str]]:
 
 def needed(access: Access) -> str:
     if access.kind == "system":
-        return f"any admin's, or `system:{access.resource}:read`; none with `--disable-authz {access.resource}`"
+        own = f", or `system:{access.resource}:read`" if access.resource in SYSTEM_RESOURCES else ""
+        return f"any admin's{own}; none with `--disable-authz {access.resource}`"
     return {"open": "none", "token": "a valid one", "admin": "an admin's"}[access.kind]
 
 

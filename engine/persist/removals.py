@@ -1,7 +1,7 @@
 """Hard deletion: first the rows of a dropped table go, then its files, then the last that the catalog knows of it.
 
     at `hard_delete_at`              a manifest takes the files out of the index, the views forget the rows
-    `delete_grace_period` later      the log is emptied, the files are deleted; after that the table's entry in the catalog
+    `delete_grace_period` later      the files are deleted, the log is emptied; after that the table's entry in the catalog
 
 Nodes that share a catalog have files of their own each. The first of them that is done removes the entry; the others hear of
 it, or find out when they start, and then clear away what they have.
@@ -12,8 +12,9 @@ R2  The catalog's entry goes last: as long as this node has files, it says what 
 R3  Nothing else is touched: neither a living table nor one that waits for its time, nor an object that we have not made,
     wherever it lies; and nothing once the node is not ours.
 R4  Afterwards no object of the node holds a row of the table, the log included.
+R5  Files go even when there is no room for anything else.
 
-Held by tests/unit/engine/test_removals.py (R1-R4).
+Held by tests/unit/engine/test_removals.py (R1-R5).
 Elsewhere: soft deletion, and when a hard one is due (catalog.changes).
 """
 
@@ -89,13 +90,13 @@ class Removals:
         self._planned_for = state
 
     def _remove(self, planned: Sequence[Op], now_ns: int) -> None:
-        self._ownership.check()  # which brings the catalog up to date, too
-        still_due = changes.removals_due(self._catalog.state(), now_ns - self._grace_ns)
+        self._ownership.check()
+        still_due = changes.removals_due(self._catalog.refresh(), now_ns - self._grace_ns)  # another node may have a later word
         ops = [op for op in planned if op in still_due]
         if ops:
-            self._snapshots.empty_log()
             for op in ops:
                 self._delete_made(self._prefix(op))
+            self._snapshots.empty_log()  # after that: settling needs room, and who is short of it may have deleted for that
             self._mine = ops
             self._catalog.commit(lambda state: [op for op in changes.removals_due(state, now_ns - self._grace_ns) if op in ops])
         self._planned_for = None
@@ -113,11 +114,11 @@ class Removals:
             here = {(file.database_id, file.table_id) for file in self._files.files} | set(self._views.tables())
             if gone := {table for table in here if was_removed(state, *table)}:
                 self._snapshots.drop(gone)
-            self._snapshots.empty_log()
             for info in self._store.list(self._paths.data_prefix):
                 numbers = self._paths.parquet_numbers(info.path)
                 if numbers is not None and was_removed(state, numbers[0], numbers[1]):
                     self._store.delete(info.path)
+            self._snapshots.empty_log()
         except BaseException:
             self._strangers = True
             raise

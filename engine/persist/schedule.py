@@ -23,7 +23,7 @@ from engine.metrics import Metrics, resident_bytes
 from engine.ownership import Fenced, Ownership
 from engine.persist.removals import Removals
 from engine.persist.retention import Retention
-from engine.persist.snapshot import Snapshots
+from engine.persist.snapshot import Snapshots, share_bytes
 from engine.settings import Settings
 from engine.view import Views
 
@@ -136,7 +136,7 @@ class Schedule:
             reason = due(figures, self._settings)
             self._ownership.check_now_and_then()
             self._snapshots.delete_unwanted()  # first: a snapshot may fail for want of the room that this makes
-            self._views.fold_duplicates()
+            self._views.fold_duplicates(share_bytes(self._settings))
             self._views.sort_idle()
             if reason is not None:
                 self._settle(reason)

@@ -57,13 +57,14 @@ from engine.paths import NodePaths
 from engine.settings import Settings
 from engine.storage.base import ObjectStore, StoreError
 from engine.storage.together import put_new_all
-from engine.view import SHARE_BYTES, Settled, Views, floor_ns
+from engine.view import Settled, Views, floor_ns
 from engine.wal.writer import WalWriter
 
 log = logging.getLogger(__name__)
 
 FILE_ROWS = 1_000_000
 DAY_ROWS = 50_000
+SHARE_BYTES = 256 << 20
 _GRACE_S = 600.0
 _BATCH_FILES = 1000
 _BATCH_BYTES = 64 << 20
@@ -74,6 +75,11 @@ _LATEST_NS = 2**63 - 1
 
 #: (database, table, bytes of the files that its late rows may meet)
 Waiting: TypeAlias = tuple[int, int, int]
+
+
+def share_bytes(settings: Settings) -> int:
+    """How much of their files late rows are merged with at a time: the result waits in memory until it is stored."""
+    return min(SHARE_BYTES, settings.buffer_mem_limit_bytes // 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,7 @@ class Snapshots:
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
+        self._share_bytes = share_bytes(settings)
         self._one_at_a_time = threading.Lock()
         self._begun: list[str] = []
         self._unwanted: list[tuple[float, str]] = []
@@ -145,7 +152,7 @@ class Snapshots:
         waiting = [(database_id, table_id, self._views.late_bytes(data)) for database_id, table_id, data in tables]
         added: list[DataFile] = []
         while waiting:
-            step, later = _step(waiting)
+            step, later = _step(waiting, self._share_bytes)
             written, unfinished = self._take_step(step, wal_sequence, last=not later)
             waiting = [*unfinished, *later]
             added += written.added
@@ -198,7 +205,7 @@ class Snapshots:
             return None, True
         index = self._series.index(database, table)
         sealed, complete = self._views.seal_share(
-            database_id, table_id, lambda parts: self._arranged(index, parts), whole=True, budget_bytes=SHARE_BYTES
+            database_id, table_id, lambda parts: self._arranged(index, parts), whole=True, budget_bytes=self._share_bytes
         )
         runs = sealed.runs
         if not runs:
@@ -242,7 +249,7 @@ class Snapshots:
     def expire(self) -> int:
         """Take the files out of sight in which every row has expired, and soon after out of the store; how many (P8)."""
         with self._one_at_a_time:
-            state, now_ns = self._catalog.state(), self._clock.now_ns()
+            state, now_ns = self._catalog.refresh(), self._clock.now_ns()  # another node may have a later word
             gone = [file for file in self._files.files if _has_expired(state, file, now_ns)]
             if gone:
                 paths = tuple(file.path for file in gone)
@@ -324,13 +331,13 @@ class Snapshots:
         return snapshot <= last_of_others  # not of one who may have taken over from us meanwhile
 
 
-def _step(waiting: Sequence[Waiting]) -> tuple[list[Waiting], list[Waiting]]:
+def _step(waiting: Sequence[Waiting], share_bytes: int) -> tuple[list[Waiting], list[Waiting]]:
     """The tables whose late rows are merged now, and those for which there is no room beside them."""
     step: list[Waiting] = []
     spent = 0
     for at, (_, _, late_bytes) in enumerate(waiting):
-        spent += min(late_bytes, SHARE_BYTES)
-        if step and spent > SHARE_BYTES:
+        spent += min(late_bytes, share_bytes)
+        if step and spent > share_bytes:
             return step, list(waiting[at:])
         step.append(waiting[at])
     return step, []

@@ -12,7 +12,7 @@ Elsewhere: what SQL means (statement.py), how a table of a view is scanned (tabl
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -35,6 +35,7 @@ from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
 from engine.query.elsewhere.workers import Schema, Workers
+from engine.query.explain import explained_frame, explaining
 from engine.query.limits import QueryLimits, QueryTimedOut, TooMuchMemory, Turns
 from engine.query.made import MadeTable
 from engine.query.messages import QueryRefused, is_panic, reason_of, runs_out_of_memory
@@ -45,7 +46,7 @@ from engine.query.session import new_session, runtime_of
 from engine.query.shapes.folding import Folding, Picking, folded
 from engine.query.shapes.needs import ALL_ROWS, Needs, needs_of
 from engine.query.shell import Shell
-from engine.query.statement import Prepared, prepare
+from engine.query.statement import CATALOG, Prepared, prepare
 from engine.query.stop import Stop
 from engine.query.system_schema import SystemSchema
 from engine.query.system_tables import SCHEMA as SYSTEM
@@ -187,8 +188,10 @@ class _Planned:
 
     def fitted(self) -> "_Planned":
         """About to run: its tables know what its plans need of them, and aggregates are asked of the rows where that pays."""
-        if self.here is None or self.session is None or self.here.explains:
+        if self.here is None or self.session is None:
             return self
+        if self.here.explains:
+            return replace(self, here=self.tables.explaining(self.here, self.session))
         fit = self.fit or self.tables.fit(self.here, self.session)
         return replace(self, here=self.tables.fitted(fit), fit=fit)
 
@@ -221,7 +224,7 @@ class _Fit:
     needs: Mapping[str, Needs]
     folded: Prepared
     folded_needs: Mapping[str, Needs]
-    foldings: tuple[Folding | Picking, ...]
+    shapes: tuple[Folding | Picking, ...]
 
 
 class _Running:
@@ -295,7 +298,7 @@ class _Running:
         planned = self._planned
         here, tables = planned.here, planned.tables
         if here is not None and not planned.must_run_elsewhere:
-            return here.batches(self._run, self._stop.sleep, lambda: tables.reports)
+            return here.batches(self._run, self._stop.sleep, tables.all_reports)
         tables.needs_all()
         batches = self._workers.batches(planned.sql, planned.params or {}, tables, self._stop)
         return batches if here is None else chain(batches, here.explained_scans(lambda: tables.reports))
@@ -385,14 +388,25 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         self._made[name] = table, dataset
         return dataset
 
+    def explaining(self, prepared: Prepared, session: SessionContext) -> Prepared:
+        """An EXPLAIN of what would run: as it is fitted, not as it was written."""
+        written = explained_frame(prepared.frame, session)
+        made = self.fitted(self.fit(replace(prepared, frame=written), session))
+        if made.frame is written:
+            return replace(made, frame=prepared.frame)
+        try:
+            return replace(made, frame=explaining(prepared.text, made.frame, session, CATALOG))
+        except Exception:  # the bindings raise plain Exception: what cannot be shown as it is made is shown as it was written
+            return replace(made, frame=prepared.frame)
+
     def fit(self, prepared: Prepared, session: SessionContext) -> "_Fit":
         """What is to be known of a statement's plans before they run; of any rows, so that it holds for a plan that is kept."""
         find_table = self._database.find_table
-        foldings: list[Folding | Picking] = []
+        shapes: list[Folding | Picking] = []
 
-        def shell(folding: Folding | Picking, schema: pa.Schema) -> Shell:
-            foldings.append(folding)
-            return Shell(schema, partial(self._folded, folding, schema))
+        def shell(shape: Folding | Picking, schema: pa.Schema) -> Shell:
+            shapes.append(shape)
+            return Shell(schema, partial(self._folded, shape, schema))
 
         def fold(frame: DataFrame) -> DataFrame:
             return folded(frame, session, find_table, shell) or frame
@@ -403,11 +417,11 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
 
         steps = tuple(replace(step, frame=fold(step.frame)) for step in prepared.steps)
         made = replace(prepared, frame=fold(prepared.frame), steps=steps)
-        return _Fit(prepared, needed(prepared), made, needed(made) if foldings else {}, tuple(foldings))
+        return _Fit(prepared, needed(prepared), made, needed(made) if shapes else {}, tuple(shapes))
 
     def fitted(self, fit: "_Fit") -> Prepared:
         """The statement as it is to run over these rows."""
-        pays = any(self._rows_about(folding) >= FOLDED_ROWS for folding in fit.foldings)
+        pays = any(self._rows_about(shape) >= FOLDED_ROWS for shape in fit.shapes)
         self._needs = fit.folded_needs if pays else fit.needs
         for name, (_, dataset) in self._made.items():
             dataset.needs = self._needs.get(name, ALL_ROWS)
@@ -419,14 +433,20 @@ class _Tables(SchemaProvider):  # type: ignore[misc]
         for _, dataset in self._made.values():
             dataset.needs = ALL_ROWS
 
-    def _rows_about(self, folding: Folding | Picking) -> int:
-        dataset = self.dataset(folding.table)
-        return 0 if dataset is None else dataset.rows_about(folding.predicate)
+    def _rows_about(self, shape: Folding | Picking) -> int:
+        dataset = self.dataset(shape.table)
+        return 0 if dataset is None else dataset.rows_about(shape.predicate)
 
-    def _folded(self, folding: Folding | Picking, schema: pa.Schema) -> MadeTable:
-        dataset = self.dataset(folding.table)
+    def _folded(self, shape: Folding | Picking, schema: pa.Schema) -> MadeTable:
+        dataset = self.dataset(shape.table)
         assert dataset is not None, "the plan was made for this catalog"
-        return dataset.folded(folding, schema) if isinstance(folding, Folding) else dataset.picked(folding, schema)
+        return dataset.folded(shape, schema) if isinstance(shape, Folding) else dataset.picked(shape, schema)
+
+    def all_reports(self) -> Sequence[ScanReport]:
+        """Also of scans that have not begun."""
+        for _, dataset in tuple(self._made.values()):
+            dataset.look_ahead()
+        return self.reports
 
     def scans(self, text: str) -> Scans:
         """What is known of the scans that have been planned."""

@@ -9,6 +9,7 @@
 
 N1  All that a scan looked at is counted; of each kind and reason as many as NAMED are named.
 N2  EXPLAIN says what would be read and reads no row; EXPLAIN ANALYZE says what was read, with the rows that the scan handed on.
+    Both are about the plan that runs when the statement is asked without them.
 N3  Formats that programs read (PGJSON, GRAPHVIZ) stay as the planner makes them.
 
 Held by tests/integration/engine/test_explain.py (N1-N3).
@@ -21,17 +22,44 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from datafusion import DataFrame, SessionContext
+from datafusion.catalog import Schema
 
 from catalog.errors import ServiceError
 from engine.buffer.rows import HeldFile, OpenBatch
+from engine.query.messages import QueryRefused, planner_message
 from engine.query.report import Chunk, ScanReport
 
 NAMED = 50
 
 _FOR_PROGRAMS = re.compile(r"[^'\"]*?\bexplain\s[^'\"]*?\bformat\s+['\"]?(?:pgjson|graphviz)\b", re.IGNORECASE | re.DOTALL)
+_HEAD = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*explain(?:\s+(?:analyze|verbose|format\s+\S+))*(?=\s|\()", re.IGNORECASE | re.DOTALL
+)
+_SCHEMA, _EXPLAINED = "flightline_explained", "statement"
 #: how a scan's filter prints a text, over three lines
 _VALUE = re.compile(r"\[\n\s+(.*?)\n\]\[0\]", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def explained_frame(frame: DataFrame, context: SessionContext) -> DataFrame:
+    """What an EXPLAIN is about, optimized as it would be to run. Raises QueryRefused for what cannot run."""
+    (plan,) = frame.logical_plan().inputs()
+    written = context.create_dataframe_from_logical_plan(plan)
+    try:
+        return context.create_dataframe_from_logical_plan(written.optimized_logical_plan())
+    except Exception as error:  # the bindings raise plain Exception for every mistake of a statement
+        raise QueryRefused(planner_message(error)) from None
+
+
+def explaining(text: str, frame: DataFrame, context: SessionContext, catalog: str) -> DataFrame:
+    """The EXPLAIN that `text` begins with, of another frame: one that gives the same rows."""
+    head = _HEAD.match(text)
+    assert head is not None, "the planner has read an EXPLAIN there"
+    schema = Schema.memory_schema(context)
+    context.catalog(catalog).register_schema(_SCHEMA, schema)
+    schema.register_table(_EXPLAINED, frame.into_view())
+    return context.sql(f"{head[0]} SELECT * FROM {_SCHEMA}.{_EXPLAINED}")
 
 
 def for_programs(text: str) -> bool:
@@ -58,7 +86,7 @@ def _lines(report: ScanReport, ran: bool) -> Iterator[str]:
     counts.append(f"{len(files.left):,} of {_counted(len(files.all), 'file')}")
     if report.series is not None:
         counts.append(f"{report.series[0]:,} of {report.series[1]:,} series")
-    yield f"reads {', '.join(counts)}"
+    yield f"reads {', '.join(counts)}{report.note}"
     yield from _named(f"{_chunk(chunk)}{_rows_read(report, chunk, ran)}" for chunk in chunks.left)
     yield from _named(f"{_file(held)}, {_row_groups(report, held)}{_rows_read(report, held, ran)}" for held in files.left)
     excluded_chunks, excluded_files = dict(chunks.excluded()), dict(files.excluded())

@@ -58,6 +58,8 @@ class ScanReport:
     table: str
     chunks: Narrowing[Chunk] = field(default_factory=Narrowing)
     files: Narrowing[HeldFile] = field(default_factory=Narrowing)
+    #: what else there is to say of it, to go on with
+    note: str = ""
     #: (those that can match, all of the table); None where every series can
     series: tuple[int, int] | None = None
     #: rows handed to the planner, by id() of the chunk or file they came from; known once the scan has run

@@ -15,7 +15,7 @@ tests/integration/engine/test_cancelling.py (T5) and tests/integration/engine/te
 Elsewhere: what a filter lets through (predicate.py), rows by series and time (select.py), what plans need (shapes/).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -38,7 +38,7 @@ from engine.query.report import Chunk, ScanReport
 from engine.query.scan import Part, Scan
 from engine.query.select import series_matching
 from engine.query.shapes.folding import Folding, Picking
-from engine.query.shapes.needs import ALL_ROWS, Needs
+from engine.query.shapes.needs import ALL_ROWS, End, Needs
 from engine.query.stop import Stop
 
 #: is told what ended a scan; DataFusion makes a sentence of its own out of every exception
@@ -74,6 +74,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         self._limits = limits
         self._stop = stop
         self._reported = reported
+        self._ahead: dict[int, Callable[[], Scan]] = {}
         self._schema = table_schema(table)
 
     @property
@@ -119,13 +120,28 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
 
     def folded(self, folding: Folding, schema: pa.Schema) -> MadeTable:
         """An aggregate of the rows, to be computed when its plan runs."""
-        scan, threads = partial(self.scan_of, folding.predicate), self._limits.threads
+        scan, threads = self._later(folding, ": added up as they are read"), self._limits.threads
         return MadeTable(schema, lambda: folded_rows(folding, scan, self._stop, threads, schema), self._stop, self._failed)
 
     def picked(self, picking: Picking, schema: pa.Schema) -> MadeTable:
         """One row of each group, to be picked when the plan runs."""
-        make = partial(picked_rows, picking, partial(self.scan_of, picking.predicate), schema)
+        make = partial(picked_rows, picking, self._later(picking, ": one row of each group is picked"), schema)
         return MadeTable(schema, make, self._stop, self._failed)
+
+    def look_ahead(self) -> None:
+        """Report scans that begin only when their plan runs, for who explains a plan that does not."""
+        for scan in tuple(self._ahead.values()):
+            scan()
+
+    def _later(self, shape: Folding | Picking, note: str) -> Callable[[], Scan]:
+        def scan() -> Scan:
+            found = self.scan_of(shape.predicate)
+            found.report.note = note
+            self._ahead.pop(id(shape), None)
+            return found
+
+        self._ahead[id(shape)] = scan
+        return scan
 
     def _scanned(self, handed: Predicate, needs: Needs) -> Scan | EndsScan:
         report = ScanReport(self.table.name)
@@ -150,6 +166,8 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         if series is not None and len(series) == 0:
             chunks = []
             report.chunks.leaves("tags", chunks)
+        if needs.ends is not None:
+            report.note = f": {_in_words(needs.ends, each=needs.each)}"
         given = self.table, self._schema, self._index, self._access, report
         scan = Scan(*given, predicate, handed.exact, series, chunks, files, narrower)
         report.row_groups = lambda held: self._access.row_groups(held.file, scan.bounds)
@@ -194,6 +212,15 @@ class _Scanner:
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         return self._batches
+
+
+def _in_words(ends: Iterable[End], *, each: bool) -> str:
+    wanted = sorted(
+        f"the {'newest' if end.newest else 'oldest'} {'row' if end.count == 1 else f'{end.count:,} rows'}"
+        f"{f' with {end.field}' if end.field else ''}"
+        for end in ends
+    )
+    return f"{' and '.join(wanted)}{' of each series' if each else ''} will do"
 
 
 def _rows_between(item: Chunk, times: TimeRange) -> float:

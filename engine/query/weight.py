@@ -26,6 +26,8 @@ from engine.query.functions.tokens import Tokens
 WORK_ROWS = 500_000
 #: what functions of a statement may multiply their arguments by, all together
 SWELLING = 1_000
+#: what sub-queries of a statement may make of a text by joining it to itself again and again
+GROWING = 200
 #: rows of what the catalog knows, or a planner
 LISTED_ROWS = 100_000
 #: bytes that a row takes at least where it is written out
@@ -45,7 +47,23 @@ _BUILDERS: Mapping[str, slice] = {
     "array_resize": slice(1, 2),
     "list_resize": slice(1, 2),
 }
-_BUILDS = re.compile(rf"\b(?:{'|'.join(_BUILDERS)})\b", re.IGNORECASE)
+#: functions whose value is about as long as all of their arguments are
+_JOINING = frozenset(
+    [
+        "concat",
+        "concat_ws",
+        "array_concat",
+        "array_cat",
+        "list_concat",
+        "list_cat",
+        "array_append",
+        "array_prepend",
+        "make_array",
+    ]
+)
+#: functions that may put their third argument in the place of each character
+_REPLACING = frozenset(["replace", "regexp_replace"])
+_BUILDS = re.compile(rf"\b(?:{'|'.join([*_BUILDERS, *_JOINING, *_REPLACING])})\b|\|\|", re.IGNORECASE)
 
 _SUSPECT = re.compile(r"Join|RecursiveQuery|Unnest|WindowAggr|TableScan: (?:range|generate_series)\(")
 _ON = re.compile(r"\((.*?)@\d+, (.*?)@\d+\)")
@@ -62,16 +80,33 @@ _SINGLE = frozenset(["PlaceholderRowExec", "EmptyExec"])
 
 
 def swells(text: str) -> bool:
-    """Whether a statement calls a function that makes more of its arguments than SWELLING times as much, or may do so."""
+    """Whether the functions of a statement may make more of a value than SWELLING, or GROWING, times as much."""
     if not _BUILDS.search(text):
         return False
     tokens = Tokens(text)
-    factor = 1.0
+    factor, joined, levels = 1.0, 0.0, 0
     for index, token in enumerate(tokens.all):
-        if tokens.is_name(index) and tokens.says(index + 1, "(") and token.name.lower() in _BUILDERS:
-            counts = tokens.arguments(index)[_BUILDERS[token.name.lower()]]
-            factor *= max([1.0, *(abs(_number(tokens, span)) for span in counts)])
-    return factor > SWELLING
+        name = token.name.lower()
+        if tokens.says(index, "|", "|"):
+            joined += 1
+        elif token.kind == "word" and name == "select":
+            levels += 1
+        elif tokens.is_name(index) and tokens.says(index + 1, "("):
+            arguments = tokens.arguments(index)
+            if name in _BUILDERS:
+                factor *= max([1.0, *(abs(_number(tokens, span)) for span in arguments[_BUILDERS[name]])])
+            elif name in _JOINING:
+                joined += len(arguments)
+            elif name in _REPLACING:
+                joined += max([1.0, *(_length(tokens, span) for span in arguments[2:3])])
+    # a sub-query can multiply what the one below it has made; most comes of it when each has its share of what joins
+    shares = min(levels, max(1.0, joined / math.e))
+    return factor > SWELLING or (joined > 0 and (joined / shares) ** shares > GROWING)
+
+
+def _length(tokens: Tokens, span: tuple[int, int]) -> float:
+    start, stop = span
+    return len(tokens[start].name) if stop - start == 1 and tokens[start].kind == "string" else math.inf
 
 
 def _number(tokens: Tokens, span: tuple[int, int]) -> float:

@@ -17,11 +17,12 @@ from catalog.errors import DatabaseNotFound, LinesRejected, ServiceError, TableN
 from flightserver import wire
 from flightserver.cli.answers import Answer, Query, Refused, Unreachable, reason_of
 from flightserver.cli.console import CommandError
+from flightserver.cli.doors import Outcome
 from flightserver.cli.flight import Connection, Failed, Statement
 from flightserver.cli.parsing import Given
 from flightserver.cli.refused import RefusedLine
+from flightserver.cli.sources import Source
 from flightserver.cli.splitting import Body
-from flightserver.cli.write import Outcome, Source
 from flightserver.client import EngineClient, EngineUnreachable
 from httpapi.formats import FORMATS
 

@@ -58,8 +58,11 @@ def usage_line(tree: Tree, path: str) -> str:
 
 
 def _group_help(tree: Tree, path: str, width: int, *, everything: bool) -> str:
+    words = tree.next_words(path)
+    if not words:
+        return "".join(f"{absent_sentence(command)}\n" for command in tree.below(path) or tree.meant_by(path))
     lines = [GROUPS.get(path, ABOUT), "", usage_line(tree, path), "", "Commands:"]
-    for word in tree.next_words(path):
+    for word in words:
         inner = f"{path} {word.replace('-', '_')}".strip()
         command = tree.commands.get(inner)
         about = command.help if command is not None else GROUPS.get(inner, "")

@@ -96,13 +96,19 @@ class Tree:
         known = (*self.commands, *self._older)
         return wanted if any(found == wanted or found.startswith(wanted + " ") for found in known) else None
 
+    def meant_by(self, path: str) -> list[Command]:
+        """The commands that older paths below this one lead to."""
+        return [
+            self.commands[now] for older, now in self._older.items() if older.startswith(path + " ") and now in self.commands
+        ]
+
     def next_words(self, path: str, *, everything: bool = False) -> list[str]:
         """The words that may follow, as they are typed."""
         depth = len(path.split())
         found = {
             command.words.split()[depth]: None
             for command in self.below(path)
-            if everything or (command.absent is None and not command.hidden)
+            if not command.hidden and (everything or command.absent is None)
         }
         return list(found)
 

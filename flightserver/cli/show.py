@@ -12,8 +12,9 @@ import json
 import sys
 from collections.abc import Callable
 from functools import partial
+from http import HTTPStatus
 
-from flightserver.cli.answers import Server
+from flightserver.cli.answers import Refused, Server
 from flightserver.cli.console import CommandError, is_terminal, terminal_width, write_out
 from flightserver.cli.parsing import Given
 from flightserver.cli.remote import open_server
@@ -85,7 +86,9 @@ def table(given: Given) -> None:
     server = open_server(given)
     try:
         _emit(given, partial(server.rows, given.text("--database"), statement + _limit(given)))
-    except CommandError:
+    except Refused as error:
+        if error.answer.status not in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND):
+            raise
         known = _system_tables(server, given.text("--database"))
         if name in known:
             raise
@@ -132,8 +135,8 @@ def _emit(given: Given, fetch: Callable[[str], bytes]) -> None:
 
         write_file(file, [fetch(name)])
     elif name == "pretty" and is_terminal(sys.stdout):
-        header, *rows = csv.reader(io.StringIO(fetch("csv").decode("utf-8", "replace"), newline=""))
-        sys.stdout.writelines(line + "\n" for line in fitted(header, rows, terminal_width()))
+        rows = csv.reader(io.StringIO(fetch("csv").decode("utf-8", "replace"), newline=""))
+        sys.stdout.writelines(line + "\n" for line in fitted(next(rows, []), rows, terminal_width()))
     elif name == "parquet" and is_terminal(sys.stdout):
         raise CommandError("cannot write parquet to a terminal, use `--output <file>` or pipe the output")
     else:

@@ -17,7 +17,10 @@ _SYMBOLS = {code: chr(0x2400 + code) for code in range(32)} | {0x7F: "␡"} | di
 
 
 def fitted(header: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> Iterator[str]:
-    """Lines, without their ends."""
+    """Lines, without their ends. Where nobody knows the columns of no rows, the empty table that the server prints."""
+    if not header:
+        yield from ("++", "++")
+        return
     rows = iter(rows)
     page = [list(map(_shown, row)) for row in islice(rows, PAGE_ROWS)]
     titles = [_shown(title) for title in header]

@@ -1,4 +1,7 @@
-"""`influxdb3 write`: lines from the command line, files or the standard input, in pieces, several at a time.
+"""`influxdb3 write`: lines in pieces, several under way at a time.
+
+    cli/sources ─▶ cli/splitting: pieces that end where lines end ─▶ Sender: threads, each with a door (cli/doors, cli/actions)
+      ─▶ silence if all is stored; else cli/refused explains the lines, or the message says where to go on
 
 W1  A piece is sent again only when the server asks for it (503). About a connection that broke nothing is guessed.
 W2  Refused lines do not stop the rest, which the server has stored: they are told at the end, and the command fails.
@@ -6,60 +9,29 @@ W3  Whatever else goes wrong stops everything, and the message says at which byt
 W4  Of a file of any length only the pieces under way are held, at most UNDER_WAY_BYTES_MAX or one.
 
 Held by tests/integration/cli/test_write.py (W1-W4).
-Elsewhere: cutting (cli.splitting), the explanation of refused lines (cli.refused), the two doors (cli.remote, cli.flight).
 """
 
-import json
-import os
 import queue
-import select
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import IO, NamedTuple, Protocol
+from collections.abc import Sequence
 
-from flightserver.cli.answers import Answer, Refused, Unreachable
+from flightserver.cli.answers import Answer, Refused
 from flightserver.cli.console import CommandError, Interrupted, Progress, is_terminal, size
-from flightserver.cli.parsing import Given, UsageError
+from flightserver.cli.doors import Door, Outcome, open_door
+from flightserver.cli.parsing import Given
 from flightserver.cli.refused import RefusedLine, told
-from flightserver.cli.remote import HttpServer
-from flightserver.cli.splitting import Body, Read, bodies
+from flightserver.cli.sources import NO_LINES, Source, open_sources
+from flightserver.cli.splitting import Body, bodies
 
-NOTHING_GIVEN = "No input from stdin detected, no string was passed in, and no file path was given"
-SEVERAL_ARGUMENTS = "ensure that a single protocol line string is provided as the final argument, enclosed in quotes"
 UNDER_WAY_BYTES_MAX = 128 * 1024 * 1024
-PAUSE_S = 1.0
-IDLE_CONNECTION_MAX_S = 1.0
 BUSY_FOR_MAX_S = 60.0
 EXACT_REPLY_MAX = 4096
 
 
-class Source(NamedTuple):
-    """Where lines come from. `size_bytes` is of the file as it is on the disk; None where nobody knows."""
-
-    name: str | None
-    read: Read
-    size_bytes: int | None = None
-    position: Callable[[], int] = lambda: 0
-    at: int = 0
-    line: int = 1
-
-
-class Outcome(NamedTuple):
-    """What became of a piece: lines that were refused, or the error that stops everything."""
-
-    refused: Sequence[RefusedLine] = ()
-    error: CommandError | None = None
-    answer: Answer | None = None
-
-
-class Door(Protocol):
-    def write(self, body: Body, source: Source) -> Outcome: ...
-
-
 def run(given: Given) -> None:
-    source_list = list(_sources(given))
+    source_list = list(open_sources(given))
     sender = _Sender(given)
     progress = Progress(wanted="--quiet" not in given, after_s=0.3)
     tally = _Tally(source_list)
@@ -84,8 +56,8 @@ def run(given: Given) -> None:
     finally:
         progress.clear()
     if not sender.requests and sender.failed is None:
-        raise CommandError("no line protocol string provided")
-    if "--quiet" not in given and sender.requests:
+        raise CommandError(NO_LINES)
+    if "--quiet" not in given and sender.requests and sender.failed is None:
         print(tally.line(sender.requests), file=sys.stderr)
     _report(sender, stopped_in, source_list)
 
@@ -121,183 +93,6 @@ def _go_on(source: Source, stored_to: int, sources: Sequence[Source]) -> str:
     return f"everything in {source.name} before byte {stored_to:,} is stored; go on with {what}"
 
 
-# ------------------------------------------------------------------------------------------------------------- sources
-
-
-def _sources(given: Given) -> Iterator[Source]:
-    """The arguments, else the files, else the standard input."""
-    texts = given.each("LINE_PROTOCOL") + ([given.text("--lp")] if "--lp" in given else [])
-    files = given.each("--file")
-    start = given.number("--start-at")
-    if start and (texts or len(files) != 1):
-        raise UsageError("--start-at needs exactly one --file", "write")
-    if len(texts) > 1:
-        raise CommandError(SEVERAL_ARGUMENTS)
-    if texts:
-        if not texts[0].strip():
-            raise CommandError("no line protocol string provided")
-        yield _of_text(texts[0])
-    elif files:
-        yield from (_of_file(name, start) for name in files)
-    elif sys.stdin is None or sys.stdin.isatty():
-        raise CommandError(NOTHING_GIVEN)
-    else:
-        yield _of_stream(sys.stdin.buffer, None, 0)
-
-
-def _of_text(text: str) -> Source:
-    parts = iter([os.fsencode(text)])
-    return Source(None, lambda _: next(parts, b""), len(text))
-
-
-def _of_file(name: str, start: int) -> Source:
-    if name == "-":
-        return _of_stream(sys.stdin.buffer, None, start)
-    try:
-        stream = open(name, "rb")  # noqa: SIM115  # read until the process ends
-        return _of_stream(stream, name, start)
-    except OSError as error:
-        raise CommandError(f"cannot read {name}: {error.strerror}") from None
-
-
-def _of_stream(stream: IO[bytes], name: str | None, start: int) -> Source:
-    """A stream from a byte on; gzip is recognised by its first bytes."""
-    size_bytes = os.fstat(stream.fileno()).st_size if os.path.isfile(name or "") else None
-    position: Callable[[], int] = lambda: 0  # noqa: E731
-    if size_bytes is None:
-        first = _Pipe(stream.fileno())
-        return Source(name, first.read)
-    head = stream.read(2)
-    stream.seek(0)
-    position = stream.tell
-    plain: IO[bytes] = stream
-    if head == b"\x1f\x8b":
-        from isal import igzip
-
-        plain = igzip.IGzipFile(fileobj=stream)
-    line = 1 + _skip(plain, start, name)
-    return Source(name, _whole_reads(plain, name), size_bytes, position, start, line)
-
-
-def _skip(stream: IO[bytes], count: int, name: str | None) -> int:
-    """Pass over the first bytes, and say how many lines they were."""
-    lines = 0
-    while count > 0:
-        data = stream.read(min(count, 1 << 20))
-        if not data:
-            raise CommandError(f"--start-at lies behind the end of {name}")
-        lines += data.count(b"\n")
-        count -= len(data)
-    return lines
-
-
-def _whole_reads(stream: IO[bytes], name: str | None) -> Read:
-    def read(count: int) -> bytes:
-        try:
-            return stream.read(count)
-        except (OSError, EOFError) as error:
-            raise CommandError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
-
-    return read
-
-
-class _Pipe:
-    """A pipe or a terminal: what comes is taken, and a pause is told. Gzip is unpacked on the way."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._unpack: Callable[[bytes], bytes] | None = None
-        self._begun = False
-
-    def read(self, count: int) -> bytes | None:
-        parts: list[bytes] = []
-        while count > 0:
-            ready, _, _ = select.select([self._descriptor], [], [], PAUSE_S)
-            if not ready:
-                return b"".join(parts) or None
-            data = os.read(self._descriptor, min(count, 1 << 20))
-            if not data:
-                break
-            parts.append(self._plain(data))
-            count -= len(data)
-        return b"".join(parts)
-
-    def _plain(self, data: bytes) -> bytes:
-        if not self._begun and data[:2] == b"\x1f\x8b":
-            from isal import isal_zlib
-
-            self._unpack = isal_zlib.decompressobj(31).decompress
-        self._begun = True
-        return data if self._unpack is None else self._unpack(data)
-
-
-# --------------------------------------------------------------------------------------------------------------- doors
-
-
-class HttpDoor:
-    def __init__(self, given: Given) -> None:
-        self._server = HttpServer(given)
-        self._gzip = "--gzip" in given
-        self._query = {
-            "db": given.text("--database"),
-            "precision": given.find("--precision"),
-            "accept_partial": given.find("--accept-partial"),
-            "no_sync": True if "--no-sync" in given else None,
-        }
-        self._used_s = 0.0
-
-    def write(self, body: Body, source: Source) -> Outcome:
-        headers = {"Content-Type": "text/plain; charset=utf-8"}
-        data = body.data
-        if self._gzip:
-            from isal import igzip
-
-            data = igzip.compress(data, compresslevel=1)
-            headers["Content-Encoding"] = "gzip"
-        if time.monotonic() - self._used_s > IDLE_CONNECTION_MAX_S:
-            self._server.close()  # the server may have closed it meanwhile, and a write is not sent twice
-        try:
-            answer = self._server.send("POST", "/api/v3/write_lp", self._query, data, headers, again=False)
-        except Unreachable as error:
-            return Outcome(error=error)
-        self._used_s = time.monotonic()
-        return outcome_of(answer, body, source)
-
-
-def outcome_of(answer: Answer, body: Body, source: Source) -> Outcome:
-    if 200 <= answer.status < 300:
-        return Outcome()
-    refused = _refused_lines(answer, body, source)
-    if refused is None:
-        return Outcome(error=Refused(answer))
-    lines, are_others_stored = refused
-    return Outcome(lines, None if are_others_stored else Refused(answer), answer)
-
-
-def _refused_lines(answer: Answer, body: Body, source: Source) -> tuple[list[RefusedLine], bool] | None:
-    """The lines that an answer names, and whether the others are stored."""
-    try:
-        data = json.loads(answer.body)["data"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    found = [
-        RefusedLine(body.line + line["line_number"] - 1, line["error_message"], line["original_line"], source.name)
-        for line in (data if isinstance(data, list) else [data])
-    ]
-    return found, isinstance(data, list)
-
-
-def open_door(given: Given) -> Door:
-    if given.text("--host").startswith("grpc"):
-        from flightserver.cli.actions import GrpcDoor  # pyarrow takes a while
-
-        return GrpcDoor(given)
-    return HttpDoor(given)
-
-
-# -------------------------------------------------------------------------------------------------------------- sending
-
-
 class _Sender:
     """Threads with a connection each, made when there is work that nobody is free for. The first piece is sent alone:
     what is wrong with all of them is found before a hundred are under way."""
@@ -321,7 +116,7 @@ class _Sender:
 
     def send(self, body: Body, source: Source) -> None:
         with self._changed:
-            while len(self._under_way) >= self._threads_max:
+            while len(self._under_way) >= self._threads_max and self.failed is None:  # what failed stays under way
                 self._changed.wait(1.0)
             if self.failed is not None:
                 return

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from catalog.access import OPEN, TOKEN
+from catalog.access import ADMIN, OPEN
 from catalog.errors import InvalidRequest
 from httpapi.calls import Call, Routes
 from httpapi.parameters import Document, query_parameters, require, told_as
@@ -85,8 +85,8 @@ def _created(token: dict[str, Any]) -> Reply:
 
 ROUTES: Routes = (
     ("/api/v3/configure/token/admin", ["POST"], create_operator_token, OPEN),
-    ("/api/v3/configure/token/admin/regenerate", ["POST"], regenerate_operator_token, TOKEN),
-    ("/api/v3/configure/token/named_admin", ["POST"], create_admin_token, TOKEN),
-    ("/api/v3/enterprise/configure/token", ["POST"], create_resource_token, TOKEN),
-    ("/api/v3/configure/token", ["DELETE"], delete_token, TOKEN),
+    ("/api/v3/configure/token/admin/regenerate", ["POST"], regenerate_operator_token, ADMIN),
+    ("/api/v3/configure/token/named_admin", ["POST"], create_admin_token, ADMIN),
+    ("/api/v3/enterprise/configure/token", ["POST"], create_resource_token, ADMIN),
+    ("/api/v3/configure/token", ["DELETE"], delete_token, ADMIN),
 )

@@ -103,8 +103,8 @@ def launch(
 ) -> Server:
     """Start a server and return at once. Its output goes to a file, or to a terminal."""
     directory.mkdir(parents=True, exist_ok=True)
-    arguments = ["--http-bind", bind]
-    for option, value in (("--node-id", "node"), ("--data-dir", str(directory))):
+    arguments: list[str] = []
+    for option, value in (("--node-id", "node"), ("--data-dir", str(directory)), ("--http-bind", bind)):
         arguments += [] if option in options else [option, value]
     arguments += [] if with_tokens else ["--without-auth"]
     arguments += ["--tcp-listener-file-path", str(directory / "listener"), *options]

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from email.utils import formatdate
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -218,7 +219,7 @@ def free_port() -> int:
         return port
 
 
-def skip_loudly(reason: str) -> None:
+def skip_loudly(reason: str) -> NoReturn:
     print(f"\nNOT TESTED  {reason}", file=sys.__stderr__, flush=True)
     pytest.skip(reason)
 

@@ -41,6 +41,7 @@ def test_each_sees_the_others_catalog_changes_within_a_second(pair: tuple[Server
     """G1."""
     here, there = pair
     took_s: list[float] = []
+    request_s: list[float] = []
 
     for number in range(7):  # the first ones also warm both up; whose machine is busy may be late now and then
         one, other = (here, there) if number % 2 else (there, here)
@@ -48,10 +49,13 @@ def test_each_sees_the_others_catalog_changes_within_a_second(pair: tuple[Server
         began_s = time.monotonic()
         wait_until(partial(knows, other, f"db{number}"))
         took_s.append(time.monotonic() - began_s)
+        began_s = time.monotonic()
+        databases(one)
+        request_s.append(time.monotonic() - began_s)
     call(here, "DELETE", "/api/v3/configure/database?db=db1")
     wait_until(lambda: not knows(there, "db1"))
 
-    assert sorted(took_s)[3] < 1
+    assert sorted(took_s)[3] < 1 + 10 * sorted(request_s)[3], "a second, as far as the machine has time for us"
 
 
 def knows(server: Server, database: str) -> bool:

@@ -167,7 +167,8 @@ def test_no_source_needs_the_instructions_of_one_kind_of_processor() -> None:
         text=True,
         check=True,
     ).stdout.strip()
-    compiler = shutil.which("c++") or skip_loudly("fallbacks of native code: there is no c++")
+    if (compiler := shutil.which("c++")) is None:
+        skip_loudly("fallbacks of native code: there is no c++")
     flags = ["-std=c++17", "-fsyntax-only", "-U__SSE2__", "-Wall", "-Wextra", "-Werror", f"-I{include}"]
 
     done = subprocess.run([str(compiler), *flags, *map(str, SOURCES)], capture_output=True, text=True, check=False)

@@ -566,6 +566,9 @@ def test_an_action_admits_whom_it_should(server: Secured, flight: fl.FlightClien
 COMMAND_LINE: Mapping[str, tuple[object, ...]] = {
     "serve": (),
     "completion": (),
+    "debug catalog list": (),
+    "debug catalog snapshot": (),
+    "debug catalog sequence": (),
     "complete": (),
     "query": ("CommandStatementQuery", "CreatePreparedStatement", "do_get", ("POST", "/api/v3/query_sql")),
     "write": (("POST", "/api/v3/write_lp"), wire.WRITE_LP),

@@ -117,8 +117,10 @@ class RowsMachine(RuleBasedStateMachine):
             self.node.drop_table("db", table)
             self.model[table] = {}
 
-    @rule()
-    def snapshot(self) -> None:
+    @rule(narrow=st.booleans())
+    def snapshot(self, narrow: bool) -> None:
+        """All at once, or so that late rows meet one file at a time."""
+        self.node._snapshots._share_bytes = 1 if narrow else 1 << 30
         self.node.snapshot_now()
         self.suspects |= TABLES.keys()
 
@@ -127,9 +129,9 @@ class RowsMachine(RuleBasedStateMachine):
         self.node._views.evict(0)
         self.suspects |= TABLES.keys()
 
-    @rule()
-    def seal(self) -> None:
-        self.node._views.fold_duplicates()
+    @rule(budget_bytes=st.sampled_from([1, 1 << 30]))
+    def seal(self, budget_bytes: int) -> None:
+        self.node._views.fold_duplicates(budget_bytes)
         self.suspects |= TABLES.keys()
 
     @rule()

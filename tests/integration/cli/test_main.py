@@ -110,13 +110,13 @@ def test_options_may_stand_before_the_verb_or_without_one(arguments: tuple[str, 
 
 
 def test_a_dotenv_file_in_a_directory_above_counts(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("INFLUXDB3_NODE_ID=n\nINFLUXDB3_CLUSTER_ID=c\n")
+    (tmp_path / ".env").write_text("INFLUXDB3_NODE_ID=n\nINFLUXDB3_PLUGIN_DIR=p\n")
     below = tmp_path / "below"
     below.mkdir()
 
     done = influxdb3("serve", directory=below)
 
-    assert done.stderr.startswith("Serve command failed: INFLUXDB3_CLUSTER_ID is not supported by this version: ")
+    assert done.stderr.startswith("Serve command failed: INFLUXDB3_PLUGIN_DIR is not supported by this version: ")
 
 
 def test_nothing_is_imported_from_the_directory_it_is_started_in(tmp_path: Path) -> None:

@@ -37,9 +37,13 @@ def test_databases_are_listed_in_each_format(url: str, tmp_path: Path) -> None:
 def test_a_terminal_gets_a_table_that_fits(url: str) -> None:
     """H1."""
     done = on_a_terminal("show", "databases", "--show-deleted", url=url, columns=24)
+    summary = on_a_terminal("show", "system", "-d", "cli_show", "summary", url=url, columns=60)
 
-    assert done.code == 0
+    assert done.code == summary.code == 0
     assert max(len(line) for line in done.lines) <= 24
+    assert max(len(line) for line in summary.lines) <= 60
+    assert "queries summary:" in summary.lines
+    assert "++" in summary.lines  # a table without rows
 
 
 def test_retention_is_shown_in_the_largest_whole_unit(url: str) -> None:

@@ -65,7 +65,11 @@ def answering(
 
         def log_message(self, format: str, *args: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A command that has failed does not wait for its other answers."""
+
+    server = Quiet(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
@@ -94,6 +98,26 @@ def test_lines_come_from_the_argument_files_or_the_standard_input(url: str, tmp_
     assert [each.out for each in done] == [""] * 5
     assert all(PROGRESS.fullmatch(each.err) for each in done)
     assert count(url, "cli_write_doors") == 6
+
+
+@pytest.mark.parametrize("from_pipe", [False, True])
+def test_gzip_may_have_several_members_and_damage_is_named(url: str, tmp_path: Path, from_pipe: bool) -> None:
+    """I3."""
+    whole = gzip.compress(b"cpu n=1i 1\n") + gzip.compress(b"cpu n=2i 2\n")
+    damaged = bytearray(gzip.compress(many_lines(5000).encode()))
+    damaged[len(damaged) // 2] ^= 0xFF
+    database = f"cli_write_gzip_{from_pipe}".lower()
+    outcomes = []
+    for data in (whole, whole[:-5], bytes(damaged)):
+        file = tmp_path / "data.gz"
+        file.write_bytes(data)
+        source: tuple[str, ...] = () if from_pipe else ("--file", str(file))
+        outcomes.append(influxdb3("write", "-d", database, "-q", *source, url=url, stdin=data if from_pipe else None))
+
+    assert [done.code for done in outcomes] == [0, 1, 1]
+    assert count(url, database) >= 2
+    assert "ends in the middle of its gzip data" in outcomes[1].err
+    assert "is damaged: " in outcomes[2].err or "ends in the middle" in outcomes[2].err
 
 
 def test_quiet_says_nothing_and_options_travel(url: str) -> None:
@@ -146,7 +170,7 @@ def test_a_large_file_travels_in_pieces_and_arrives_once(url: str, tmp_path: Pat
 
 
 def test_refused_lines_are_told_and_the_others_are_stored(url: str, tmp_path: Path) -> None:
-    """W2: the numbers are those of the file, though the lines travelled in different requests."""
+    """W2, V2: the numbers are those of the file, though the lines travelled in different requests."""
     file = tmp_path / "bad.lp"
     lines = many_lines(1000).replace('n=500i,s="one', 'n=hi,s="one').replace("n=903i", "n=903")
     file.write_text(lines)
@@ -192,7 +216,7 @@ def test_all_or_nothing_stores_nothing(url: str) -> None:
 
 
 def test_a_busy_server_gets_the_piece_again_and_a_broken_connection_does_not() -> None:
-    """W1."""
+    """W1, V1."""
 
     def busy_then_well(number: int, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes] | None:
         return (503, b'{"error": "busy"}') if number < 3 else (204, b"")
@@ -237,7 +261,7 @@ def test_what_stopped_halfway_says_where_to_go_on(tmp_path: Path) -> None:
 
 
 def test_only_the_pieces_under_way_are_held(tmp_path: Path) -> None:
-    """W4: while nobody answers, so many requests are sent and no more of the file is read."""
+    """W4, I1: while nobody answers, so many requests are sent and no more of the file is read."""
     file = tmp_path / "many.lp"
     file.write_text(many_lines(1000))
     release = threading.Event()
@@ -289,6 +313,7 @@ def test_ctrl_c_says_where_to_go_on(tmp_path: Path) -> None:
 
 
 def test_a_pipe_that_pauses_is_written_as_it_comes(url: str) -> None:
+    """I2, V1."""
     process = subprocess.Popen(
         [*COMMAND, "write", "-d", "cli_write_pipe", "-q"],
         cwd=ROOT,

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from catalog.errors import InvalidRequest
 from engine.node import Node
-from engine.query import explain
-from engine.query.scan import Scan
+from engine.query import executor, explain, scan
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
 
@@ -103,7 +103,7 @@ def test_explaining_reads_no_row(node: Node, monkeypatch: pytest.MonkeyPatch) ->
     def refused(*_: object) -> None:
         raise AssertionError("rows were read")
 
-    monkeypatch.setattr(Scan, "rows", refused)
+    monkeypatch.setattr(scan, "hydrated", refused)
     monkeypatch.setattr(type(node._access), "batches", refused)
     filling = """
         SELECT date_bin_gapfill(INTERVAL '1 day', time) AS t, avg(v) FROM cpu
@@ -132,6 +132,32 @@ def test_an_analysis_of_gap_filling_has_each_scan_once(node: Node) -> None:
 
     (scan,) = [row["plan"] for row in rows if row["plan_type"] == "scan of cpu"]
     assert "2 rows" in scan
+
+
+@pytest.mark.parametrize("head", ["EXPLAIN", "explain analyze", "-- why?\nEXPLAIN /* all */ VERBOSE", "EXPLAIN FORMAT TREE"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SELECT * FROM cpu ORDER BY time DESC LIMIT 1", ": the newest row will do"),
+        ("SELECT host, first_value(v ORDER BY time) AS v FROM cpu GROUP BY host", ": one row of each group is picked"),
+        (
+            "SELECT date_bin(INTERVAL '1 hour', time) AS t, host, avg(v) AS v FROM cpu GROUP BY 1, 2",
+            ": added up as they are read",
+        ),
+        ("(SELECT max(v) AS v FROM cpu)", ": added up as they are read"),
+        ("SELECT v FROM cpu WHERE v > 1", ""),
+    ],
+)
+def test_what_is_explained_is_what_would_run(
+    node: Node, monkeypatch: pytest.MonkeyPatch, head: str, text: str, said: str
+) -> None:
+    """N2: the ends of series where these are enough, aggregates made of stretches of rows."""
+    monkeypatch.setattr(executor, "FOLDED_ROWS", 0)
+
+    plans = explained(node, f"{head} {text}")
+
+    assert plans["scan of cpu"].splitlines()[0] == f"reads 2 of 2 chunks, 3 of 3 files{said}"
+    assert not any("AggregateExec" in plan for plan in plans.values())
 
 
 def test_a_filters_value_stands_where_it_belongs(node: Node) -> None:
@@ -164,3 +190,29 @@ def test_a_file_that_cannot_be_read_does_not_keep_a_statement_from_being_explain
     plan = explained(node, "EXPLAIN SELECT v FROM cpu")["scan of cpu"]
 
     assert f"file {path} is missing" in plan
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SELECT v FROM cpu WHERE time > 5", "Timestamp"),
+        ("SELECT nothing FROM cpu", "nothing"),
+        ("SELECT v + nothing() FROM cpu", "nothing"),
+        ("EXPLAIN SELECT 1", "Nested EXPLAIN"),
+        ("DROP TABLE cpu", "not supported"),
+    ],
+)
+def test_what_cannot_run_cannot_be_explained(node: Node, text: str, said: str) -> None:
+    """N2: and is refused with the planner's words, not shown as a plan."""
+    for head in ("EXPLAIN", "EXPLAIN ANALYZE"):
+        with pytest.raises(InvalidRequest, match=said):
+            explained(node, f"{head} {text}")
+
+
+def test_parameters_are_bound_before_a_statement_is_explained(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "FOLDED_ROWS", 0)
+    text = "EXPLAIN SELECT host, avg(v) AS v FROM cpu WHERE host = $h GROUP BY host"
+
+    rows = [row for batch in node.query_sql("db", text, {"h": "a"}) for row in batch.to_pylist()]
+
+    assert rows[-1]["plan"].startswith("reads 2 of 2 chunks, 3 of 3 files, 1 of 2 series: added up as they are read")

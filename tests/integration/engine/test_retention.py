@@ -54,6 +54,15 @@ STATEMENTS = {
     "by field": "SELECT v FROM t WHERE v < 3 ORDER BY v",
     "in time": "SELECT v FROM t WHERE time >= '1970-01-01T00:00:00Z' ORDER BY v",
     "either": "SELECT v FROM t WHERE host = 'h0' OR v > 7 ORDER BY v",
+    "newest": "SELECT host, v FROM t ORDER BY time DESC LIMIT 3",
+    "oldest of one": "SELECT v FROM t WHERE host = 'h2' ORDER BY time LIMIT 1",
+    "last rows": "SELECT host, selector_last(v, time)['value'] AS v FROM t GROUP BY host ORDER BY host",
+    "first rows": "SELECT host, selector_first(v, time)['time'] AS at FROM t GROUP BY host ORDER BY host",
+    "aggregates": "SELECT host, min(v) AS low, max(v) AS high, sum(v) AS s, count(*) AS n FROM t GROUP BY host ORDER BY host",
+    "one sum": "SELECT sum(v) AS s, avg(v) AS m, min(v) AS low FROM t",
+    "count in time": "SELECT count(*) AS n FROM t WHERE time < '2200-01-01T00:00:00Z'",
+    "never": "SELECT v FROM t WHERE host = 'h9'",
+    "joined": "SELECT count(*) AS n FROM t JOIN t AS u ON t.host = u.host AND t.time = u.time",
     "whole groups": "SELECT date_bin(INTERVAL '10 minutes', time) AS bin, count(v) AS n FROM t GROUP BY bin ORDER BY bin",
 }
 

@@ -301,6 +301,7 @@ def test_statements_of_closed_databases_are_not_shown(server: Secured, flight: f
     mine = ask(flight, token, "a", "SELECT query_text FROM system.queries")["query_text"].to_pylist()
     all_of_them = ask(flight, server.operator, "a", "SELECT query_text FROM system.queries")["query_text"].to_pylist()
 
+    mine += ask(flight, token, "a", "SELECT query_text FROM system.queries")["query_text"].to_pylist()
     assert "SELECT 'on a' FROM cpu" in mine
     assert "SELECT 'on b' FROM cpu" not in mine
     assert "SELECT 'on b' FROM cpu" in all_of_them

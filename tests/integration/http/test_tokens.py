@@ -1,6 +1,7 @@
 """Tokens at the HTTP door: every form of sending one, the order of checks, and the words that clients know."""
 
 import base64
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse
 
 from catalog.credentials import MALFORMED, NOT_AUTHENTICATED, NOT_PERMITTED
 from httpapi.app import HttpSettings, create_app
@@ -403,7 +404,42 @@ def test_an_engine_that_is_away_lets_nobody_in(tmp_path: Path) -> None:
         stopped = HttpApi(api.node, type(api.http)(app), api.engine, api.client, api.watching)
         api.engine.shutdown()
 
-        answers = [stopped.http.open(path, method="POST", data=LINE) for path in (*WRITES, "/ping", "/nowhere")]
+        header = {"Authorization": "Bearer apiv3_unknown"}
+        nobody = [stopped.http.open(path, method="POST", data=LINE) for path in WRITES]
+        unknown = [stopped.http.open(path, method="POST", data=LINE, headers=header) for path in (*WRITES, "/ping")]
+        without_body = [stopped.http.get(path) for path in ("/ping", "/health", "/nowhere")]
         app.close()
 
-    assert [answer.status_code for answer in answers] == [503] * 5
+    assert [answer.status_code for answer in nobody] == [401] * 3
+    assert [answer.status_code for answer in unknown] == [503] * 4
+    assert [answer.status_code for answer in without_body] == [503] * 3
+
+
+class Noted(io.BytesIO):
+    """A body that tells whether anybody has begun to read it."""
+
+    was_read = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.was_read = True
+        return super().read(size)
+
+    def readinto(self, buffer: Any, /) -> int:
+        self.was_read = True
+        return super().readinto(buffer)
+
+
+@pytest.mark.parametrize(
+    ("token", "length"), [(None, "5"), (None, str(1 << 22)), ("apiv3_unknown", str(1 << 22)), ("apiv3_unknown", "")]
+)
+def test_a_strangers_body_is_not_read(server: Secured, token: str | None, length: str) -> None:
+    """N5: not before the answer is on its way; what comes then is dropped."""
+    headers = [] if token is None else [("Authorization", f"Bearer {token}")]
+    body, statuses = Noted(LINE), list[str]()
+    application: Any = server.http.application
+    environ = EnvironBuilder(WRITES[0], method="POST", headers=headers).get_environ()
+
+    application(environ | {"CONTENT_LENGTH": length, "wsgi.input": body}, lambda status, sent, *_: statuses.append(status))
+
+    assert statuses == ["401 Unauthorized"]
+    assert not body.was_read

@@ -36,10 +36,10 @@ def store() -> Outage:
     return Outage()
 
 
-def node_of(store: ObjectStore, name: str, clock: ManualClock | None = None) -> Node:
+def node_of(store: ObjectStore, name: str, clock: ManualClock | None = None, cluster_id: str | None = "c") -> Node:
     settings = Settings(
         name,
-        cluster_id="c",
+        cluster_id=cluster_id,
         catalog_sync_interval_ms=20,
         wal_flush_interval_ms=1,
         wal_files_per_snapshot=10**9,
@@ -108,6 +108,22 @@ def test_rows_are_each_nodes_own(pair: tuple[Node, Node], store: Outage) -> None
     assert len({(file.database_id, file.table_id) for node in pair for file in node._files.files}) == 1
     assert {info.path.split("/")[0] for info in store.list("") if info.path.endswith(".parquet")} == {"a", "b"}
     assert {info.path.split("/")[0] for info in store.list("") if "/catalog/" in info.path} == {"c"}
+
+
+def test_others_can_join_a_node_that_has_run_alone(store: Outage) -> None:
+    """G1: its catalog is that of a cluster called like itself."""
+    node = node_of(store, "a", cluster_id=None)
+    write(node, "t,host=a v=1 1")
+    node.close()
+
+    here, there = (node_of(store, name, cluster_id="a") for name in ("a", "b"))
+    write(there, "t,host=b v=2 2")
+    here.create_database("more")
+    wait_until(lambda: "more" in names(there), within_s=5)
+
+    assert (times(here), times(there)) == ([1], [2])
+    for node in (here, there):
+        node.close()
 
 
 def test_a_store_that_does_not_answer_is_told_of_and_looked_at_again(pair: tuple[Node, Node], store: Outage) -> None:

@@ -15,7 +15,7 @@ from engine.node import Node
 from engine.ownership import Fenced
 from engine.paths import CatalogPaths
 from engine.persist import schedule
-from engine.storage.base import ObjectStore
+from engine.storage.base import Data, ObjectStore, StoreFull
 from engine.storage.local import LocalStore
 from engine.storage.memory import MemoryStore
 from engine.wal.codec import decode
@@ -149,6 +149,36 @@ def test_nothing_of_it_stays_in_the_log(opened: Callable[[], Node], store: Objec
     assert times(node, "stays") == [1, 2, 3]
 
 
+def test_files_go_when_there_is_no_room_left(clock: ManualClock, by_hand: None) -> None:
+    """R5: and the rest when there is."""
+    store = Full()
+    node = filled(open_node(store, clock, wal_flush_interval_ms=1, delete_grace_period_ms=DAY_MS))
+    node.drop_table("db", "gone", 0)
+    look(node)
+    clock.time_ns += 24 * HOUR_NS
+    store.full = True
+
+    with pytest.raises(StoreFull):
+        look(node)
+
+    assert {info.path for info in store.list("n/dbs/")} == {file.path for file in node._files.files}
+    store.full = False
+    look(node)
+    assert deleted_names(node) == []
+    assert rows_in_log(node, store) == set()
+    assert times(node, "stays") == [1, 2]
+    node.close()
+
+
+class Full(MemoryStore):
+    full = False
+
+    def put_new(self, path: str, data: Data) -> None:
+        if self.full:
+            raise StoreFull("store", self.url, path, "no space left on the device")
+        super().put_new(path, data)
+
+
 NEIGHBOURS = [
     *("n2/dbs/1/1/1970-01-01/00-00-0000000001-000-aaaaaaaa.parquet", "n2/wal/00000000000000000001.wal", "nn/dbs/1/x"),
     *("n/dbs/10/1/00-00-0000000001-000-aaaaaaaa.parquet", "n/dbs/1/10/day/00-00-0000000001-000-a.parquet"),
@@ -250,6 +280,24 @@ def test_a_later_word_in_the_grace_is_heeded(opened: Callable[[], Node], store: 
     assert files(store) == 2
 
 
+def test_another_nodes_later_word_is_heeded_before_it_has_been_heard(
+    opened: Callable[[], Node], store: ObjectStore, clock: ManualClock
+) -> None:
+    """R3."""
+    node = filled(opened())
+    node.drop_table("db", "gone", 0)
+    (name,) = deleted_names(node)
+    look(node)
+    other = Catalog.open(StoredCatalogLog(store, CatalogPaths("n")), clock=clock)
+    other.commit(lambda state: changes.drop_table(state, "db", name, now_ns=clock.time_ns, hard_delete_at_ns=None))
+
+    clock.time_ns += 24 * HOUR_NS
+    look(node)
+
+    assert deleted_names(node) == [name]
+    assert files(store) == 2
+
+
 def test_a_node_that_is_somebody_elses_now_removes_nothing(by_hand: None, clock: ManualClock) -> None:
     """R3."""
     store = MemoryStore()
@@ -290,9 +338,11 @@ def story(node: Node, clock: ManualClock) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # threads die too
 @pytest.mark.parametrize("landed", [False, True])
 @pytest.mark.parametrize("stop_at", range(6, 24))
-def test_a_process_that_dies_anywhere_is_continued_by_the_next(stop_at: int, landed: bool, by_hand: None) -> None:
+def test_a_process_that_dies_anywhere_is_continued_by_the_next(
+    stop_at: int, landed: bool, store: ObjectStore, by_hand: None
+) -> None:
     """R1, R2, R4: what an unfinished snapshot has left is looked for in the background, once after the start."""
-    disk, clock = MemoryStore(), ManualClock()
+    disk, clock = store, ManualClock()
     settings: dict[str, Any] = {"wal_flush_interval_ms": 1, "delete_grace_period_ms": DAY_MS}
     for path in NEIGHBOURS:
         disk.put_new(path, path.encode())
@@ -302,6 +352,7 @@ def test_a_process_that_dies_anywhere_is_continued_by_the_next(stop_at: int, lan
         story(dying, clock)
     if dying is not None:
         bury(dying)
+        dying._release_lock()
 
     clock.time_ns += 48 * HOUR_NS
     node = open_node(disk, clock, **settings)

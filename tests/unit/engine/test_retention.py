@@ -6,7 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from catalog import changes
+from catalog.catalog import Catalog
+from engine.catalog_log import StoredCatalogLog
 from engine.node import Node
+from engine.paths import CatalogPaths
 from engine.persist import schedule
 from engine.persist import snapshot as snapshot_module
 from engine.persist.retention import Retention
@@ -121,6 +125,20 @@ def test_rows_are_kept_for_ever_unless_somebody_says_otherwise(node: Node, store
     """P8."""
     write(node, f"t v=1 {clock.time_ns - 10_000 * HOUR_NS}", "for_ever")
     node.snapshot_now()
+
+    assert node._snapshots.expire() == 0
+    assert len(stored_times(store)) == 1
+
+
+def test_another_nodes_longer_retention_is_heeded_before_it_has_been_heard(
+    node: Node, store: MemoryStore, clock: ManualClock
+) -> None:
+    """P8."""
+    write(node, f"t v=1 {clock.time_ns}")
+    node.snapshot_now()
+    other = Catalog.open(StoredCatalogLog(store, CatalogPaths("n")), clock=clock)
+    other.commit(lambda state: changes.set_retention(state, "db", None))
+    clock.time_ns += 2 * HOUR_NS
 
     assert node._snapshots.expire() == 0
     assert len(stored_times(store)) == 1

@@ -7,6 +7,12 @@ from datafusion import SessionContext
 from engine.query.weight import Scans, explodes, swells
 from tests.helpers.sql import CPU, context_of, rows
 
+#: a text that ten sub-queries make ten times as long, each
+DOUBLING = "WITH a0 AS (SELECT 'x' AS s)" + "".join(
+    f", a{n + 1} AS (SELECT concat({', '.join('s' * 10)}) AS s FROM a{n})" for n in range(10)
+)
+DOUBLING += " SELECT length(s) AS n FROM a10"
+
 
 @pytest.fixture(scope="module")
 def context() -> SessionContext:
@@ -123,6 +129,15 @@ def test_joins_that_multiply_nothing_are_not_too_much(context: SessionContext, t
         ("SELECT repeat(repeat('x', 1000), 1000)", True),
         ("SELECT * FROM generate_series(TIMESTAMP '2020-01-01', now(), INTERVAL '1 second')", True),
         ("SELECT rpad('x', $n)", True),
+        ("SELECT concat(host, '-', region) || 'x', replace(host, 'server', 's') FROM cpu", False),
+        ("SELECT x FROM (SELECT host || region AS x FROM cpu UNION ALL SELECT 'a' || host FROM cpu)", False),
+        (f"SELECT concat({', '.join(['host'] * 100)}) FROM cpu", False),
+        (DOUBLING, True),
+        ("SELECT replace(host, 'x', host) FROM cpu", True),
+        (
+            "WITH a AS (SELECT replace('x', 'x', 'xxxxxxxxxxxxxxxxxxxx') x) SELECT replace(x, 'x', 'xxxxxxxxxxxxxxxxx') FROM a",
+            True,
+        ),
         ("SELECT lpad(", False),
     ],
 )

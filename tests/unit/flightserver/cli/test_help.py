@@ -19,6 +19,15 @@ def test_short_help_leaves_out_what_is_rare_and_full_help_names_variables_and_ol
     assert "[also: --db, --bucket]" in " ".join(full.split())
 
 
+@pytest.mark.parametrize("path", ["enable", "test", "install", "file_index", "activate", "stop"])
+def test_a_group_of_which_nothing_works_says_what_is_missing(path: str) -> None:
+    """G1."""
+    shown = help_text(TREE, path, everything=False, width=100).splitlines()
+
+    assert shown
+    assert all(" is not part of this version: " in line for line in shown)
+
+
 @pytest.mark.parametrize("width", [20, 60, 80, 200])
 @pytest.mark.parametrize("path", ["", "create", "show system", *(underscored(command.words) for command in COMMANDS)])
 def test_help_fits_the_terminal(path: str, width: int) -> None:

@@ -38,6 +38,11 @@ def test_no_line_is_wider_than_the_terminal(rows: list[list[str]], width: int) -
     assert all(width_of(line) <= width for line in lines)
 
 
+def test_no_rows_of_no_known_columns_are_an_empty_table() -> None:
+    assert list(fitted([], [], 80)) == ["++", "++"]
+    assert list(fitted(["a"], [], 80)) == ["+---+", "| a |", "+---+"]
+
+
 def test_columns_without_room_are_named() -> None:
     """Y1."""
     names = [f"column{number}" for number in range(10)]

@@ -36,8 +36,8 @@ def foldings(node: Node, sql: str) -> list[Folding | Picking]:
     """What a statement asks of the rows."""
     fit = planned(node, sql).fit
     assert fit is not None
-    assert bool(fit.foldings) == (fit.folded.frame is not fit.prepared.frame)
-    return list(fit.foldings)
+    assert bool(fit.shapes) == (fit.folded.frame is not fit.prepared.frame)
+    return list(fit.shapes)
 
 
 def planned(node: Node, sql: str, stop: Stop | None = None) -> executor._Planned:
