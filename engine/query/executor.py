@@ -192,7 +192,10 @@ class _Planned:
             return self
         if self.here.explains:
             return replace(self, here=self.tables.explaining(self.here, self.session))
-        fit = self.fit or self.tables.fit(self.here, self.session)
+        try:
+            fit = self.fit or self.tables.fit(self.here, self.session)
+        except RecursionError:  # a chain of a thousand conditions: too deep to be looked through, and no shape of ours
+            fit = _Fit(self.here, {}, self.here, {}, ())
         return replace(self, here=self.tables.fitted(fit), fit=fit)
 
     @property

@@ -111,10 +111,15 @@ def read_filter(expression: pc.Expression | None, tags: Sequence[str]) -> Predic
     if expression is None:
         return EVERYTHING
     try:
-        tree = _read_tree(expression)
-    except (pa.ArrowInvalid, ValueError, IndexError, struct.error):
+        return narrowed(_read_tree(expression), frozenset(tags))
+    except (
+        pa.ArrowInvalid,
+        ValueError,
+        IndexError,
+        struct.error,
+        RecursionError,
+    ):  # the last: a chain of a thousand conditions
         return _UNKNOWN
-    return narrowed(tree, frozenset(tags))
 
 
 #: pyarrow's names for what DataFusion calls otherwise

@@ -94,7 +94,7 @@ def test_systems_take_turns(location: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_many_clients_ask_on_schedule_and_errors_are_counted(location: str) -> None:
     asked = questions(mix=["SELECT 1", "fail"])
 
-    found = run(job([part("us", "flight", location, asked)], seconds=0.4, clients=4, interval_s=0.1))["us"]["together"]
+    found = run(job([part("us", "flight", location, asked)], seconds=0.39, clients=4, interval_s=0.1))["us"]["together"]
 
     assert found["requests"] + found["errors"] == 16
     assert found["requests"] == 8

@@ -16,8 +16,8 @@ from flightserver.flightsql import commands
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from tests.helpers.servers import PATIENCE_S, Server, wait_until
 
-#: one scan, three hundred regular expressions on each row
-SLOW_SCAN = "SELECT count(*) FROM t WHERE " + " OR ".join(f"regexp_like(s, '(a|b|ab)*{n}$')" for n in range(300))
+#: one scan, three hundred regular expressions on each row, whose end does not tell that they do not match
+SLOW_SCAN = "SELECT count(*) FROM t WHERE " + " OR ".join(f"regexp_like(s, '^(ab|ba?)*x{n}')" for n in range(300))
 
 #: pairs without end, and without much memory
 EXPLODING = "SELECT count(*) FROM t a JOIN generate_series(1, 1000000000) AS s(n) ON a.v < s.n - 2000000000"
@@ -34,6 +34,12 @@ def fill(server: Server, rows: int = 100_000) -> None:
 def ask(server: Server, statement: str, timeout_s: float = PATIENCE_S) -> list[dict[str, Any]]:
     """The rows of a statement over HTTP."""
     with urlopen(f"{server.url}/api/v3/query_sql?{urlencode({'db': 'db', 'q': statement})}", timeout=timeout_s) as answer:
+        found: list[dict[str, Any]] = json.load(answer)
+        return found
+
+
+def ask_in_a_body(server: Server, statement: str) -> list[dict[str, Any]]:
+    with urlopen(Request(f"{server.url}/api/v3/query_sql", json.dumps({"db": "db", "q": statement}).encode())) as answer:
         found: list[dict[str, Any]] = json.load(answer)
         return found
 

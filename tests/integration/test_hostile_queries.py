@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.flight as fl
 import pytest
 
-from tests.helpers.busy import ask, becomes_idle, fill, flight_info, http_connection, refusal
+from tests.helpers.busy import ask, ask_in_a_body, becomes_idle, fill, flight_info, http_connection, refusal
 from tests.helpers.servers import PATIENCE_S, Server, running, wait_until
 from tests.integration.test_engine_process import REAL
 
@@ -99,6 +99,16 @@ def test_a_statement_of_ten_megabytes_is_refused_at_every_door(server: Server) -
     assert status in (400, 413), sentence
     assert "larger than" in sentence or "exceeded" in sentence, sentence
     assert "the statement is larger than 2 MiB" in refusal_over_flight(server, statement)
+
+
+@pytest.mark.parametrize("length", [100, 280])
+def test_a_long_chain_of_conditions_is_a_statement_like_any_other(server: Server, length: int) -> None:
+    chain = " OR ".join(f"s = 'x{n}' OR v = {n}" for n in range(length))
+
+    assert ask_in_a_body(server, f"SELECT count(*) AS n FROM t WHERE {chain}") == [{"n": length}]
+    assert ask_in_a_body(server, f"SELECT host, max(v) AS v FROM t WHERE {chain} GROUP BY host ORDER BY v DESC LIMIT 1") == [
+        {"host": f"h{(length - 1) % 7}", "v": length - 1}
+    ]
 
 
 def test_an_in_list_of_a_megabyte_is_a_statement_like_any_other(server: Server) -> None:
