@@ -101,14 +101,11 @@ def test_a_statement_of_ten_megabytes_is_refused_at_every_door(server: Server) -
     assert "the statement is larger than 2 MiB" in refusal_over_flight(server, statement)
 
 
-@pytest.mark.parametrize("length", [100, 280])
-def test_a_long_chain_of_conditions_is_a_statement_like_any_other(server: Server, length: int) -> None:
-    chain = " OR ".join(f"s = 'x{n}' OR v = {n}" for n in range(length))
+def test_a_long_chain_of_conditions_is_a_statement_like_any_other(server: Server) -> None:
+    chain = " OR ".join(f"regexp_like(s, 'x{n}')" for n in range(600)) + " OR v = 3"
 
-    assert ask_in_a_body(server, f"SELECT count(*) AS n FROM t WHERE {chain}") == [{"n": length}]
-    assert ask_in_a_body(server, f"SELECT host, max(v) AS v FROM t WHERE {chain} GROUP BY host ORDER BY v DESC LIMIT 1") == [
-        {"host": f"h{(length - 1) % 7}", "v": length - 1}
-    ]
+    assert ask_in_a_body(server, f"{COUNT} WHERE {chain}") == [{"n": 1}]
+    assert ask_in_a_body(server, f"SELECT host, max(v) AS v FROM t WHERE {chain} GROUP BY host") == [{"host": "h3", "v": 3}]
 
 
 def test_an_in_list_of_a_megabyte_is_a_statement_like_any_other(server: Server) -> None:
