@@ -8,44 +8,26 @@ Elsewhere: what is worked out (folded.py, picked.py).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from catalog.errors import ServiceError
-from engine.query.predicate import expression_of
+from engine.query.dataset import Fragment, TableInPython
 from engine.query.stop import Stop
 
 
-class MadeTable(ds.Dataset):  # type: ignore[misc]
-    """One fragment: itself."""
-
+class MadeTable(TableInPython):
     def __init__(
         self, schema: pa.Schema, make: Callable[[], pa.RecordBatch], stop: Stop, failed: Callable[[ServiceError], None]
     ) -> None:
-        self._schema = schema
+        super().__init__(schema)
         self._make = make
         self._stop = stop
         self._failed = failed
 
-    @property
-    def schema(self) -> pa.Schema:
-        return self._schema
-
-    def get_fragments(self, filter: ds.Expression | None = None) -> list["MadeTable"]:
-        return [self]
-
-    def scanner(
-        self,
-        schema: pa.Schema | None = None,
-        columns: Sequence[str] | None = None,
-        filter: ds.Expression | None = None,
-        **_: Any,
-    ) -> "_Scanner":
-        names = self._schema.names if columns is None else list(columns)
-        projected = pa.schema([self._schema.field(name) for name in names])
-        return _Scanner(projected, self._stop.checked(self._batches(names, expression_of(filter))))
+    def get_fragments(self, filter: ds.Expression | None = None) -> list[Fragment]:
+        return [Fragment(self._schema, lambda columns, filter: self._stop.checked(self._batches(columns, filter)))]
 
     def _batches(self, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
         try:
@@ -55,14 +37,3 @@ class MadeTable(ds.Dataset):  # type: ignore[misc]
             raise
         kept = [made] if filter is None else pa.Table.from_batches([made]).filter(filter).to_batches()
         yield from (batch.select(columns) for batch in kept)
-
-
-class _Scanner:
-    """What DataFusion asks of a scanner."""
-
-    def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-        self.projected_schema = schema
-        self._batches = batches
-
-    def to_batches(self) -> Iterator[pa.RecordBatch]:
-        return self._batches

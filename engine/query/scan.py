@@ -8,7 +8,7 @@ Held by tests/property/test_sql_against_duckdb.py (K1) and tests/integration/eng
 Elsewhere: which chunks and files (tables.py), the ends of series alone (ends.py).
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import and_
@@ -24,11 +24,10 @@ from engine.buffer.rows import HeldFile, OpenBatch
 from engine.files.access import FileAccess
 from engine.files.footers import Bounds
 from engine.hydrate import hydrated
+from engine.query.dataset import Batches
 from engine.query.predicate import ALL_TIME, Predicate, columns_in, expression_for
 from engine.query.report import Chunk, ScanReport
 from engine.query.select import Ranges, SeriesSet, ranges_of, selected
-
-Batches = Callable[[Sequence[str], ds.Expression | None], Iterator[pa.RecordBatch]]
 
 _ROW = "\0row"
 

@@ -9,14 +9,14 @@ Held by tests/integration/engine/test_system_tables.py (D1, D2).
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
 
-from engine.query.predicate import Predicate, expression_of, read_filter, with_plain_strings
+from engine.query.dataset import Fragment, TableInPython
+from engine.query.predicate import Predicate, read_filter, with_plain_strings
 from engine.query.system_tables import Rows, Sources, SystemTable, system_tables
 
 _BATCH_ROWS = 8_192
@@ -50,38 +50,17 @@ class SystemSchema(SchemaProvider):  # type: ignore[misc]
         return name in self._tables
 
 
-class _Dataset(ds.Dataset):  # type: ignore[misc]
+class _Dataset(TableInPython):
     def __init__(self, table: SystemTable, sources: Sources) -> None:
+        super().__init__(table.schema)
         self._table = table
         self._sources = sources
 
-    @property
-    def schema(self) -> pa.Schema:
-        return self._table.schema
+    def get_fragments(self, filter: ds.Expression | None = None) -> list[Fragment]:
+        return [Fragment(self._schema, self._batches)]
 
-    def scanner(self, columns: Sequence[str] | None = None, **_: Any) -> "_Scan":
-        return _Scan(_projected(self.schema, columns), iter(()))
-
-    def get_fragments(self, filter: ds.Expression | None = None) -> list["_Fragment"]:
-        return [_Fragment(self._table, self._sources)]
-
-
-class _Fragment:
-    def __init__(self, table: SystemTable, sources: Sources) -> None:
-        self._table = table
-        self._sources = sources
-
-    def scanner(
-        self,
-        schema: pa.Schema | None = None,
-        columns: Sequence[str] | None = None,
-        filter: ds.Expression | None = None,
-        **_: Any,
-    ) -> "_Scan":
-        wanted = _projected(self._table.schema, columns)
-        return _Scan(wanted, self._batches(wanted, expression_of(filter)))
-
-    def _batches(self, wanted: pa.Schema, filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+    def _batches(self, wanted_names: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+        wanted = pa.schema([self._schema.field(name) for name in wanted_names])
         schema = plain(self._table.schema)
         predicate = read_filter(filter, [column.name for column in schema if column.type == pa.utf8()])
         condition = None if filter is None else with_plain_strings(filter)
@@ -92,17 +71,6 @@ class _Fragment:
             for batch in kept.to_batches():
                 chosen = batch.select(wanted.names)  # also of no columns: who counts wants the number of rows
                 yield chosen.cast(wanted) if wanted.names else chosen
-
-
-class _Scan:
-    """What DataFusion asks of a scanner."""
-
-    def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-        self.projected_schema = schema
-        self._batches = batches
-
-    def to_batches(self) -> Iterator[pa.RecordBatch]:
-        return self._batches
 
 
 def plain(schema: pa.Schema) -> pa.Schema:
@@ -125,7 +93,3 @@ def _chunks(make: Rows, sources: Sources, predicate: Predicate) -> Iterator[list
             rows = []
     if rows:
         yield rows
-
-
-def _projected(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
-    return schema if columns is None else pa.schema([schema.field(name) for name in columns])

@@ -17,7 +17,6 @@ Elsewhere: what a filter lets through (predicate.py), rows by series and time (s
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -28,6 +27,7 @@ from engine._native import SeriesIndex
 from engine.buffer.rows import HeldFile, TableData, TimeRange
 from engine.files.access import FileAccess
 from engine.hydrate import table_schema
+from engine.query.dataset import Fragment, TableInPython
 from engine.query.ends import EndsScan
 from engine.query.folded import folded_rows
 from engine.query.limits import QueryLimits
@@ -47,7 +47,7 @@ Failed = Callable[[ServiceError], None]
 Reported = Callable[[ScanReport], None]
 
 
-class TableDataset(ds.Dataset):  # type: ignore[misc]
+class TableDataset(TableInPython):
     """Registered with DataFusion, which asks for fragments with the columns and the filter of a plan."""
 
     def __init__(
@@ -62,6 +62,7 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         stop: Stop,
     ) -> None:
         """`rows` is called when the plan wants them: no key twice."""
+        super().__init__(table_schema(table))
         self.table = table
         #: what the plan was found to need, said before it runs
         self.needs = ALL_ROWS
@@ -75,16 +76,8 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         self._stop = stop
         self._reported = reported
         self._ahead: dict[int, Callable[[], Scan]] = {}
-        self._schema = table_schema(table)
 
-    @property
-    def schema(self) -> pa.Schema:
-        return self._schema
-
-    def scanner(self, columns: Sequence[str] | None = None, filter: ds.Expression | None = None, **_: Any) -> "_Scanner":
-        return _Scanner(_projected(self._schema, columns), iter(()))
-
-    def get_fragments(self, filter: ds.Expression | None = None) -> list["_Fragment"]:
+    def get_fragments(self, filter: ds.Expression | None = None) -> list[Fragment]:
         """One fragment for each partition; DataFusion gives each a thread."""
         self._stop.check()
         try:
@@ -94,7 +87,18 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
             raise
         self.rows_at_most = max(self.rows_at_most, sum(part.rows for part in parts))
         groups = _balanced(parts, self._limits.threads)
-        return [_Fragment(self._schema, group, self._stop, self._failed) for group in groups]
+        return [Fragment(self._schema, partial(self._batches, group)) for group in groups]
+
+    def _batches(self, parts: Sequence[Part], columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+        return self._stop.checked(self._read(parts, columns, filter))
+
+    def _read(self, parts: Sequence[Part], columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+        try:
+            for part in parts:
+                yield from part.batches(columns, filter)
+        except ServiceError as error:
+            self._failed(error)
+            raise
 
     def scan(self, filter: ds.Expression | None) -> Scan | EndsScan:
         """What a filter leaves to be read. Raises ServiceError."""
@@ -174,46 +178,6 @@ class TableDataset(ds.Dataset):  # type: ignore[misc]
         return scan if needs.ends is None else EndsScan(scan, needs.ends, each=needs.each)
 
 
-class _Fragment:
-    """One partition of the plan: parts of memory and files, one after another."""
-
-    def __init__(self, schema: pa.Schema, parts: Sequence[Part], stop: Stop, failed: Failed) -> None:
-        self._schema = schema
-        self._parts = parts
-        self._stop = stop
-        self._failed = failed
-
-    def scanner(
-        self,
-        schema: pa.Schema | None = None,
-        columns: Sequence[str] | None = None,
-        filter: ds.Expression | None = None,
-        batch_size: int | None = None,
-        **_: Any,
-    ) -> "_Scanner":
-        wanted = self._schema.names if columns is None else list(columns)
-        return _Scanner(_projected(self._schema, columns), self._stop.checked(self._batches(wanted, expression_of(filter))))
-
-    def _batches(self, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-        try:
-            for part in self._parts:
-                yield from part.batches(columns, filter)
-        except ServiceError as error:
-            self._failed(error)
-            raise
-
-
-class _Scanner:
-    """What DataFusion asks of a scanner."""
-
-    def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-        self.projected_schema = schema
-        self._batches = batches
-
-    def to_batches(self) -> Iterator[pa.RecordBatch]:
-        return self._batches
-
-
 def _in_words(ends: Iterable[End], *, each: bool) -> str:
     wanted = sorted(
         f"the {'newest' if end.newest else 'oldest'} {'row' if end.count == 1 else f'{end.count:,} rows'}"
@@ -239,7 +203,3 @@ def _balanced(parts: Sequence[Part], threads: int) -> list[list[Part]]:
         groups[smallest].append(part)
         sizes[smallest] += part.rows
     return groups
-
-
-def _projected(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
-    return schema if columns is None else pa.schema([schema.field(name) for name in columns])

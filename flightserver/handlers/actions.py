@@ -107,122 +107,136 @@ _REMOVAL = "hard_delete_at (never, now, default or RFC 3339)"
 
 def node_actions() -> list[Action]:
     """Health, metrics, identity and the administration of databases and tables."""
-
-    def health(call: Call, body: pa.Buffer) -> list[bytes]:
-        return [wire.encode_json(call.guard.bare_node.health())]
-
-    def ready(call: Call, body: pa.Buffer) -> list[bytes]:
-        return [wire.encode_json({"problems": list(call.guard.bare_node.readiness())})]
-
-    def metrics(call: Call, body: pa.Buffer) -> list[bytes]:
-        return [call.guard.bare_node.metrics_text()]
-
-    def identity(call: Call, body: pa.Buffer) -> list[bytes]:
-        """The cluster's is told to strangers, because every HTTP answer shows it, refusals too; the node's is not."""
-        node = call.guard.bare_node
-        told = {"cluster_uuid": node.cluster_uuid}
-        with suppress(Unauthenticated, MalformedCredential):
-            call.admit(TOKEN)
-            told |= {"node_id": node.node_id, "instance_id": node.instance_id, "version": version()}
-        return [wire.encode_json(told)]
-
-    def authenticate(call: Call, body: pa.Buffer) -> list[bytes]:
-        """Nothing, for a caller who is somebody, and who may read the resource of the server that is named."""
-        arguments = Arguments(body)
-        resource = arguments.take("resource", (str,), needed=False)
-        arguments.done()
-        if resource is not None:
-            call.admit(system(resource))
-        return [b"{}"]
-
-    def create_database(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
-        name = arguments.take("name", (str,))
-        retention_ns = arguments.take("retention_ns", (int,), needed=False)
-        arguments.done()
-        node.create_database(name, retention_ns)
-        return {}
-
-    def removal_time(node: GuardedNode, arguments: Arguments) -> int | None:
-        """`hard_delete_at` as people say it, or `hard_delete_at_ns`; the default when neither is there."""
-        text = arguments.take("hard_delete_at", (str,), needed=False)
-        at_ns: int | None = arguments.take("hard_delete_at_ns", (int,), needed=False)
-        if text is not None and at_ns is not None:
-            raise InvalidRequest("give either hard_delete_at or hard_delete_at_ns")
-        return at_ns if at_ns is not None else node.removal_time_ns("default" if text is None else text)
-
-    def drop_database(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
-        name, at_ns = arguments.take("name", (str,)), removal_time(node, arguments)
-        data_only = bool(arguments.take("data_only", (bool,), needed=False))
-        remove_tables = bool(arguments.take("remove_tables", (bool,), needed=False))
-        arguments.done()
-        node.drop_database(name, at_ns, "database" if remove_tables else "tables" if data_only else "nothing")
-        return {}
-
-    def set_retention(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
-        name = arguments.take("name", (str,))
-        retention_ns = arguments.take("retention_ns", (int,), needed=False)
-        arguments.done()
-        node.set_retention(name, retention_ns)
-        return {}
-
-    def list_databases(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
-        show_deleted = bool(arguments.take("show_deleted", (bool,), needed=False))
-        arguments.done()
-        return {"databases": [asdict(found) for found in node.list_databases(show_deleted=show_deleted)]}
-
-    def list_tables(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
-        database = arguments.take("database", (str,))
-        show_deleted = bool(arguments.take("show_deleted", (bool,), needed=False))
-        arguments.done()
-        return {"tables": [asdict(found) for found in node.describe_tables(database, show_deleted=show_deleted)]}
-
-    def create_table(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
-        database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
-        tags = arguments.take("tags", (list,))
-        fields = arguments.take("fields", (dict,))
-        retention_ns = arguments.take("retention_ns", (int,), needed=False)
-        arguments.done()
-        for what in (*tags, *fields.values()):
-            if not isinstance(what, str):
-                raise InvalidRequest(f"expected the name of a tag or of a field's type, found {what!r}")
-        node.create_table(database, name, tags, fields, retention_ns)
-        return {}
-
-    def set_table_retention(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
-        database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
-        retention_ns = arguments.take("retention_ns", (int,), needed=False)
-        arguments.done()
-        node.set_table_retention(database, name, retention_ns)
-        return {}
-
-    def drop_table(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
-        database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
-        at_ns = removal_time(node, arguments)
-        data_only = bool(arguments.take("data_only", (bool,), needed=False))
-        arguments.done()
-        node.drop_table(database, name, at_ns, keep_table=data_only)
-        return {}
-
-    def snapshot(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
-        arguments.done()
-        return {"rows": node.snapshot_now()}
-
     return [
-        Action(wire.HEALTH, "whether the node can read and write, and what is wrong", health, system("health")),
-        Action(wire.READY, "why no traffic should come here now, if there is a reason", ready, system("ready")),
-        Action(wire.METRICS, "counters in Prometheus' text format", metrics, system("metrics")),
-        Action(wire.IDENTITY, "cluster, node, instance and version", identity, OPEN),
-        Action(wire.AUTHENTICATE, "whether the caller's token is valid", authenticate, TOKEN),
-        admin("create_database", "name, retention_ns", create_database, TOKEN),
-        admin("drop_database", f"name, {_REMOVAL}, data_only, remove_tables", drop_database, TOKEN),
-        admin("set_retention", "name, retention_ns", set_retention, TOKEN),
-        admin("list_databases", "show_deleted", list_databases, TOKEN),
-        admin("list_tables", "database, show_deleted", list_tables, TOKEN),
-        admin("create_table", "database, name, tags, fields (name to type), retention_ns", create_table, TOKEN),
-        admin("set_table_retention", "database, name, retention_ns", set_table_retention, TOKEN),
-        admin("drop_table", f"database, name, {_REMOVAL}, data_only", drop_table, TOKEN),
-        admin("snapshot", "nothing; settles what is in memory, returns how many rows", snapshot, ADMIN),
+        Action(wire.HEALTH, "whether the node can read and write, and what is wrong", _health, system("health")),
+        Action(wire.READY, "why no traffic should come here now, if there is a reason", _ready, system("ready")),
+        Action(wire.METRICS, "counters in Prometheus' text format", _metrics, system("metrics")),
+        Action(wire.IDENTITY, "cluster, node, instance and version", _identity, OPEN),
+        Action(wire.AUTHENTICATE, "whether the caller's token is valid", _authenticate, TOKEN),
+        admin("create_database", "name, retention_ns", _create_database, TOKEN),
+        admin("drop_database", f"name, {_REMOVAL}, data_only, remove_tables", _drop_database, TOKEN),
+        admin("set_retention", "name, retention_ns", _set_retention, TOKEN),
+        admin("list_databases", "show_deleted", _list_databases, TOKEN),
+        admin("list_tables", "database, show_deleted", _list_tables, TOKEN),
+        admin("create_table", "database, name, tags, fields (name to type), retention_ns", _create_table, TOKEN),
+        admin("set_table_retention", "database, name, retention_ns", _set_table_retention, TOKEN),
+        admin("drop_table", f"database, name, {_REMOVAL}, data_only", _drop_table, TOKEN),
+        admin("snapshot", "nothing; settles what is in memory, returns how many rows", _snapshot, ADMIN),
     ]
+
+
+def _health(call: Call, body: pa.Buffer) -> list[bytes]:
+    return [wire.encode_json(call.guard.bare_node.health())]
+
+
+def _ready(call: Call, body: pa.Buffer) -> list[bytes]:
+    return [wire.encode_json({"problems": list(call.guard.bare_node.readiness())})]
+
+
+def _metrics(call: Call, body: pa.Buffer) -> list[bytes]:
+    return [call.guard.bare_node.metrics_text()]
+
+
+def _identity(call: Call, body: pa.Buffer) -> list[bytes]:
+    """The cluster's is told to strangers, because every HTTP answer shows it, refusals too; the node's is not."""
+    node = call.guard.bare_node
+    told = {"cluster_uuid": node.cluster_uuid}
+    with suppress(Unauthenticated, MalformedCredential):
+        call.admit(TOKEN)
+        told |= {"node_id": node.node_id, "instance_id": node.instance_id, "version": version()}
+    return [wire.encode_json(told)]
+
+
+def _authenticate(call: Call, body: pa.Buffer) -> list[bytes]:
+    """Nothing, for a caller who is somebody, and who may read the resource of the server that is named."""
+    arguments = Arguments(body)
+    resource = arguments.take("resource", (str,), needed=False)
+    arguments.done()
+    if resource is not None:
+        call.admit(system(resource))
+    return [b"{}"]
+
+
+def _create_database(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
+    name = arguments.take("name", (str,))
+    retention_ns = arguments.take("retention_ns", (int,), needed=False)
+    arguments.done()
+    node.create_database(name, retention_ns)
+    return {}
+
+
+def _removal_time(node: GuardedNode, arguments: Arguments) -> int | None:
+    """`hard_delete_at` as people say it, or `hard_delete_at_ns`; the default when neither is there."""
+    text = arguments.take("hard_delete_at", (str,), needed=False)
+    at_ns: int | None = arguments.take("hard_delete_at_ns", (int,), needed=False)
+    if text is not None and at_ns is not None:
+        raise InvalidRequest("give either hard_delete_at or hard_delete_at_ns")
+    return at_ns if at_ns is not None else node.removal_time_ns("default" if text is None else text)
+
+
+def _drop_database(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
+    name, at_ns = arguments.take("name", (str,)), _removal_time(node, arguments)
+    data_only = bool(arguments.take("data_only", (bool,), needed=False))
+    remove_tables = bool(arguments.take("remove_tables", (bool,), needed=False))
+    arguments.done()
+    node.drop_database(name, at_ns, "database" if remove_tables else "tables" if data_only else "nothing")
+    return {}
+
+
+def _set_retention(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
+    name = arguments.take("name", (str,))
+    retention_ns = arguments.take("retention_ns", (int,), needed=False)
+    arguments.done()
+    node.set_retention(name, retention_ns)
+    return {}
+
+
+def _list_databases(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
+    show_deleted = bool(arguments.take("show_deleted", (bool,), needed=False))
+    arguments.done()
+    return {"databases": [asdict(found) for found in node.list_databases(show_deleted=show_deleted)]}
+
+
+def _list_tables(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
+    database = arguments.take("database", (str,))
+    show_deleted = bool(arguments.take("show_deleted", (bool,), needed=False))
+    arguments.done()
+    return {"tables": [asdict(found) for found in node.describe_tables(database, show_deleted=show_deleted)]}
+
+
+def _create_table(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
+    database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
+    tags = arguments.take("tags", (list,))
+    fields = arguments.take("fields", (dict,))
+    retention_ns = arguments.take("retention_ns", (int,), needed=False)
+    arguments.done()
+    for what in (*tags, *fields.values()):
+        if not isinstance(what, str):
+            raise InvalidRequest(f"expected the name of a tag or of a field's type, found {what!r}")
+    node.create_table(database, name, tags, fields, retention_ns)
+    return {}
+
+
+def _set_table_retention(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
+    database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
+    retention_ns = arguments.take("retention_ns", (int,), needed=False)
+    arguments.done()
+    node.set_table_retention(database, name, retention_ns)
+    return {}
+
+
+def _drop_table(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
+    database, name = arguments.take("database", (str,)), arguments.take("name", (str,))
+    at_ns = _removal_time(node, arguments)
+    data_only = bool(arguments.take("data_only", (bool,), needed=False))
+    arguments.done()
+    node.drop_table(database, name, at_ns, keep_table=data_only)
+    return {}
+
+
+def _snapshot(node: GuardedNode, arguments: Arguments) -> Mapping[str, object]:
+    arguments.done()
+    return {"rows": node.snapshot_now()}
 
 
 Verb = Callable[[GuardedNode, Arguments], Mapping[str, object]]

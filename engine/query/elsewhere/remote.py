@@ -13,6 +13,7 @@ import queue
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ import pyarrow.dataset as ds
 from datafusion.catalog import SchemaProvider
 from datafusion.catalog import Table as PlanTable
 
+from engine.query.dataset import Fragment, TableInPython
 from engine.query.elsewhere.channel import Messages, received_batches
 from engine.query.predicate import expression_of
 
@@ -76,55 +78,13 @@ class RemoteSchema(SchemaProvider):  # type: ignore[misc]
         return self._remote.ask("schema", self._name, name) is not None
 
 
-class RemoteTable(ds.Dataset):  # type: ignore[misc]
+class RemoteTable(TableInPython):
     def __init__(self, remote: Remote, place: str, name: str, schema: pa.Schema) -> None:
+        super().__init__(schema)
         self._remote = remote
         self._place = place
         self._name = name
-        self._schema = schema
 
-    @property
-    def schema(self) -> pa.Schema:
-        return self._schema
-
-    def scanner(self, columns: Sequence[str] | None = None, filter: ds.Expression | None = None, **_: Any) -> "_Scan":
-        return _Scan(_projected(self._schema, columns), iter(()))
-
-    def get_fragments(self, filter: ds.Expression | None = None) -> list["_Fragment"]:
+    def get_fragments(self, filter: ds.Expression | None = None) -> list[Fragment]:
         scan, count = self._remote.ask("scan", self._place, self._name, expression_of(filter))
-        return [_Fragment(self._remote, self._schema, scan, part) for part in range(count)]
-
-
-class _Fragment:
-    def __init__(self, remote: Remote, schema: pa.Schema, scan: int, part: int) -> None:
-        self._remote = remote
-        self._schema = schema
-        self._scan = scan
-        self._part = part
-
-    def scanner(
-        self,
-        schema: pa.Schema | None = None,
-        columns: Sequence[str] | None = None,
-        filter: ds.Expression | None = None,
-        batch_size: int | None = None,
-        **_: Any,
-    ) -> "_Scan":
-        wanted = self._schema.names if columns is None else list(columns)
-        rows = self._remote.rows(self._scan, self._part, wanted, expression_of(filter))
-        return _Scan(_projected(self._schema, columns), rows)
-
-
-class _Scan:
-    """What DataFusion asks of a scanner."""
-
-    def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-        self.projected_schema = schema
-        self._batches = batches
-
-    def to_batches(self) -> Iterator[pa.RecordBatch]:
-        return self._batches
-
-
-def _projected(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
-    return schema if columns is None else pa.schema([schema.field(name) for name in columns])
+        return [Fragment(self._schema, partial(self._remote.rows, scan, part)) for part in range(count)]
