@@ -139,23 +139,7 @@ class Node:
         self._catalog.subscribe(self._series.catalog_changed)
         self._views = Views(self._catalog, self._files.files, self._load, clock)
         replayed = self._replay(groups)
-        limits = WalLimits(
-            settings.wal_flush_interval_ms / 1000,
-            _WAITING_BYTES,
-            settings.wal_max_buffered_writes,
-            _WAIT_TIMEOUT_S,
-            settings.snapshotted_wal_files_to_keep,
-        )
-        self._wal = WalWriter(
-            groups,
-            (self._views,),
-            limits,
-            clock,
-            metrics,
-            next_sequence=next_sequence(groups, replayed.sequence),
-            epoch=replayed.epoch + 1,
-            on_fatal=on_fatal,
-        )
+        self._wal = self._open_writer(groups, replayed, on_fatal)
         admission = Admission(self._catalog, self._series, self._views, self._wal, settings)
         self._limits = admission.limits
         self._ingest = Ingest(self._catalog, self._series, admission, self._wal, settings, clock, metrics)
@@ -175,32 +159,7 @@ class Node:
             clock,
             metrics,
         )
-        grace_ns = settings.delete_grace_period_ms * 1_000_000
-        removals = Removals(
-            store,
-            paths,
-            self._catalog,
-            self._views,
-            self._files,
-            self._snapshots,
-            self._ownership,
-            clock,
-            grace_ns=grace_ns,
-            strangers_in_log=replayed.passed_over,
-        )
-        retention = Retention(self._snapshots, clock, interval_s=settings.retention_check_interval_ms / 1000)
-        self._schedule = Schedule(
-            self._snapshots,
-            removals,
-            retention,
-            self._views,
-            self._ownership,
-            settings,
-            clock,
-            metrics,
-            on_fatal,
-            self._access.note,
-        )
+        self._schedule = self._planned_settling(paths, replayed, on_fatal)
         self._declare_gauges()
         self._tail: CatalogTail | None = None
         if settings.cluster_id is not None:
@@ -409,6 +368,55 @@ class Node:
                 hint="start it with the --cluster-id that it had, or restore its catalog from a backup",
                 object=f"{self._catalog_prefix}/catalog",
             )
+
+    def _open_writer(self, groups: GroupLog, replayed: Replayed, on_fatal: Callable[[BaseException], None]) -> WalWriter:
+        """The log, going on where replay ended."""
+        settings = self._settings
+        limits = WalLimits(
+            settings.wal_flush_interval_ms / 1000,
+            _WAITING_BYTES,
+            settings.wal_max_buffered_writes,
+            _WAIT_TIMEOUT_S,
+            settings.snapshotted_wal_files_to_keep,
+        )
+        return WalWriter(
+            groups,
+            (self._views,),
+            limits,
+            self._clock,
+            self._metrics,
+            next_sequence=next_sequence(groups, replayed.sequence),
+            epoch=replayed.epoch + 1,
+            on_fatal=on_fatal,
+        )
+
+    def _planned_settling(self, paths: NodePaths, replayed: Replayed, on_fatal: Callable[[BaseException], None]) -> Schedule:
+        """What happens by itself: snapshots when they are due, removals, retention."""
+        settings = self._settings
+        removals = Removals(
+            self._store,
+            paths,
+            self._catalog,
+            self._views,
+            self._files,
+            self._snapshots,
+            self._ownership,
+            self._clock,
+            grace_ns=settings.delete_grace_period_ms * 1_000_000,
+            strangers_in_log=replayed.passed_over,
+        )
+        return Schedule(
+            self._snapshots,
+            removals,
+            Retention(self._snapshots, self._clock, interval_s=settings.retention_check_interval_ms / 1000),
+            self._views,
+            self._ownership,
+            settings,
+            self._clock,
+            self._metrics,
+            on_fatal,
+            self._access.note,
+        )
 
     def _register(self) -> None:
         """From now on a process that ran this node before deletes nothing any more."""

@@ -15,7 +15,7 @@ Elsewhere: where such statements run (elsewhere/).
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from datafusion.plan import ExecutionPlan, LogicalPlan
@@ -128,12 +128,14 @@ class Scans:
     text_bytes: int = 0
 
 
-def explodes(plan: LogicalPlan, physical: Callable[[], ExecutionPlan], scans: Callable[[], Scans]) -> bool:
-    """Whether a planned statement must not run here. `physical` and `scans` are asked in this order, and only if need be."""
-    if not _SUSPECT.search(plan.display_indent()):
-        return False
-    found = physical()
-    return _Weighing(scans()).is_too_much(found)
+def is_suspect(plan: LogicalPlan) -> bool:
+    """Whether a plan has an operator that could explode: what has none need not be weighed, whatever rows there are."""
+    return bool(_SUSPECT.search(plan.display_indent()))
+
+
+def explodes(plan: ExecutionPlan, scans: Scans) -> bool:
+    """Whether a suspect must not run here. `scans` is what is known once the plan has been made physical."""
+    return _Weighing(scans).is_too_much(plan)
 
 
 class _Weighing:

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.node import Node
-from engine.query import executor
+from engine.query import planned as planned_statements
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
 
@@ -426,7 +426,7 @@ def test_statements_agree_with_duckdb(seed: int) -> None:
     chance = random.Random(seed)
     history = History(chance)
     statements = Statements(chance)
-    folded_rows = mock.patch.object(executor, "FOLDED_ROWS", chance.choice([0, executor.FOLDED_ROWS]))
+    folded_rows = mock.patch.object(planned_statements, "FOLDED_ROWS", chance.choice([0, planned_statements.FOLDED_ROWS]))
     with folded_rows, running(MemoryStore(), wal_flush_interval_ms=1) as node, duckdb.connect() as duck:
         write(node, f't,host=a,region=y s="p",b=true,f=1,i=1i,late=1i {ns(0)}')  # all columns, before a statement names them
         history.rows["a", "y", 0] = {"s": "p", "b": True, "f": 1.0, "i": 1, "late": 1}

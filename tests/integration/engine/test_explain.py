@@ -7,7 +7,8 @@ import pytest
 
 from catalog.errors import InvalidRequest
 from engine.node import Node
-from engine.query import executor, explain, scan
+from engine.query import explain, scan
+from engine.query import planned as planned_statements
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
 
@@ -100,7 +101,7 @@ def test_of_many_files_only_some_are_named(node: Node, monkeypatch: pytest.Monke
 def test_explaining_reads_no_row(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """N2: gap filling neither."""
 
-    def refused(*_: object) -> None:
+    def refused(*_: object, **__: object) -> None:
         raise AssertionError("rows were read")
 
     monkeypatch.setattr(scan, "hydrated", refused)
@@ -152,7 +153,7 @@ def test_what_is_explained_is_what_would_run(
     node: Node, monkeypatch: pytest.MonkeyPatch, head: str, text: str, said: str
 ) -> None:
     """N2: the ends of series where these are enough, aggregates made of stretches of rows."""
-    monkeypatch.setattr(executor, "FOLDED_ROWS", 0)
+    monkeypatch.setattr(planned_statements, "FOLDED_ROWS", 0)
 
     plans = explained(node, f"{head} {text}")
 
@@ -210,7 +211,7 @@ def test_what_cannot_run_cannot_be_explained(node: Node, text: str, said: str) -
 
 
 def test_parameters_are_bound_before_a_statement_is_explained(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "FOLDED_ROWS", 0)
+    monkeypatch.setattr(planned_statements, "FOLDED_ROWS", 0)
     text = "EXPLAIN SELECT host, avg(v) AS v FROM cpu WHERE host = $h GROUP BY host"
 
     rows = [row for batch in node.query_sql("db", text, {"h": "a"}) for row in batch.to_pylist()]

@@ -8,7 +8,9 @@ import pytest
 
 from catalog.errors import InvalidRequest
 from engine.node import Node
-from engine.query import statement
+from engine.query import planned, statement
+from engine.query.made import MadeTable
+from engine.query.shapes.folding import Folding, Picking
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import open_node, read, write
 
@@ -51,6 +53,46 @@ def test_a_statement_is_planned_once_and_sees_every_new_row(node: Node, planning
 
     assert plannings == [counted]
     assert [(row["n"], row["v"]) for (row,) in seen] == [(1, 1.0), (2, 3.0), (3, 6.0), (4, 10.0), (4, 19.0), (4, 19.0)]
+
+
+def test_a_kept_plan_runs_in_the_way_that_suits_the_rows_of_the_moment(
+    node: Node, plannings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J1."""
+    monkeypatch.setattr(planned, "FOLDED_ROWS", 3)
+    made: list[MadeTable] = []
+    original = planned.Tables._folded
+
+    def noted(tables: planned.Tables, shape: Folding | Picking, schema: pa.Schema) -> MadeTable:
+        made.append(original(tables, shape, schema))
+        return made[-1]
+
+    monkeypatch.setattr(planned.Tables, "_folded", noted)
+    summed = "SELECT host, sum(v) AS v FROM t GROUP BY host"
+    few, ways = read(node, summed), [len(made) > 0]
+    write(node, "t,host=a v=2 2\nt,host=a v=3 3")
+
+    many, ways = read(node, summed), [*ways, len(made) > 0]
+
+    assert (few, many) == ([{"host": "a", "v": 1.0}], [{"host": "a", "v": 6.0}])
+    assert ways == [False, True]
+    assert plannings == [summed]
+
+
+def test_a_plan_that_is_kept_holds_no_rows(node: Node) -> None:
+    """J2."""
+    read(node, "SELECT v FROM t")
+
+    (kept,) = (plan for alike in node._executor.result()._plans._kept.values() for plan in alike)
+    assert (kept.tables._view, kept.tables._made, kept.tables.reports) == (None, {}, [])
+
+
+def test_a_chain_of_hundreds_of_conditions_can_be_explained_and_run(node: Node) -> None:
+    """J1: too deep to be looked through, it is left as it is."""
+    chain = " OR ".join(f"regexp_like(host, 'x{n}')" for n in range(600)) + " OR v = 1"
+
+    assert read(node, f"SELECT sum(v) AS v FROM t WHERE {chain}") == [{"v": 1.0}]
+    assert len(read(node, f"EXPLAIN SELECT sum(v) AS v FROM t WHERE {chain}")) > 1
 
 
 def test_a_new_column_is_a_new_plan(node: Node, plannings: list[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from catalog.errors import ServiceError
 from catalog.tokens import ANYONE
 from engine.node import Node
-from engine.query import executor
+from engine.query import planned as planned_statements
 from engine.query.shapes.folding import Bin, Folding, Measure, Picking
 from engine.query.stop import Stop
 from engine.storage.memory import MemoryStore
@@ -19,7 +19,7 @@ HOUR = "date_bin(INTERVAL '1 minute', time)"
 
 @pytest.fixture
 def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
-    monkeypatch.setattr(executor, "FOLDED_ROWS", 0)
+    monkeypatch.setattr(planned_statements, "FOLDED_ROWS", 0)
     with running(MemoryStore(), wal_flush_interval_ms=1) as node:
         for start in (0, 60):  # in a file, and in memory
             lines = (
@@ -36,20 +36,20 @@ def foldings(node: Node, sql: str) -> list[Folding | Picking]:
     """What a statement asks of the rows."""
     fit = planned(node, sql).fit
     assert fit is not None
-    assert bool(fit.shapes) == (fit.folded.frame is not fit.prepared.frame)
+    assert bool(fit.shapes) == (fit.folded.prepared.frame is not fit.plain.prepared.frame)
     return list(fit.shapes)
 
 
-def planned(node: Node, sql: str, stop: Stop | None = None) -> executor._Planned:
+def planned(node: Node, sql: str, stop: Stop | None = None) -> planned_statements.Planned:
     """A statement as it will run. Nothing has been read for it (G2)."""
     made = node._executor.result()._planned("db", sql, {}, stop or Stop(), ANYONE).fitted()
     assert made.tables.reports == []
     return made
 
 
-def is_folded(made: executor._Planned) -> bool:
+def is_folded(made: planned_statements.Planned) -> bool:
     assert made.fit is not None
-    return made.here is made.fit.folded
+    return made.here is made.fit.folded.prepared
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_other_plans_are_left_as_they_are(node: Node, sql: str) -> None:
 
 
 def test_few_rows_are_left_to_the_plan(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "FOLDED_ROWS", 100)
+    monkeypatch.setattr(planned_statements, "FOLDED_ROWS", 100)
     assert not is_folded(planned(node, "SELECT sum(i) FROM t WHERE host = 'h1'"))
 
 
@@ -166,7 +166,7 @@ def test_the_answer_has_the_columns_types_and_rows_of_the_plan(node: Node, monke
         "SELECT host, first_value(f ORDER BY time) AS f FROM t WHERE time > '1970-01-01T00:01:50Z' GROUP BY 1 ORDER BY 2 DESC",
     ]
     folded = [(node.query_sql("db", sql).schema, read(node, sql)) for sql in statements]
-    monkeypatch.setattr(executor, "FOLDED_ROWS", 10**9)
+    monkeypatch.setattr(planned_statements, "FOLDED_ROWS", 10**9)
 
     assert folded == [(node.query_sql("db", sql).schema, read(node, sql)) for sql in statements]
 

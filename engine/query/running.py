@@ -1,0 +1,123 @@
+"""A statement at work.
+
+It begins when its first batch is wanted, in its turn, and ends once: read to the end, left, or failed. Closing it, from any
+thread, returns at once; what runs finds the flag set.
+
+Held by tests/integration/engine/test_query.py and tests/integration/engine/test_cancelling.py.
+Elsewhere: what it runs (planned.py), where (elsewhere/), whose turn it is (limits.py).
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+import pyarrow as pa
+from datafusion import DataFrame
+
+from catalog.errors import ServiceError
+from engine import events
+from engine.events import LoggedQuery
+from engine.metrics import Metrics
+from engine.query.elsewhere.workers import Workers
+from engine.query.limits import QueryLimits, TooMuchMemory, Turns
+from engine.query.messages import is_panic, runs_out_of_memory
+from engine.query.planned import Planned
+from engine.query.report import files_read
+from engine.query.stop import Stop
+
+
+class Running:
+    def __init__(
+        self,
+        planned: Planned,
+        entry: LoggedQuery,
+        stop: Stop,
+        turns: Turns,
+        workers: Workers,
+        metrics: Metrics,
+        limits: QueryLimits,
+        keep: Callable[[Planned], None],
+    ) -> None:
+        self._planned = planned
+        self._keep = keep
+        self._entry = entry
+        self._stop = stop
+        self._turns = turns
+        self._workers = workers
+        self._metrics = metrics
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._has_turn = self._is_ended = False
+        self._batches: Iterator[pa.RecordBatch] | None = None
+
+    def __iter__(self) -> "Running":
+        return self
+
+    def __next__(self) -> pa.RecordBatch:
+        if self._is_ended:
+            raise StopIteration
+        try:
+            if self._batches is None:
+                self._begin()
+                self._batches = self._begun()
+            batch = next(self._batches)
+        except StopIteration:
+            self._end("done", events.SUCCESS)
+            self._batches = None
+            self._keep(self._planned)
+            raise
+        except BaseException as error:  # the bindings raise plain Exception for everything that goes wrong, and panics
+            if not isinstance(error, Exception) and not is_panic(error):
+                self._end("left", events.CANCELLED)
+                raise
+            reason = self._stop.reason or self._reason(error)
+            self._end("failed", events.FAILURE, str(reason))
+            raise reason from None
+        self._entry.returned(batch.num_rows, batch.nbytes)
+        return batch
+
+    def close(self) -> None:
+        """At once; what is running in another thread finds the flag set (Q3)."""
+        self._end("left", events.CANCELLED)
+        self._batches = None
+
+    def _begin(self) -> None:
+        self._entry.waiting()
+        self._turns.take(self._stop)
+        self._entry.permitted()
+        with self._lock:
+            self._has_turn = not self._is_ended
+        if not self._has_turn:
+            self._turns.give_back()
+            self._stop.check()
+
+    def _begun(self) -> Iterator[pa.RecordBatch]:
+        planned = self._planned
+        here, tables = planned.here, planned.tables
+        if here is not None and not planned.must_run_elsewhere:
+            return here.batches(self._run, self._stop.sleep, tables.all_reports)
+        tables.needs_all()
+        batches = self._workers.batches(planned.sql, planned.params or {}, tables, self._stop)
+        return batches if here is None else chain(batches, here.explained_scans(lambda: tables.reports))
+
+    def _run(self, frame: DataFrame) -> Iterator[pa.RecordBatch]:
+        for batch in frame.execute_stream():
+            yield batch.to_pyarrow()
+            self._stop.check()
+
+    def _reason(self, error: BaseException) -> ServiceError:
+        if runs_out_of_memory(error):
+            return TooMuchMemory(self._limits.memory_bytes)
+        return self._planned.tables.reason(error)
+
+    def _end(self, outcome: str, phase: str, error: str | None = None) -> None:
+        with self._lock:
+            if self._is_ended:
+                return
+            self._is_ended, had_turn = True, self._has_turn
+        self._stop.set()
+        if had_turn:
+            self._turns.give_back()
+        self._entry.files = files_read(self._planned.tables.reports)
+        self._entry.ended(phase, error)
+        self._metrics.queried(outcome, self._entry)
