@@ -89,7 +89,7 @@ def look_at_node(look: Look, node: NodeContents, catalog: str | None, state: Cat
         _check_log(look, paths, segments, live.wal_sequence)
     _check_files(look, live, {info.path: info.size for info in node.listed}, state)
     _check_tables(look, segments, live, state)
-    waiting = _check_orphans(look, paths, node.listed, segments, live)
+    waiting = _check_orphans(look, paths, node.listed, segments, live, state)
     groups = [number for segment in segments.values() for number in segment.sequences]
     return NodeReport(
         paths.node_id,
@@ -334,6 +334,7 @@ def _check_orphans(
     listed: Iterable[ObjectInfo],
     segments: Mapping[str, _Segment],
     live: _Live,
+    state: CatalogState | None,
 ) -> int:
     """How many files wait to be listed or deleted; all else that is listed nowhere is named (B4)."""
     following = live.wal_sequence + 1
@@ -344,13 +345,13 @@ def _check_orphans(
         numbers = paths.parquet_numbers(path) if path.startswith(paths.data_prefix) else None
         if path in live.files or path.startswith(own) or _is_segment(paths, path) or _is_list(paths, path):
             continue
-        if path.startswith(f"{paths.node_id}/probe/"):
+        if path.startswith(f"{paths.data_prefix}probe/"):
             look.note("orphan", path, "a start that was cut short has left it behind", "delete it")
         elif numbers is None:
             look.note("orphan", path, "the server has not made it", _MOVE)
         elif not live.is_whole or numbers[2] in live.unread:
             continue  # it may be one of those that cannot be known
-        elif path in live.removed or (numbers[2] > live.number and log_goes_on):
+        elif path in live.removed or (numbers[2] > live.number and log_goes_on) or _goes_with_its_table(state, *numbers[:2]):
             waiting += 1
         elif numbers[2] > live.number:
             unlisted.append((numbers[2], path))
@@ -360,6 +361,15 @@ def _check_orphans(
         message = f"{len(unlisted)} files of this snapshot or later ones are there, and the log does not have their rows"
         look.note("missing", paths.manifest(live.number + 1), message, _RESTORE)
     return waiting
+
+
+def _goes_with_its_table(state: CatalogState | None, database_id: int, table_id: int) -> bool:
+    """Files of a table that was deleted leave the manifests first, and the store later."""
+    database = None if state is None else state.find_database_by_id(database_id)
+    table = None if database is None else database.find_table_by_id(table_id)
+    if database is None or table is None:
+        return state is not None and _was_given(state, database_id, table_id)
+    return database.deleted or table.deleted
 
 
 def _is_segment(paths: NodePaths, path: str) -> bool:

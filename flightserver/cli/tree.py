@@ -275,7 +275,7 @@ Examples:
             TOKEN,
             *TLS,
         ),
-        (Argument("LINE_PROTOCOL", "Lines in quotes; else --file, else the standard input.", required=False, many=True),),
+        (Argument("LINE_PROTOCOL", "Lines, each in quotes; else --file, else the standard input.", required=False, many=True),),
         examples="""\
 Examples:
   influxdb3 write --database sensors 'home,room=Kitchen temp=21.5'
@@ -412,7 +412,13 @@ Examples:
         "show retention",
         "How long rows are kept.",
         "show:retention",
-        (DATABASE._replace(required=False), FORMAT, OUTPUT, *SERVER),
+        (
+            DATABASE._replace(required=False),
+            Option("--tables", "Of each table, and whether that is said of the table or of its database."),
+            FORMAT,
+            OUTPUT,
+            *SERVER,
+        ),
     ),
     Command("show nodes", "The nodes that share this catalog.", "show:nodes", (FORMAT, OUTPUT, *SERVER)),
     Command(
