@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.cli import environment_of, influxdb3
+from tests.helpers.cli import environment_of
 from tests.helpers.servers import ROOT
 
 BASH = """
@@ -48,7 +48,8 @@ for line ("$@") {
     zpty -n -w shell "$line"$'\\t'
     sleep 0.1
     zpty -n -w shell $'\\x18'
-    for ((wait = 0; wait < 600; wait++)) { (( $(grep -c '<<' $SEEN) >= ++done )) && break; (( done-- )); sleep 0.05; zpty -r -t shell nothing }
+    (( done++ ))
+    for ((wait = 0; wait < 600 && $(grep -c '<<' $SEEN) < done; wait++)) { sleep 0.05; zpty -r -t shell nothing }
 }
 zpty -d shell
 cat $SEEN
