@@ -54,9 +54,11 @@ class Scan:
         chunks: Sequence[Chunk],
         files: Sequence[HeldFile],
         narrower: Predicate,
+        rest: ds.Expression | None = None,
     ) -> None:
         """`exact`: the filter that was handed down says no more than the predicate does; `narrower` is what the predicate
-        says beyond that filter. `series`: those that can match."""
+        says beyond that filter, `rest` what the filter says beyond the predicate, where that is known. `series`: those that
+        can match."""
         self.table = table
         self.schema = schema
         self.index = index
@@ -68,6 +70,7 @@ class Scan:
         self.chunks = chunks
         self.files = files
         self.narrower = narrower
+        self.rest = rest
 
     def parts(self) -> list[Part]:
         return [*(self._of_chunk(chunk) for chunk in self.chunks), *(self._of_file(held) for held in self.files)]
@@ -166,6 +169,7 @@ class Scan:
     def rows(self, chunk: Chunk, columns: Sequence[str], filter: ds.Expression | None) -> pa.RecordBatch:
         """The rows that the filter keeps, with the fields that `columns` and the filter want."""
         whole = rows_of(chunk)
+        filter = filter if self.rest is None else self.rest
         if filter is None or self.exact:
             of_filter: frozenset[str] = frozenset()
         else:
