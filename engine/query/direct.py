@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.query.shapes.folding import Folding, Picking
-from engine.query.shapes.outline import Counted, Key, Outline, Rows
+from engine.query.shapes.conditions import Condition
+from engine.query.shapes.outline import Key, Outline
 from engine.query.stop import Stop
 from engine.query.tables import TableDataset
 
@@ -24,7 +24,7 @@ def answered(outline: Outline, table: TableDataset, stop: Stop) -> Iterator[pa.R
     """Batches with the outline's columns, by position."""
     batches = stop.checked(_found(outline, table))
     if outline.kept is not None:
-        batches = (kept for batch in batches for kept in pa.Table.from_batches([batch]).filter(outline.kept).to_batches())
+        batches = _kept(batches, outline.kept)
     if outline.order:
         batches = _sorted(list(batches), outline)
     elif outline.is_cut:
@@ -34,14 +34,20 @@ def answered(outline: Outline, table: TableDataset, stop: Stop) -> Iterator[pa.R
 
 
 def _found(outline: Outline, table: TableDataset) -> Iterable[pa.RecordBatch]:
-    match outline.source:
-        case Folding() | Picking() as shape:
-            return [table.made(shape, outline.schema)]
-        case Counted(rows):
-            count = sum(batch.num_rows for batch in table.rows(rows.predicate, rows.rest, ()))
+    rest = None if outline.rest is None else outline.rest.expression
+    match outline.asked:
+        case "rows":
+            return table.rows(outline.predicate, rest, outline.reads)
+        case "count":
+            count = sum(batch.num_rows for batch in table.rows(outline.predicate, rest, ()))
             return [pa.record_batch([pa.array([count], field.type) for field in outline.schema], schema=outline.schema)]
-        case Rows() as rows:
-            return table.rows(rows.predicate, rows.rest, outline.reads)
+        case shape:
+            return [table.made(shape, outline.schema)]
+
+
+def _kept(batches: Iterable[pa.RecordBatch], condition: Condition) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield from pa.Table.from_batches([batch]).filter(condition.expression).to_batches()
 
 
 def _cut(batches: Iterable[pa.RecordBatch], outline: Outline) -> Iterator[pa.RecordBatch]:

@@ -11,7 +11,7 @@ Elsewhere: who runs it (running.py), which shapes (shapes/), what explodes (weig
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -24,6 +24,7 @@ from catalog.errors import ServiceError
 from catalog.names import TIME_COLUMN
 from catalog.schema import Database, Table
 from catalog.tokens import Identity
+from engine.query.direct import answered
 from engine.query.elsewhere.workers import Schema
 from engine.query.explain import explained_frame, explaining
 from engine.query.made import MadeTable
@@ -32,9 +33,9 @@ from engine.query.plans import Key
 from engine.query.report import ScanReport
 from engine.query.shapes.folding import Folding, Picking, folded
 from engine.query.shapes.needs import ALL_ROWS, Needs, needs_of
-from engine.query.shapes.outline import Outline, Rows, outline_of
+from engine.query.shapes.outline import Outline, Reading, reading_of
 from engine.query.shell import Shell
-from engine.query.statement import CATALOG, Prepared
+from engine.query.statement import CATALOG, Prepared, announced
 from engine.query.stop import Stop
 from engine.query.system_schema import SystemSchema
 from engine.query.system_tables import SCHEMA as SYSTEM
@@ -62,23 +63,24 @@ class Planned:
     here: Prepared | None = None
     session: SessionContext | None = None
     key: Key | None = None
+    #: what it says, where it can be answered without its plan
+    outline: Outline | None = None
+    is_direct: bool = False
     fit: "_Fit | None" = None
     #: plans that may explode, where it is known which could
     suspects: tuple[DataFrame, ...] | None = None
-    #: what is answered without a plan
-    outline: Outline | None = None
 
     def fitted(self) -> "Planned":
-        """About to run: its tables know what its plans need of them, and aggregates are asked of the rows where that pays."""
+        """About to run: in the way that suits the rows there are."""
+        if self.outline is not None and self.tables.suits(self.outline):
+            return replace(self, is_direct=True)
         if self.here is None or self.session is None:
             return self
         if self.here.explains:
             return replace(self, here=self.tables.explaining(self.here, self.session))
         fit = self.fit or self.tables.fit(self.here, self.session)
-        if self.tables.suits(fit):
-            return replace(self, here=fit.plain.prepared, outline=fit.outline, fit=fit)
         way = self.tables.fitted(fit)
-        return replace(self, here=way.prepared, suspects=way.suspects, outline=None, fit=fit)
+        return replace(self, here=way.prepared, suspects=way.suspects, is_direct=False, fit=fit)
 
     @property
     def can_be_kept(self) -> bool:
@@ -118,7 +120,6 @@ class _Fit:
     plain: _Way
     folded: _Way
     shapes: tuple[Folding | Picking, ...] = ()
-    outline: Outline | None = None
 
 
 class Tables(SchemaProvider):  # type: ignore[misc]
@@ -182,10 +183,11 @@ class Tables(SchemaProvider):  # type: ignore[misc]
     def explaining(self, prepared: Prepared, session: SessionContext) -> Prepared:
         """An EXPLAIN of what would run: as it is fitted, not as it was written."""
         written = explained_frame(prepared.frame, session)
+        outline = self.outline(replace(prepared, frame=written, explains=""), session)
         fit = self.fit(replace(prepared, frame=written), session)
-        if self.suits(fit) and fit.outline is not None:
+        if outline is not None and self.suits(outline):
             self._need(fit.folded.needs)
-            made = replace(fit.folded.prepared, answered=fit.outline.in_words())
+            made = replace(fit.folded.prepared, answered=outline.in_words())
         else:
             made = self.fitted(fit).prepared
         if made.frame is written:
@@ -214,25 +216,41 @@ class Tables(SchemaProvider):  # type: ignore[misc]
             plain = way(prepared)
             steps = tuple(replace(step, frame=fold(step.frame)) for step in prepared.steps)
             made = replace(prepared, frame=fold(prepared.frame), steps=steps)
-            outline = None if steps or prepared.pause else outline_of(prepared.frame.logical_plan(), session, find_table)
-            return _Fit(plain, way(made) if shapes else plain, tuple(shapes), outline)
+            return _Fit(plain, way(made) if shapes else plain, tuple(shapes))
         except RecursionError:  # a chain of a thousand conditions: too deep to be looked through, and no shape of ours
             plain = _Way(prepared, {}, suspects_of(prepared))
             return _Fit(plain, plain)
 
-    def suits(self, fit: _Fit) -> bool:
-        """Whether the statement's outline is answered sooner than its plan; then its table knows what is needed of it."""
-        outline = fit.outline
-        dataset = None if outline is None else self.dataset(outline.table)
-        if outline is None or dataset is None:
+    def outline(self, prepared: Prepared, session: SessionContext) -> Outline | None:
+        reading = self.reading(prepared, session)
+        return None if reading is None else reading.bound({})
+
+    def reading(self, prepared: Prepared, session: SessionContext) -> Reading | None:
+        if prepared.steps or prepared.pause or prepared.explains:
+            return None
+        try:
+            return reading_of(prepared.frame.logical_plan(), session, self._database.find_table)
+        except RecursionError:  # a chain of a thousand conditions
+            return None
+
+    def suits(self, outline: Outline) -> bool:
+        """Whether an outline is answered sooner than its plan; then its table knows what is needed of it."""
+        dataset = self.dataset(outline.table)
+        if dataset is None:
             return False
-        self._need(fit.plain.needs)
-        if isinstance(outline.source, Folding):
-            return dataset.can_hold(outline.source)
-        if not isinstance(outline.source, Rows) or dataset.needs.ends is not None:
+        self._need({outline.table: outline.needs})
+        if isinstance(outline.asked, Folding):
+            return dataset.can_hold(outline.asked)
+        if outline.asked != "rows" or outline.needs.ends is not None:
             return True
-        stops = outline.fetch is not None and not outline.order and outline.source.rest is None
-        return stops or dataset.rows_about(outline.source.predicate) <= DIRECT_ROWS
+        stops = outline.fetch is not None and not outline.order and outline.rest is None
+        return stops or dataset.rows_about(outline.predicate) <= DIRECT_ROWS
+
+    def answered(self, outline: Outline, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """Batches of that schema, straight from the rows."""
+        dataset = self.dataset(outline.table)
+        assert dataset is not None, "the outline was made for this catalog"
+        return (announced(batch, schema) for batch in answered(outline, dataset, self._stop))
 
     def fitted(self, fit: _Fit) -> _Way:
         """The statement as it is to run over these rows."""

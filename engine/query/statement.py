@@ -78,14 +78,10 @@ class Prepared:
             if self.explains != "Explain":
                 step.fill(self._paused(run(step.frame), wait))
         for batch in self._paused(run(self.frame), wait):
-            fitting = self.as_announced(batch)
+            fitting = announced(batch, self.schema)
             yield explain.readable(fitting) if self.explains else fitting
         if self._is_explained:
             yield from self._explained(scans)
-
-    def as_announced(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """With the names, types and marks of `schema`."""
-        return pa.RecordBatch.from_arrays(_fitting(batch, self.schema), schema=self.schema)
 
     def _explained(self, scans: Scans) -> Iterator[pa.RecordBatch]:
         read = tuple(scans()) if self.explains == "Analyze" else ()
@@ -247,11 +243,13 @@ def _schema(written: pa.Schema, plan: LogicalPlan, typed: pa.Schema, names: list
     return pa.schema([field.with_name(name).with_metadata(marked.metadata) for name, field, marked in fields])
 
 
-def _fitting(batch: pa.RecordBatch, schema: pa.Schema) -> list[pa.Array]:
-    return [
+def announced(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """With the names, types and marks that were announced."""
+    columns = [
         column if column.type == field.type else column.cast(field.type)
         for column, field in zip(batch.columns, schema, strict=True)
     ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _at_moment(tokens: Tokens, now_ns: int) -> str:

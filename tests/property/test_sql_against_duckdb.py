@@ -428,7 +428,7 @@ def test_statements_agree_with_duckdb(seed: int) -> None:
     statements = Statements(chance)
     folded_rows = mock.patch.object(planned_statements, "FOLDED_ROWS", chance.choice([0, planned_statements.FOLDED_ROWS]))
     suits = planned_statements.Tables.suits
-    directly = mock.patch.object(planned_statements.Tables, "suits", chance.choice([suits, lambda tables, fit: False]))
+    directly = mock.patch.object(planned_statements.Tables, "suits", chance.choice([suits, lambda tables, outline: False]))
     with folded_rows, directly, running(MemoryStore(), wal_flush_interval_ms=1) as node, duckdb.connect() as duck:
         write(node, f't,host=a,region=y s="p",b=true,f=1,i=1i,late=1i {ns(0)}')  # all columns, before a statement names them
         history.rows["a", "y", 0] = {"s": "p", "b": True, "f": 1.0, "i": 1, "late": 1}

@@ -7,7 +7,10 @@ Elsewhere: conditions on times and tags, which choose rows without looking at ea
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,9 +31,19 @@ _COMPARED = {
 _MIRRORED = {"Lt": "Gt", "Gt": "Lt", "LtEq": "GtEq", "GtEq": "LtEq"}
 
 
-def condition_of(tree: Tree, types: Mapping[str, pa.DataType]) -> pc.Expression | None:
-    """`types`: of the columns that it may speak of."""
-    return _said(tree, types) if _parts(tree) <= MOST_PARTS else None
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """All of the trees hold."""
+
+    trees: tuple[Tree, ...]
+    expression: pc.Expression = field(compare=False)
+
+
+def condition_of(trees: Sequence[Tree], types: Mapping[str, pa.DataType]) -> Condition | None:
+    """`types`: of the columns that they may speak of."""
+    said = [_said(tree, types) if _parts(tree) <= MOST_PARTS else None for tree in trees]
+    known = [expression for expression in said if expression is not None]
+    return Condition(tuple(trees), reduce(and_, known)) if known and len(known) == len(trees) else None
 
 
 def _said(tree: Tree, types: Mapping[str, pa.DataType]) -> pc.Expression | None:

@@ -99,7 +99,7 @@ def folded(frame: DataFrame, context: SessionContext, find_table: FindTable, fol
         plan = plan.inputs()[0]
     if kind != "Aggregate":
         return None
-    shape = shape_of(plan.to_variant(), plan, find_table)
+    shape = _shape_of(plan.to_variant(), plan, find_table)
     if shape is None:
         return None
     schema = plain_schema(context.create_dataframe_from_logical_plan(plan).schema())
@@ -122,14 +122,17 @@ def folded(frame: DataFrame, context: SessionContext, find_table: FindTable, fol
         return None
 
 
-def shape_of(node: Any, plan: LogicalPlan, find_table: FindTable) -> Folding | Picking | None:
+def _shape_of(node: Any, plan: LogicalPlan, find_table: FindTable) -> Folding | Picking | None:
     source = source_of(plan.inputs()[0], find_table)
     if source is None:
         return None
     for filter in source.scan.filters():
         source.predicate = source.predicate.both(narrowed(tree_of(filter), source.table.tags))
-    if not source.predicate.exact:
-        return None
+    return shape_over(node, source) if source.predicate.exact else None
+
+
+def shape_over(node: Any, source: Source) -> Folding | Picking | None:
+    """What an aggregate asks of its source, of the rows of the source's predicate."""
     keys = [source.tree(expression) for expression in node.group_by_exprs()]
     aggregates = [source.tree(expression) for expression in node.aggregate_exprs()]
     return _folding_of(keys, aggregates, source) or _picking_of(keys, aggregates, source)

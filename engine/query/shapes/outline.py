@@ -3,50 +3,41 @@
     Limit, Sort, Projection of columns, Filter, in any order that makes sense
       over an aggregate that folding.py recognises, the number of rows, or a scan
 
+    plan ─▶ Reading, in which values may still be open ─▶ bound to values ─▶ Outline
+
 Most of what a dashboard asks is of this kind, and small: to have such a plan made physical, repartitioned and run costs more
 than to look the rows up. Projections rename and choose only, so all of an outline is said in the names of its source.
 
 O1  An outline says what the plan says: the same columns, and the same rows in the same order, where the plan gives them one.
 O2  Nothing is read before it runs.
+O3  A reading that is bound to values says what the plan says with these values in the places that are open.
 
-Held by tests/unit/engine/query/shapes/test_outline.py (O1, O2) and tests/property/test_sql_against_duckdb.py (O1).
-Elsewhere: how it is answered (direct.py), when (planned.py).
+Held by tests/unit/engine/query/shapes/test_outline.py (O1, O2), tests/unit/engine/query/test_templates.py (O3) and
+tests/property/test_sql_against_duckdb.py (O1).
+Elsewhere: how it is answered (direct.py), when (planned.py), which texts share a reading (templates.py).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import reduce
-from operator import and_
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from datafusion import SessionContext
 from datafusion.plan import LogicalPlan
 
+from catalog.names import TIME_COLUMN
 from catalog.schema import Table
 from engine.hydrate import table_schema
 from engine.query.predicate import EVERYTHING, Predicate, narrowed
-from engine.query.shapes.conditions import condition_of
-from engine.query.shapes.expressions import Aggregate, Call, Column, Literal, Tree, replaced, tree_of
-from engine.query.shapes.folding import Folding, Picking, count_of, plain_schema, shape_of
-from engine.query.shapes.needs import FindTable, output_name, source_of
+from engine.query.shapes import expressions
+from engine.query.shapes.conditions import Condition, condition_of
+from engine.query.shapes.expressions import Aggregate, Call, Column, Tree, replaced, tree_of
+from engine.query.shapes.folding import Folding, Picking, count_of, plain_schema, shape_over
+from engine.query.shapes.needs import ALL_ROWS, MOST_ROWS, End, FindTable, Needs, Source, output_name, source_of
+from engine.query.shapes.values import Values, bound
 
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows of a table: those of the predicate, and of these the ones that `rest` keeps."""
-
-    table: str
-    predicate: Predicate
-    rest: pc.Expression | None
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """How many they are, under one name or several."""
-
-    rows: Rows
+Asked = Folding | Picking | Literal["rows", "count"]
+"""What is asked of the rows that are let through: an aggregate, themselves, or how many they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +49,46 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    source: Rows | Counted | Folding | Picking
-    #: of the source's rows; columns here and below are named as there
+    table: str
+    asked: Asked
+    #: of what is asked; columns here and below are named as there
     schema: pa.Schema
-    kept: pc.Expression | None = None
-    order: tuple[Key, ...] = ()
-    skip: int = 0
+    #: the table's rows that are let through: those of the predicate, and of these the ones that fulfil `rest`
+    predicate: Predicate
+    rest: Condition | None
+    #: fulfilled by the rows that an aggregate made
+    kept: Condition | None
+    order: tuple[Key, ...]
+    skip: int
     #: how many, after those that are skipped; None for all
-    fetch: int | None = None
+    fetch: int | None
     #: the answer's, in order; one may be there twice
-    columns: tuple[str, ...] = ()
-
-    @property
-    def table(self) -> str:
-        return self.source.rows.table if isinstance(self.source, Counted) else self.source.table
+    columns: tuple[str, ...]
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The columns of its source that it wants at all."""
+        """The columns of what is asked that it wants at all."""
         return tuple(dict.fromkeys([*self.columns, *(key.column for key in self.order)]))
 
     @property
     def is_cut(self) -> bool:
         return bool(self.skip) or self.fetch is not None
 
+    @property
+    def needs(self) -> Needs:
+        """The rows that are enough."""
+        if self.asked != "rows" or self.fetch is None or not self.order or self.order[0].column != TIME_COLUMN:
+            return ALL_ROWS
+        count = self.skip + self.fetch
+        if not 0 < count <= MOST_ROWS:
+            return ALL_ROWS
+        return Needs(ends=frozenset([End(not self.order[0].ascending, count)]), each=False)
+
     def in_words(self) -> str:
-        said = {Rows: "rows", Counted: "the number of rows", Folding: "sums of rows", Picking: "one row of each group"}
-        parts = [f"without the physical plan: {said[type(self.source)]} of {self.table}"]
-        if self.kept is not None or (isinstance(self.source, Rows) and self.source.rest is not None):
+        said = {"rows": "rows", "count": "the number of rows"}
+        what = said[self.asked] if isinstance(self.asked, str) else _SAID[type(self.asked)]
+        parts = [f"without the physical plan: {what} of {self.table}"]
+        if self.kept is not None or self.rest is not None:
             parts.append("those that fulfil the condition")
         if self.order:
             keys = (f"{key.column}{'' if key.ascending else ' (descending)'}" for key in self.order)
@@ -97,31 +100,69 @@ class Outline:
         return ", ".join(parts)
 
 
-def outline_of(plan: LogicalPlan, context: SessionContext, find_table: FindTable) -> Outline | None:
+_SAID: Mapping[type, str] = {Folding: "sums of rows", Picking: "one row of each group"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An outline whose conditions may have places that are open."""
+
+    table: Table
+    asked: Asked
+    schema: pa.Schema
+    #: of rows of the table, and of rows that an aggregate made
+    conditions: tuple[Tree, ...]
+    having: tuple[Tree, ...]
+    order: tuple[Key, ...]
+    skip: int
+    fetch: int | None
+    columns: tuple[str, ...]
+
+    def bound(self, values: Values) -> Outline | None:
+        """None where a value does not fit its place, or a condition cannot be said."""
+        types, kept_types = _types(table_schema(self.table)), _types(self.schema)
+        predicate, others = EVERYTHING, []
+        for tree in _conjuncts(bound(each, values, types) for each in self.conditions):
+            narrow = narrowed(tree, self.table.tags)
+            if narrow.exact:
+                predicate = predicate.both(narrow)
+            else:
+                others.append(tree)
+        rest = condition_of(others, types)
+        kept = condition_of([bound(each, values, kept_types) for each in self.having], kept_types)
+        if (others and (rest is None or isinstance(self.asked, Folding | Picking))) or (self.having and kept is None):
+            return None
+        asked = self.asked if isinstance(self.asked, str) else replace(self.asked, predicate=predicate)
+        given = self.table.name, asked, self.schema, predicate, rest, kept
+        return Outline(*given, self.order, self.skip, self.fetch, self.columns)
+
+
+def reading_of(plan: LogicalPlan, context: SessionContext, find_table: FindTable) -> Reading | None:
     above: list[tuple[str, Any]] = []
     while (kind := type(node := plan.to_variant()).__name__) in _ABOVE:
         above.append((kind, node))
         plan = plan.inputs()[0]
-    reading = None
+    reader = None
     if kind == "Aggregate":
-        reading = _of_aggregate(node, plan, context, find_table)
+        reader = _of_aggregate(node, plan, context, find_table)
     elif kind == "TableScan":
-        reading = _of_scan(node, find_table)
-    if reading is None or not all(_ABOVE[kind](reading, node) for kind, node in reversed(above)):
+        reader = _of_scan(node, find_table)
+    if reader is None or not all(_ABOVE[kind](reader, node) for kind, node in reversed(above)):
         return None
-    return reading.read()
+    return reader.read()
 
 
 @dataclass(slots=True)
-class _Reading:
-    """A plan, read from its source upwards."""
+class _Reader:
+    """Goes through a plan from its source upwards."""
 
-    source: Folding | Picking | Counted | Table
-    name: str
+    table: Table
+    asked: Asked
     schema: pa.Schema
     #: what the names of the level at hand are in the source
     names: dict[str, Tree]
     conditions: list[Tree] = field(default_factory=list)
+    having: list[Tree] = field(default_factory=list)
     order: tuple[Key, ...] = ()
     skip: int = 0
     fetch: int | None = None
@@ -139,7 +180,8 @@ class _Reading:
         return None
 
     def filtered(self, node: Any) -> bool:
-        self.conditions.append(replaced(tree_of(node.predicate()), self.names))
+        conditions = self.conditions if self.asked == "rows" else self.having
+        conditions.append(replaced(tree_of(node.predicate()), self.names))
         return not self.is_cut
 
     def projected(self, node: Any) -> bool:
@@ -155,83 +197,70 @@ class _Reading:
         return fits
 
     def limited(self, node: Any) -> bool:
-        skip, fetch = count_of(node.skip()) or 0, count_of(node.fetch())
+        try:
+            skip, fetch = count_of(node.skip()) or 0, count_of(node.fetch())
+        except ValueError:
+            return False
         if self.fetch is not None:
             left = max(0, self.fetch - skip)
             fetch = left if fetch is None else min(fetch, left)
         self.skip, self.fetch = self.skip + skip, fetch
         return True
 
-    def read(self) -> Outline | None:
-        columns = tuple(tree.name for tree in self.names.values() if isinstance(tree, Column))
+    def read(self) -> Reading | None:
         if self.is_stopped and self.fetch is None:
             return None
-        if isinstance(self.source, Table):
-            rows = _rows(self.source, self.name, self.schema, self.conditions)
-            if rows is None:
-                return None
-            return Outline(rows, self.schema, None, self.order, self.skip, self.fetch, columns)
-        kept = [condition_of(tree, _types(self.schema)) for tree in self.conditions]
-        if any(condition is None for condition in kept):
-            return None
-        return Outline(self.source, self.schema, _all(kept), self.order, self.skip, self.fetch, columns)
+        columns = tuple(tree.name for tree in self.names.values() if isinstance(tree, Column))
+        given = self.table, self.asked, self.schema, tuple(self.conditions), tuple(self.having)
+        return Reading(*given, self.order, self.skip, self.fetch, columns)
 
 
-_ABOVE: Mapping[str, Callable[[_Reading, Any], bool]] = {
-    "Filter": _Reading.filtered,
-    "Projection": _Reading.projected,
-    "Sort": _Reading.sorted,
-    "Limit": _Reading.limited,
-    "SubqueryAlias": lambda reading, node: True,
+_ABOVE: Mapping[str, Callable[[_Reader, Any], bool]] = {
+    "Filter": _Reader.filtered,
+    "Projection": _Reader.projected,
+    "Sort": _Reader.sorted,
+    "Limit": _Reader.limited,
+    "SubqueryAlias": lambda reader, node: True,
 }
 
 
-def _of_aggregate(node: Any, plan: LogicalPlan, context: SessionContext, find_table: FindTable) -> _Reading | None:
-    source = shape_of(node, plan, find_table) or _counted(node, plan, find_table)
+def _of_aggregate(node: Any, plan: LogicalPlan, context: SessionContext, find_table: FindTable) -> _Reader | None:
+    source = source_of(plan.inputs()[0], find_table, exactly=False)
     if source is None:
+        return None
+    conditions = [*source.conditions, *map(tree_of, source.scan.filters())]
+    source.predicate = EVERYTHING  # that of the conditions is known when they are bound
+    asked: Asked | None = shape_over(node, source)
+    if asked is None and _is_count(node, source):
+        asked = "count"
+    if asked is None:
         return None
     schema = plain_schema(context.create_dataframe_from_logical_plan(plan).schema())
     names: dict[str, Tree] = {name: Column(name) for name in schema.names}
-    return _Reading(source, "", schema, names) if len(names) == len(schema) else None
+    return _Reader(source.table, asked, schema, names, conditions) if len(names) == len(schema) else None
 
 
-def _counted(node: Any, plan: LogicalPlan, find_table: FindTable) -> Counted | None:
-    """Nothing but `count(*)`."""
-    source = source_of(plan.inputs()[0], find_table)
-    if source is None or node.group_by_exprs() or not node.aggregate_exprs():
-        return None
+def _is_count(node: Any, source: Source) -> bool:
+    """Nothing but `count(*)`, once or more often."""
     for expression in node.aggregate_exprs():
         match source.tree(expression):
-            case Aggregate("count", (Literal(value),), distinct=False, filter=None) if value.is_valid:
+            case Aggregate("count", (expressions.Literal(value),), distinct=False, filter=None) if value.is_valid:
                 pass
             case _:
-                return None
-    conditions = [narrowed(tree_of(each), source.table.tags) for each in source.scan.filters()]
-    predicate = reduce(Predicate.both, conditions, source.predicate)
-    return Counted(Rows(source.scan.table_name(), predicate, None)) if predicate.exact else None
+                return False
+    return bool(node.aggregate_exprs()) and not node.group_by_exprs()
 
 
-def _of_scan(node: Any, find_table: FindTable) -> _Reading | None:
+def _of_scan(node: Any, find_table: FindTable) -> _Reader | None:
     table = find_table(node.table_name())
     if table is None or (node.fqn() or (None, "iox"))[1] not in (None, "iox"):
         return None
     names: dict[str, Tree] = {name: Column(name) for _, name in node.projection()}
     conditions = [tree_of(each) for each in node.filters()]
-    return _Reading(table, node.table_name(), table_schema(table), names, conditions, is_stopped=node.fetch() is not None)
+    return _Reader(table, "rows", table_schema(table), names, conditions, is_stopped=node.fetch() is not None)
 
 
-def _rows(table: Table, name: str, schema: pa.Schema, conditions: Sequence[Tree]) -> Rows | None:
-    predicate, rest = EVERYTHING, []
-    for tree in _conjuncts(conditions):
-        narrow = narrowed(tree, table.tags)
-        if narrow.exact:
-            predicate = predicate.both(narrow)
-        else:
-            rest.append(condition_of(tree, _types(schema)))
-    return None if any(condition is None for condition in rest) else Rows(name, predicate, _all(rest))
-
-
-def _conjuncts(trees: Sequence[Tree]) -> Iterator[Tree]:
+def _conjuncts(trees: Iterator[Tree]) -> Iterator[Tree]:
     waiting = list(trees)
     while waiting:
         match waiting.pop():
@@ -239,10 +268,6 @@ def _conjuncts(trees: Sequence[Tree]) -> Iterator[Tree]:
                 waiting += arguments
             case tree:
                 yield tree
-
-
-def _all(conditions: Sequence[pc.Expression | None]) -> pc.Expression | None:
-    return reduce(and_, conditions) if conditions else None
 
 
 def _types(schema: pa.Schema) -> Mapping[str, pa.DataType]:

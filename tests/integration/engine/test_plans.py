@@ -11,6 +11,7 @@ from engine.node import Node
 from engine.query import planned, statement, tables
 from engine.query.made import MadeTable
 from engine.query.shapes.folding import Folding, Picking
+from engine.query.shapes.outline import Outline
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import open_node, read, write
 
@@ -85,8 +86,8 @@ def directly(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     found: list[bool] = []
     suits = planned.Tables.suits
 
-    def noted(tables: planned.Tables, fit: planned._Fit) -> bool:
-        found.append(suits(tables, fit))
+    def noted(tables: planned.Tables, outline: Outline) -> bool:
+        found.append(suits(tables, outline))
         return found[-1]
 
     monkeypatch.setattr(planned.Tables, "suits", noted)

@@ -35,9 +35,9 @@ def kept_by_the_plan(condition: str) -> tuple[Tree, list[int]]:
 
 
 def kept(tree: Tree) -> list[int]:
-    said = condition_of(tree, TYPES)
+    said = condition_of([tree], TYPES)
     assert said is not None
-    found: list[int] = pa.Table.from_batches([ROWS]).filter(said).column("number").to_pylist()
+    found: list[int] = pa.Table.from_batches([ROWS]).filter(said.expression).column("number").to_pylist()
     return found
 
 
@@ -75,8 +75,8 @@ def test_what_cannot_be_said_so_is_left_to_the_plan(condition: str) -> None:
     """C1."""
     tree, _ = kept_by_the_plan(condition)
 
-    assert condition_of(tree, TYPES) is None
-    assert condition_of(Call("Or", (tree, Call("is_null", (Column("f"),)))), TYPES) is None
+    assert condition_of([tree], TYPES) is None
+    assert condition_of([Call("Or", (tree, Call("is_null", (Column("f"),))))], TYPES) is None
 
 
 def test_columns_of_other_types_and_long_chains_are_left_to_the_plan() -> None:
@@ -86,7 +86,7 @@ def test_columns_of_other_types_and_long_chains_are_left_to_the_plan() -> None:
     for _ in range(MOST_PARTS):
         chain = Call("And", (chain, one))
 
-    assert condition_of(one, TYPES) is not None
-    assert condition_of(chain, TYPES) is None
-    assert condition_of(one, {"i": pa.uint64()}) is None
-    assert condition_of(one, {}) is None
+    assert condition_of([one], TYPES) is not None
+    assert condition_of([chain], TYPES) is None
+    assert condition_of([one], {"i": pa.uint64()}) is None
+    assert condition_of([one], {}) is None

@@ -20,7 +20,7 @@ HOUR = "date_bin(INTERVAL '1 minute', time)"
 @pytest.fixture
 def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     monkeypatch.setattr(planned_statements, "FOLDED_ROWS", 0)
-    monkeypatch.setattr(planned_statements.Tables, "suits", lambda tables, fit: False)  # test_outline.py looks at these
+    monkeypatch.setattr(planned_statements.Tables, "suits", lambda tables, outline: False)  # test_outline.py looks at these
     with running(MemoryStore(), wal_flush_interval_ms=1) as node:
         for start in (0, 60):  # in a file, and in memory
             lines = (
