@@ -22,8 +22,7 @@ from catalog.schema import FieldType
 from engine._native import Fold
 from engine.batch import int32_array, series_buffer, time_buffer
 from engine.buffer.rows import HeldFile
-from engine.query.report import Chunk
-from engine.query.scan import Scan, is_grouped, rows_of, with_fields
+from engine.query.scan import Rows, Scan, is_grouped, rows_of, with_fields
 from engine.query.shapes.folding import Folding, Measure
 from engine.query.stop import Stop
 
@@ -50,6 +49,8 @@ class _Folder:
         fields = scan.table.fields
         wanted = dict.fromkeys(measure.column for measure in folding.measures if measure.column is not None)
         self._columns = list(wanted)
+        #: files that are read as pieces; these have their numbers before series are asked for
+        self._pieces = {held.file.path: scan.pieces(held, self._columns) for held in scan.files}
         self._kinds = [_kind(fields.get(name, FieldType.INTEGER)) for name in self._columns]
         self._times = scan.predicate.times
         self._keys = self._series_keys()
@@ -95,12 +96,13 @@ class _Folder:
             keys = pc.if_else(pc.is_in(numbers, value_set=self._scan.series.numbers), keys, -1)
         return keys
 
-    def _of_chunk(self, chunk: Chunk) -> list[Work]:
-        rows = with_fields(rows_of(chunk), self._columns)
-        series, times, columns = series_buffer(rows), time_buffer(rows), [self._column(rows, name) for name in self._columns]
-        self._scan.report.counted(chunk, rows.num_rows)
+    def _of_chunk(self, chunk: Rows) -> list[Work]:
+        self._scan.counted(chunk, rows_of(chunk).num_rows)
 
         def work(fold: Fold, begins: pa.Buffer | None = None, ends: pa.Buffer | None = None) -> None:
+            rows = with_fields(chunk, self._columns)
+            series, times = series_buffer(rows), time_buffer(rows)
+            columns = [self._column(rows, name) for name in self._columns]
             bounds = (None, None) if begins is None else (begins, ends)
             fold.add(series, self._key_buffer, times, *self._range, *self._bins, columns, *bounds)
 
@@ -137,6 +139,10 @@ class _Folder:
     # files: codes are places in the dictionary of a batch's tags
 
     def _of_file(self, held: HeldFile) -> list[Work]:
+        pieces = self._pieces[held.file.path]
+        if pieces is not None:
+            return [work for piece in pieces for work in self._of_chunk(piece)]
+
         def work(fold: Fold) -> None:
             columns = list(dict.fromkeys([*self._folding.tags, TIME_COLUMN, *self._columns]))
             for batch in self._scan.stored(held, columns, None):
