@@ -32,6 +32,7 @@ from engine.query.plans import Key
 from engine.query.report import ScanReport
 from engine.query.shapes.folding import Folding, Picking, folded
 from engine.query.shapes.needs import ALL_ROWS, Needs, needs_of
+from engine.query.shapes.outline import Outline, Rows, outline_of
 from engine.query.shell import Shell
 from engine.query.statement import CATALOG, Prepared
 from engine.query.stop import Stop
@@ -44,6 +45,8 @@ from engine.view import ReadView
 
 #: an aggregate of fewer rows is left to the plan
 FOLDED_ROWS = 20_000
+#: more rows than these are left to the plan, which reads them on several threads
+DIRECT_ROWS = 100_000
 
 MakeDataset = Callable[[ReadView, Database, Table, Failed, Reported, Stop], TableDataset]
 
@@ -62,6 +65,8 @@ class Planned:
     fit: "_Fit | None" = None
     #: plans that may explode, where it is known which could
     suspects: tuple[DataFrame, ...] | None = None
+    #: what is answered without a plan
+    outline: Outline | None = None
 
     def fitted(self) -> "Planned":
         """About to run: its tables know what its plans need of them, and aggregates are asked of the rows where that pays."""
@@ -70,8 +75,10 @@ class Planned:
         if self.here.explains:
             return replace(self, here=self.tables.explaining(self.here, self.session))
         fit = self.fit or self.tables.fit(self.here, self.session)
+        if self.tables.suits(fit):
+            return replace(self, here=fit.plain.prepared, outline=fit.outline, fit=fit)
         way = self.tables.fitted(fit)
-        return replace(self, here=way.prepared, suspects=way.suspects, fit=fit)
+        return replace(self, here=way.prepared, suspects=way.suspects, outline=None, fit=fit)
 
     @property
     def can_be_kept(self) -> bool:
@@ -110,7 +117,8 @@ class _Fit:
 
     plain: _Way
     folded: _Way
-    shapes: tuple[Folding | Picking, ...]
+    shapes: tuple[Folding | Picking, ...] = ()
+    outline: Outline | None = None
 
 
 class Tables(SchemaProvider):  # type: ignore[misc]
@@ -174,7 +182,12 @@ class Tables(SchemaProvider):  # type: ignore[misc]
     def explaining(self, prepared: Prepared, session: SessionContext) -> Prepared:
         """An EXPLAIN of what would run: as it is fitted, not as it was written."""
         written = explained_frame(prepared.frame, session)
-        made = self.fitted(self.fit(replace(prepared, frame=written), session)).prepared
+        fit = self.fit(replace(prepared, frame=written), session)
+        if self.suits(fit) and fit.outline is not None:
+            self._need(fit.folded.needs)
+            made = replace(fit.folded.prepared, answered=fit.outline.in_words())
+        else:
+            made = self.fitted(fit).prepared
         if made.frame is written:
             return replace(made, frame=prepared.frame)
         try:
@@ -201,33 +214,53 @@ class Tables(SchemaProvider):  # type: ignore[misc]
             plain = way(prepared)
             steps = tuple(replace(step, frame=fold(step.frame)) for step in prepared.steps)
             made = replace(prepared, frame=fold(prepared.frame), steps=steps)
-            return _Fit(plain, way(made) if shapes else plain, tuple(shapes))
+            outline = None if steps or prepared.pause else outline_of(prepared.frame.logical_plan(), session, find_table)
+            return _Fit(plain, way(made) if shapes else plain, tuple(shapes), outline)
         except RecursionError:  # a chain of a thousand conditions: too deep to be looked through, and no shape of ours
             plain = _Way(prepared, {}, suspects_of(prepared))
-            return _Fit(plain, plain, ())
+            return _Fit(plain, plain)
+
+    def suits(self, fit: _Fit) -> bool:
+        """Whether the statement's outline is answered sooner than its plan; then its table knows what is needed of it."""
+        outline = fit.outline
+        dataset = None if outline is None else self.dataset(outline.table)
+        if outline is None or dataset is None:
+            return False
+        self._need(fit.plain.needs)
+        if isinstance(outline.source, Folding):
+            return dataset.can_hold(outline.source)
+        if not isinstance(outline.source, Rows) or dataset.needs.ends is not None:
+            return True
+        stops = outline.fetch is not None and not outline.order and outline.source.rest is None
+        return stops or dataset.rows_about(outline.source.predicate) <= DIRECT_ROWS
 
     def fitted(self, fit: _Fit) -> _Way:
         """The statement as it is to run over these rows."""
-        way = fit.folded if any(self._rows_about(shape) >= FOLDED_ROWS for shape in fit.shapes) else fit.plain
-        self._needs = way.needs
-        for name, (_, dataset) in self._made.items():
-            dataset.needs = self._needs.get(name, ALL_ROWS)
+        way = fit.folded if any(map(self._pays, fit.shapes)) and all(map(self._can_hold, fit.shapes)) else fit.plain
+        self._need(way.needs)
         return way
 
     def needs_all(self) -> None:
         """Somebody else plans the statement, and may need any row."""
-        self._needs = {}
-        for _, dataset in self._made.values():
-            dataset.needs = ALL_ROWS
+        self._need({})
 
-    def _rows_about(self, shape: Folding | Picking) -> int:
+    def _need(self, needs: Mapping[str, Needs]) -> None:
+        self._needs = needs
+        for name, (_, dataset) in self._made.items():
+            dataset.needs = needs.get(name, ALL_ROWS)
+
+    def _pays(self, shape: Folding | Picking) -> bool:
         dataset = self.dataset(shape.table)
-        return 0 if dataset is None else dataset.rows_about(shape.predicate)
+        return dataset is not None and dataset.rows_about(shape.predicate) >= FOLDED_ROWS
+
+    def _can_hold(self, shape: Folding | Picking) -> bool:
+        dataset = self.dataset(shape.table)
+        return dataset is not None and (isinstance(shape, Picking) or dataset.can_hold(shape))
 
     def _folded(self, shape: Folding | Picking, schema: pa.Schema) -> MadeTable:
         dataset = self.dataset(shape.table)
         assert dataset is not None, "the plan was made for this catalog"
-        return dataset.folded(shape, schema) if isinstance(shape, Folding) else dataset.picked(shape, schema)
+        return dataset.made_later(shape, schema)
 
     def all_reports(self) -> Sequence[ScanReport]:
         """Also of scans that have not begun."""

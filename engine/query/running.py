@@ -18,6 +18,7 @@ from catalog.errors import ServiceError
 from engine import events
 from engine.events import LoggedQuery
 from engine.metrics import Metrics
+from engine.query.direct import answered
 from engine.query.elsewhere.workers import Workers
 from engine.query.limits import QueryLimits, TooMuchMemory, Turns
 from engine.query.messages import is_panic, runs_out_of_memory
@@ -93,7 +94,11 @@ class Running:
 
     def _begun(self) -> Iterator[pa.RecordBatch]:
         planned = self._planned
-        here, tables = planned.here, planned.tables
+        here, tables, outline = planned.here, planned.tables, planned.outline
+        if here is not None and outline is not None:
+            table = tables.dataset(outline.table)
+            assert table is not None, "the plan was made for this catalog"
+            return map(here.as_announced, answered(outline, table, self._stop))
         if here is not None and not planned.must_run_elsewhere:
             return here.batches(self._run, self._stop.sleep, tables.all_reports)
         tables.needs_all()

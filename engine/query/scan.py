@@ -58,9 +58,11 @@ class Scan:
         chunks: Sequence[Chunk],
         files: Sequence[HeldFile],
         narrower: Predicate,
+        rest: ds.Expression | None = None,
     ) -> None:
         """`exact`: the filter that was handed down says no more than the predicate does; `narrower` is what the predicate
-        says beyond that filter. `series`: those that can match, of those known by now."""
+        says beyond that filter, `rest` what the filter says beyond the predicate, where that is known. `series`: those that
+        can match, of those known by now."""
         self.table = table
         self.schema = schema
         self.index = index
@@ -75,6 +77,7 @@ class Scan:
         self.chunks = chunks
         self.files = files
         self.narrower = narrower
+        self.rest = rest
 
     def parts(self) -> list[Part]:
         return [*(self._of_chunk(chunk) for chunk in self.chunks), *(self._of_file(held) for held in self.files)]
@@ -116,7 +119,7 @@ class Scan:
         return Part(held.file.rows, batches)
 
     def of_file(self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-        pieces = self.pieces(held, {*columns, *self._columns_of(filter)})
+        pieces = self.pieces(held, {*columns, *self._columns_of(filter if self.rest is None else self.rest)})
         if pieces is not None:
             for piece in pieces:
                 yield from self.of_rows(piece, columns, filter)
@@ -192,6 +195,7 @@ class Scan:
 
     def rows(self, chunk: Rows, columns: Sequence[str], filter: ds.Expression | None) -> pa.RecordBatch:
         """The rows that the filter keeps, with the fields that `columns` and the filter want."""
+        filter = filter if self.rest is None else self.rest
         whole, of_filter = rows_of(chunk), self._columns_of(filter)
         rows = with_fields(chunk, {*columns, *of_filter})
         if self.is_cut(chunk):

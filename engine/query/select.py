@@ -118,6 +118,14 @@ class Ranges:
                 return pa.concat_batches(slices)
         return self.batch.take(self._numbers(int32_array(spread(_buffer(self.begins), _buffer(self.ends)))))
 
+    def in_place(self) -> Ranges:
+        """The same rows, each range in one place of the batch."""
+        if self.order is None:
+            return self
+        lengths = pc.subtract(self.ends, self.begins)
+        ends = pc.cumulative_sum(lengths)
+        return Ranges(self.rows(), None, pc.subtract(ends, lengths), ends)
+
     def newest(self, count: int, field: str | None = None) -> pa.Int32Array:
         """The row numbers of the last `count` rows of each series; with `field`, of the last one that has a value of it."""
         valid = self._valid(field)

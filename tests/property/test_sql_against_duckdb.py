@@ -428,11 +428,13 @@ def test_statements_agree_with_duckdb(seed: int) -> None:
     history = History(chance)
     statements = Statements(chance)
     folded_rows = mock.patch.object(planned_statements, "FOLDED_ROWS", chance.choice([0, planned_statements.FOLDED_ROWS]))
+    suits = planned_statements.Tables.suits
+    directly = mock.patch.object(planned_statements.Tables, "suits", chance.choice([suits, lambda tables, fit: False]))
     row_groups = mock.patch.object(parquet, "ROW_GROUP_ROWS", chance.choice([5, 32_768]))
     # of files nothing is kept, or very little, so that some are read piece by piece and others as they lie, or all
     cache = {"file_cache_bytes": chance.choice([0, 4_000, 1 << 30])}
     running_node = running(MemoryStore(), wal_flush_interval_ms=1, **cache)
-    with folded_rows, row_groups, running_node as node, duckdb.connect() as duck:
+    with folded_rows, directly, row_groups, running_node as node, duckdb.connect() as duck:
         write(node, f't,host=a,region=y s="p",b=true,f=1,i=1i,late=1i {ns(0)}')  # all columns, before a statement names them
         history.rows["a", "y", 0] = {"s": "p", "b": True, "f": 1.0, "i": 1, "late": 1}
         for round_number in range(3):
