@@ -28,6 +28,7 @@ from engine.events import LoggedQuery, QueryLog
 from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
+from engine.query.decoded import Decoded
 from engine.query.elsewhere.workers import Workers
 from engine.query.limits import QueryLimits, QueryTimedOut, Turns
 from engine.query.messages import QueryRefused, is_panic
@@ -56,10 +57,13 @@ class Executor:
         metrics: Metrics,
         limits: QueryLimits,
         live: Live,
+        decoded: Decoded,
     ) -> None:
+        """`decoded`: what is kept of rows of files."""
         self._series = series
         self._views = views
         self._access = access
+        self._decoded = decoded
         self._metrics = metrics
         self._limits = limits
         self._live = live
@@ -183,4 +187,5 @@ class Executor:
             return self._views.distinct(view, database.id, table.id)
 
         index = self._series.index(database, table)
-        return TableDataset(table, index, rows, self._access, failed, self._limits, reported, stop)
+        decoded = self._decoded.of_table(table, index, self._series.database(database).lock)
+        return TableDataset(table, index, rows, self._access, decoded, failed, self._limits, reported, stop)

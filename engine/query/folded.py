@@ -22,8 +22,8 @@ from catalog.schema import FieldType
 from engine._native import Fold
 from engine.batch import int32_array, series_buffer, time_buffer
 from engine.buffer.rows import HeldFile
-from engine.query.report import Chunk
-from engine.query.scan import Scan, is_grouped, rows_of, with_fields
+from engine.query.decoded import Piece
+from engine.query.scan import Rows, Scan, is_grouped, with_fields
 from engine.query.shapes.folding import Folding, Measure
 from engine.query.stop import Stop
 
@@ -58,7 +58,7 @@ class _Folder:
 
     def result(self, schema: pa.Schema) -> pa.RecordBatch:
         works = [work for chunk in self._scan.chunks for work in self._of_chunk(chunk)]
-        works += [self._of_file(held) for held in self._scan.files]
+        works += [work for held in self._scan.files for work in self._of_file(held)]
         index, tags = self._scan.index, self._scan.table.tags
         # only now: whatever has a code by then has a value
         self._values = [pa.array(index.values(tags.index(tag))) for tag in self._folding.tags]
@@ -98,18 +98,20 @@ class _Folder:
             keys = _with_code(keys, pc.add(int32_array(codes)[:count], 1), at)
         return keys
 
-    def _of_chunk(self, chunk: Chunk) -> list[Work]:
+    def _of_chunk(self, chunk: Rows) -> list[Work]:
         if not is_grouped(chunk) and self._scan.series is None:
-            return [self._of_rows(with_fields(rows_of(chunk), self._columns), chunk)]
-        ranges = self._scan.ranges(chunk, self._columns).in_place()
+            return [self._of_rows(with_fields(chunk, self._columns), chunk)]
+        # what a piece lacks is decoded by whoever adds it up
+        ranges = self._scan.ranges(chunk, () if isinstance(chunk, Piece) else self._columns).in_place()
         if not len(ranges.begins):
             return []
-        rows = ranges.batch
-        keys = self._keys_of(rows.column(0).take(ranges.begins), len(ranges.begins))
-        times, columns = time_buffer(rows), [self._column(rows, name) for name in self._columns]
-        self._scan.report.counted(chunk, ranges.row_count)
+        keys = self._keys_of(ranges.batch.column(0).take(ranges.begins), len(ranges.begins))
+        times = time_buffer(ranges.batch)
+        self._scan.counted(chunk, ranges.row_count)
 
         def work(fold: Fold, at: int, count: int) -> None:
+            rows = chunk.with_fields(self._columns) if isinstance(chunk, Piece) else ranges.batch
+            columns = [self._column(rows, name) for name in self._columns]
             fold.add(
                 None,
                 _longs(keys.slice(at, count)),
@@ -125,10 +127,10 @@ class _Folder:
         step = -(-len(ranges.begins) // pieces)
         return [(ranges.row_count // pieces, partial(work, at=at, count=step)) for at in range(0, len(ranges.begins), step)]
 
-    def _of_rows(self, rows: pa.RecordBatch, chunk: Chunk) -> Work:
+    def _of_rows(self, rows: pa.RecordBatch, chunk: Rows) -> Work:
         """Rows in order of arrival, of all series."""
         columns, keys = [self._column(rows, name) for name in self._columns], self._series_keys
-        self._scan.report.counted(chunk, rows.num_rows)
+        self._scan.counted(chunk, rows.num_rows)
 
         def work(fold: Fold) -> None:
             fold.add(series_buffer(rows), keys, time_buffer(rows), *self._range, *self._bins, columns)
@@ -152,7 +154,11 @@ class _Folder:
 
     # files: codes are places in the dictionary of a batch's tags
 
-    def _of_file(self, held: HeldFile) -> Work:
+    def _of_file(self, held: HeldFile) -> list[Work]:
+        pieces = self._scan.pieces(held, self._columns)
+        if pieces is not None:
+            return [work for piece in pieces for work in self._of_chunk(piece)]
+
         def work(fold: Fold) -> None:
             columns = list(dict.fromkeys([*self._folding.tags, TIME_COLUMN, *self._columns]))
             for batch in self._scan.stored(held, columns, None):
@@ -161,7 +167,7 @@ class _Folder:
                 if batch.num_rows:
                     self._fold_batch(fold, batch)
 
-        return held.file.rows, work
+        return [(held.file.rows, work)]
 
     def _fold_batch(self, fold: Fold, batch: pa.RecordBatch) -> None:
         keys = pa.nulls(batch.num_rows, pa.int64()).fill_null(0)

@@ -30,6 +30,7 @@ from engine.buffer.rows import HeldFile, TableData, TimeRange
 from engine.files.access import FileAccess
 from engine.hydrate import table_schema
 from engine.query.dataset import Fragment, TableInPython
+from engine.query.decoded import DecodedTable
 from engine.query.ends import EndsScan
 from engine.query.folded import folded_rows
 from engine.query.limits import QueryLimits
@@ -63,6 +64,7 @@ class TableDataset(TableInPython):
         index: SeriesIndex,
         rows: Callable[[], TableData],
         access: FileAccess,
+        decoded: DecodedTable,
         failed: Failed,
         limits: QueryLimits,
         reported: Reported,
@@ -78,6 +80,7 @@ class TableDataset(TableInPython):
         self._index = index
         self._rows = rows
         self._access = access
+        self._decoded = decoded
         self._failed = failed
         self._limits = limits
         self._stop = stop
@@ -202,7 +205,7 @@ class TableDataset(TableInPython):
             report.chunks.leaves("tags", chunks)
         if needs.ends is not None:
             report.note = f": {_in_words(needs.ends, each=needs.each)}"
-        given = self.table, self._schema, self._index, self._access, report
+        given = self.table, self._schema, self._index, self._access, self._decoded, report
         scan = Scan(*given, predicate, handed.exact, series, chunks, files, narrower, rest)
         report.row_groups = lambda held: self._access.row_groups(held.file, scan.bounds)
         return scan if needs.ends is None else EndsScan(scan, needs.ends, each=needs.each)
