@@ -106,8 +106,12 @@ class TableData:
         object.__setattr__(self, "late", _late_of(self.open))
 
     @property
+    def open_rows(self) -> int:
+        return int(sum(batch.rows.num_rows for batch in self.open))
+
+    @property
     def unsettled_rows(self) -> int:
-        return int(sum(batch.rows.num_rows for batch in self.open) + sum(run.rows.num_rows for run in self.runs))
+        return int(self.open_rows + sum(run.rows.num_rows for run in self.runs))
 
     @property
     def held_bytes(self) -> int:
