@@ -143,6 +143,9 @@ def inverse(order: Buffer) -> memoryview:
 def scatter(parts: Sequence[Buffer], places: Buffer, out: Buffer) -> None:
     """out[places[row]] = the value of each row (8 bytes each); rows are counted through all parts. `out` must be writable."""
 
+def narrow(values: Buffer) -> memoryview | None:
+    """The int64 values as int32, int16 or int8, whatever holds all of them in the fewest bytes; None when nothing less does."""
+
 def time_range(times: Buffer) -> tuple[int, int]:
     """(earliest, latest) of one time or more."""
 

@@ -1,9 +1,10 @@
-// Kernels of settling: values into their sorted places, and where rows lie in time. Interface and meaning: engine/_native.pyi.
+// Kernels over whole columns: values into their sorted places, integers into fewer bytes, where rows lie in time. Interface and
+// meaning: engine/_native.pyi.
 //
 // T1  No input makes a kernel read or write outside its buffers: every place is checked before it is written to.
 // T2  The GIL is released while rows are touched.
 //
-// Held by tests/unit/engine/test_settle_kernels.py (T1, T2).
+// Held by tests/unit/engine/test_column_kernels.py (T1, T2).
 #include <algorithm>
 #include <unordered_map>
 
@@ -85,6 +86,42 @@ PyObject* scatter(PyObject*, PyObject* args) {
     Py_RETURN_NONE;
 }
 
+// The bytes that each of the values fits in, as a signed integer.
+size_t width_of(const Lent<int64_t>& values) {
+    uint64_t bits = 0;
+    for (size_t i = 0; i < values.size(); i++) bits |= uint64_t(values[i] ^ (values[i] >> 63));
+    return bits >> 31 ? 8 : bits >> 15 ? 4 : bits >> 7 ? 2 : 1;
+}
+
+template <typename Narrow>
+void copy_as(const Lent<int64_t>& values, char* out) {
+    for (size_t i = 0; i < values.size(); i++) {
+        const Narrow value = Narrow(values[i]);
+        std::memcpy(out + i * sizeof(value), &value, sizeof(value));
+    }
+}
+
+PyObject* narrow(PyObject*, PyObject* args) {
+    PyObject* values_object;
+    if (!PyArg_ParseTuple(args, "O:narrow", &values_object)) return nullptr;
+    Lent<int64_t> values;
+    if (!values.open(values_object, "values")) return nullptr;
+    size_t width = 8;
+    if (!without_gil([&] { width = width_of(values); })) return nullptr;
+    if (width == 8) return none();
+    PyObject* bytes = PyBytes_FromStringAndSize(nullptr, Py_ssize_t(values.size() * width));
+    if (bytes == nullptr) return nullptr;
+    char* out = PyBytes_AS_STRING(bytes);
+    const bool done = without_gil([&] {
+        if (width == 4) copy_as<int32_t>(values, out);
+        if (width == 2) copy_as<int16_t>(values, out);
+        if (width == 1) copy_as<int8_t>(values, out);
+    });
+    PyObject* view = done ? PyMemoryView_FromObject(bytes) : nullptr;
+    Py_DECREF(bytes);
+    return view;
+}
+
 PyObject* time_range(PyObject*, PyObject* args) {
     PyObject* times_object;
     if (!PyArg_ParseTuple(args, "O:time_range", &times_object)) return nullptr;
@@ -142,6 +179,7 @@ PyObject* count_windows(PyObject*, PyObject* args) {
 PyMethodDef functions[] = {
     {"inverse", inverse, METH_VARARGS, "inverse(order) -> places"},
     {"scatter", scatter, METH_VARARGS, "scatter(parts, places, out)"},
+    {"narrow", narrow, METH_VARARGS, "narrow(values) -> values"},
     {"time_range", time_range, METH_VARARGS, "time_range(times) -> (first, last)"},
     {"count_windows", count_windows, METH_VARARGS, "count_windows(times, width) -> {window: rows}"},
     {nullptr, nullptr, 0, nullptr},
@@ -149,4 +187,4 @@ PyMethodDef functions[] = {
 
 }  // namespace
 
-bool add_settle(PyObject* module) { return PyModule_AddFunctions(module, functions) == 0; }
+bool add_columns(PyObject* module) { return PyModule_AddFunctions(module, functions) == 0; }

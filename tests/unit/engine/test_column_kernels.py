@@ -1,4 +1,4 @@
-"""The kernels of settling against what a few lines of Python say."""
+"""The kernels over columns against what a few lines of Python say."""
 
 from array import array
 from collections import Counter
@@ -31,6 +31,23 @@ def test_values_of_many_parts_come_into_the_order_asked_for(data: st.DataObject,
     _native.scatter([int64(part) for part in parts], _native.inverse(int32(order)), out)
 
     assert list(memoryview(out).cast("q")) == [rows[row] for row in order]
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_integers_go_into_the_fewest_bytes_that_hold_them_all(bits: int) -> None:
+    """T1."""
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+    def width(*values: int) -> int | None:
+        narrow = _native.narrow(int64(values))
+        if narrow is None:
+            return None
+        found = array({1: "b", 2: "h", 4: "i"}[narrow.nbytes // len(values)], bytes(narrow))
+        assert list(found) == list(values)
+        return 8 * found.itemsize
+
+    assert width(0, high) == width(low, 1) == width(low, high) == bits
+    assert width(0, high + 1) == width(low - 1, 0) == (None if bits == 32 else 2 * bits)
 
 
 @given(st.lists(INT64, min_size=1), st.integers(1, 2**62))
