@@ -137,6 +137,21 @@ def clip(
 def spread(begins: Buffer, ends: Buffer) -> memoryview:
     """The numbers (int32) of all rows in the ranges, in their order."""
 
+def inverse(order: Buffer) -> memoryview:
+    """places[order[i]] = i (int32), for an order of all rows."""
+
+def scatter(parts: Sequence[Buffer], places: Buffer, out: Buffer) -> None:
+    """out[places[row]] = the value of each row (8 bytes each); rows are counted through all parts. `out` must be writable."""
+
+def narrow(values: Buffer) -> memoryview | None:
+    """The int64 values as int32, int16 or int8, whatever holds all of them in the fewest bytes; None when nothing less does."""
+
+def time_range(times: Buffer) -> tuple[int, int]:
+    """(earliest, latest) of one time or more."""
+
+def count_windows(times: Buffer, width: int) -> dict[int, int]:
+    """How many times lie in each window that has any; windows are counted from 1970."""
+
 @final
 class Fold:
     """Counts, sums and extremes of columns, by key and by bin of time. One thread at a time.

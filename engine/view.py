@@ -3,6 +3,7 @@
     ReadView        the catalog and every table's rows at one moment: a value, held without locks
     Views.apply     a durable group becomes visible (stage of the log)
     Views.seal      open batches become a sorted run, duplicates folded; what has expired is dropped
+    Views.tidy      the same in the background, where a query would otherwise have to
     Views.settled   runs have become files
     Views.evict     rows of files leave memory, the oldest first
     Views.expire    files whose rows have all expired are let go
@@ -15,8 +16,10 @@ V5  A row that has outlived its table's retention at the moment of the ReadView 
     at their `floor_ns` (buffer/rows.py, B6).
 V6  A seal that is given a budget loads files of no more than that, or of as little as can be, and says whether late rows are
     left for another.
+V7  Open rows are not sorted while more of them come, unless they may repeat a key and a query has met them: then each query
+    would have to. Who only writes pays for one sort, that of the settling.
 
-Held by tests/unit/engine/test_views.py (V1-V5), tests/unit/engine/test_snapshot_steps.py (V6) and
+Held by tests/unit/engine/test_views.py (V1-V5, V7), tests/unit/engine/test_snapshot_steps.py (V6) and
 tests/property/test_rows_model.py (V4).
 """
 
@@ -117,7 +120,8 @@ class Views:
         self._seal_locks: defaultdict[tuple[int, int], threading.Lock] = defaultdict(threading.Lock)
         self._unsettled_bytes = 0
         self._beside_bytes = 0
-        self._idle: dict[tuple[int, int], int] = {}
+        self._open_rows: dict[tuple[int, int], int] = {}
+        self._met_late: set[tuple[int, int]] = set()
         self._databases: dict[int, dict[int, TableData]] = {}
         by_table: dict[tuple[int, int], list[HeldFile]] = defaultdict(list)
         for file in files:
@@ -137,7 +141,10 @@ class Views:
         first_ns = view.floor_ns(database_id, table_id)
         if first_ns is not None:
             data = since(data, first_ns)
-        return data if data.late is None else sealed(data, seal(data, self._load))
+        if data.late is None:
+            return data
+        self._met_late.add((database_id, table_id))
+        return sealed(data, seal(data, self._load))
 
     @property
     def unsettled_bytes(self) -> int:
@@ -202,25 +209,21 @@ class Views:
         late = data.late
         return 0 if late is None else sum(self._memory_bytes(held.file) for held in data.files if held.times.overlaps(late))
 
-    def fold_duplicates(self, budget_bytes: int) -> None:
-        """Seal the tables whose open rows may repeat a key, so that queries need not. What the budget leaves is for later."""
-        before = self._unsettled_bytes
+    def tidy(self, budget_bytes: int, least_rows: int = IDLE_ROWS) -> None:
+        """To be called now and then (V7). Rows without duplicates are left as they are when they are few, and what the budget
+        leaves of late ones is for later."""
+        rows_before, self._open_rows = self._open_rows, {}
+        bytes_before = self._unsettled_bytes
         for database_id, table_id, data in self.unsettled():
-            if data.late is not None:
-                self.seal_share(database_id, table_id, budget_bytes=budget_bytes)
-                if self._unsettled_bytes - before >= budget_bytes:
-                    return
-
-    def sort_idle(self, least_rows: int = IDLE_ROWS) -> None:
-        """Seal the tables with many open rows to which none came since the last call, so that queries find them sorted."""
-        before, self._idle = self._idle, {}
-        for database_id, table_id, data in self.unsettled():
-            open_rows = sum(batch.rows.num_rows for batch in data.open)
-            if data.late is None and open_rows >= least_rows:
-                if before.get((database_id, table_id)) == open_rows:
-                    self.seal(database_id, table_id)
-                else:
-                    self._idle[database_id, table_id] = open_rows
+            key = database_id, table_id
+            rests = rows_before.get(key) == data.open_rows
+            has_room = self._unsettled_bytes - bytes_before < budget_bytes
+            if data.late is None and rests and data.open_rows >= least_rows:
+                data = self.seal(database_id, table_id)
+            elif data.late is not None and has_room and (rests or key in self._met_late):
+                self._met_late.discard(key)
+                data, _ = self.seal_share(database_id, table_id, budget_bytes=budget_bytes)
+            self._open_rows[key] = data.open_rows
 
     def settled(self, tables: Iterable[Settled]) -> None:
         for table in tables:

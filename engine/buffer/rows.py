@@ -23,7 +23,8 @@ from itertools import count
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.batch import concatenated, size_of
+from engine._native import time_range
+from engine.batch import concatenated, size_of, time_buffer
 from engine.files.manifest import DataFile
 from engine.merge import FIRST_FIELD, merged_parts
 
@@ -106,8 +107,12 @@ class TableData:
         object.__setattr__(self, "late", _late_of(self.open))
 
     @property
+    def open_rows(self) -> int:
+        return int(sum(batch.rows.num_rows for batch in self.open))
+
+    @property
     def unsettled_rows(self) -> int:
-        return int(sum(batch.rows.num_rows for batch in self.open) + sum(run.rows.num_rows for run in self.runs))
+        return int(self.open_rows + sum(run.rows.num_rows for run in self.runs))
 
     @property
     def held_bytes(self) -> int:
@@ -319,8 +324,7 @@ def _earliest_ns(*parts: Sequence[OpenBatch] | Sequence[Run] | Sequence[HeldFile
 
 
 def times_of(rows: pa.RecordBatch) -> TimeRange:
-    ends = pc.min_max(rows.column(1).cast(pa.int64()))
-    return TimeRange(ends["min"].as_py(), ends["max"].as_py())
+    return TimeRange(*time_range(time_buffer(rows)))
 
 
 def fields_of(batches: Sequence[pa.RecordBatch]) -> pa.Schema:

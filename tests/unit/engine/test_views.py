@@ -160,13 +160,13 @@ def test_a_query_does_not_sort_what_has_nothing_late() -> None:
 
 
 def test_open_rows_are_sorted_once_no_more_come() -> None:
-    """V1: not while they come, and not for a few."""
+    """V7: not while they come, and not for a few."""
     setting = Setting()
 
     def open_and_runs() -> tuple[int, int]:
-        setting.views.sort_idle(3)
+        setting.views.tidy(1 << 20, 3)
         data = setting.views.now().table(1, 0)
-        return sum(batch.rows.num_rows for batch in data.open), len(data.runs)
+        return data.open_rows, len(data.runs)
 
     setting.apply(point(1, 1), point(2, 2))
     assert [open_and_runs(), open_and_runs()] == [(2, 0), (2, 0)]
@@ -176,6 +176,28 @@ def test_open_rows_are_sorted_once_no_more_come() -> None:
     assert open_and_runs() == (4, 0)
     assert open_and_runs() == (0, 1)
     assert len(setting.rows(setting.views.now().table(1, 0))) == 4
+
+
+def test_late_rows_are_folded_when_a_query_has_met_them_or_no_more_come() -> None:
+    """V7: not while a writer is alone."""
+    setting = Setting()
+
+    def still_late() -> bool:
+        setting.views.tidy(1 << 20)
+        return setting.views.now().table(1, 0).late is not None
+
+    setting.apply(point(1, 1), point(1, 2))
+    assert still_late()
+    setting.apply(point(1, 3))
+    assert still_late()
+    assert not still_late()
+
+    setting.apply(point(1, 4))
+    assert setting.seen() == [point(1, 4)]
+    assert not still_late()
+    setting.apply(point(1, 5))
+    assert still_late()
+    assert setting.rows(setting.views.now().table(1, 0))[0] == point(1, 4)
 
 
 def test_a_query_that_needs_a_file_that_cannot_be_read_says_so_and_a_seal_goes_on() -> None:
