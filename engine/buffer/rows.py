@@ -8,24 +8,27 @@ B3  Rows of runs and files never share a key (series, time). Only open batches m
     and then the batch says in which range of time (`late`). A file that cannot be read is left as it is; what repeats a key
     of it comes to lie beside it.
 B6  Rows before `floor_ns` have expired: no reader shows them. Where it is None, nothing in the table is that old.
+B7  A batch whose late rows lie where there are no others repeats no key and has no `late`: bodies that several writers send
+    overtake each other all the time.
 B4  Every durable row is in exactly one of open, runs and files.
 B5  Values are replaced, never changed: a reader keeps what it holds.
 
-Held by tests/unit/engine/test_table_rows.py (B3-B6), tests/property/test_rows_model.py.
+Held by tests/unit/engine/test_table_rows.py (B3-B7), tests/property/test_rows_model.py.
 """
 
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import compress, count
+from operator import not_
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.batch import concatenated, size_of
 from engine.files.manifest import DataFile
-from engine.merge import FIRST_FIELD, merged_parts
+from engine.merge import FIRST_FIELD, merged_parts, repeats_keys
 
 _numbers = count(1)
 
@@ -39,6 +42,9 @@ class TimeRange:
 
     def overlaps(self, other: "TimeRange") -> bool:
         return self.start_ns <= other.end_ns and other.start_ns <= self.end_ns
+
+    def covers(self, other: "TimeRange") -> bool:
+        return self.start_ns <= other.start_ns and other.end_ns <= self.end_ns
 
     def union(self, other: "TimeRange | None") -> "TimeRange":
         if other is None:
@@ -84,7 +90,7 @@ class HeldFile:
         return TimeRange(self.file.time_min_ns, self.file.time_max_ns)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class TableData:
     """All rows of one table that a reader may see."""
 
@@ -119,10 +125,19 @@ class TableData:
 
     def with_batch(self, batch: OpenBatch) -> "TableData":
         """One more batch; eight small neighbours of like size become one, so that many small writes stay few batches."""
-        batches = [*self.open, batch]
+        batches = [*self.open, self._judged(batch)]
         while (few := _to_join(batches, self.fenced)) is not None:
             batches[few:] = [_joined(batches[few:])]
         return replace(self, open=tuple(batches))
+
+    def _judged(self, batch: OpenBatch) -> OpenBatch:
+        """B7."""
+        late = batch.late
+        if late is None or len(self.files) > _FILES_LOOKED_AT:
+            return batch
+        taken = [held.times for group in (self.open, self.runs, self.files) for held in group]
+        is_alone = not any(times.overlaps(late) for times in taken) and not repeats_keys(batch.rows)
+        return replace(batch, late=None) if is_alone else batch
 
     def settled(self, written: Sequence[tuple[Iterable[Run], HeldFile]], removed: frozenset[str]) -> "TableData":
         """Runs have become files. A run that went into another meanwhile leaves its file hidden behind that one."""
@@ -141,6 +156,7 @@ class TableData:
         )
 
 
+_FILES_LOOKED_AT = 256  # with each late batch
 _JOIN_AT = 8  # a row is copied once for each power of eight, not of two
 _JOIN_ROWS = 32_768
 _JOIN_BYTES = 16 << 20
@@ -305,6 +321,16 @@ def sealed(data: TableData, sealing: Sealing) -> TableData:
         files=tuple(held for held in data.files if held.file.path not in sealing.taken_files),
         floor_ns=data.floor_ns,
     )
+
+
+def distinct(data: TableData, times: TimeRange, load: Callable[[DataFile], pa.RecordBatch | None]) -> TableData:
+    """The table for readers of these times, who meet no key twice. Whatever can repeat none of theirs stays as it is."""
+    late = [batch.late for batch in data.open if batch.late is not None and batch.late.overlaps(times)]
+    if not late:
+        return data
+    meets = [any(batch.times.overlaps(each) for each in late) for batch in data.open]
+    met = replace(data, open=tuple(compress(data.open, meets)), fenced=0)
+    return replace(sealed(met, seal(met, load)), open=tuple(compress(data.open, map(not_, meets))))
 
 
 def since(data: TableData, floor_ns: int) -> TableData:

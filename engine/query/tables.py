@@ -16,7 +16,7 @@ Elsewhere: what a filter lets through (predicate.py), rows by series and time (s
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -55,13 +55,14 @@ class TableDataset(TableInPython):
         table: Table,
         index: SeriesIndex,
         rows: Callable[[], TableData],
+        distinct: Callable[[TimeRange], TableData],
         access: FileAccess,
         failed: Failed,
         limits: QueryLimits,
         reported: Reported,
         stop: Stop,
     ) -> None:
-        """`rows` is called when the plan wants them: no key twice."""
+        """`rows`: all of them, as they lie; `distinct`: for readers of these times, who meet no key twice."""
         super().__init__(table_schema(table))
         self.table = table
         #: what the plan was found to need, said before it runs
@@ -70,6 +71,7 @@ class TableDataset(TableInPython):
         self.rows_at_most = 0
         self._index = index
         self._rows = rows
+        self._distinct = distinct
         self._access = access
         self._failed = failed
         self._limits = limits
@@ -108,13 +110,9 @@ class TableDataset(TableInPython):
         """How many rows a predicate may let through, if they are spread evenly over series and times."""
         series = series_matching(self._index, self.table.tags, predicate)
         share = 1.0 if series is None else len(series) / max(1, len(self._index))
-        data = self._data
+        data = self._rows()
         items: list[Chunk] = [*data.open, *data.runs, *data.files]
         return int(share * sum(_rows_between(item, predicate.times) for item in items))
-
-    @cached_property
-    def _data(self) -> TableData:
-        return self._rows()
 
     def scan_of(self, predicate: Predicate) -> Scan:
         """What a predicate leaves to be read. Raises ServiceError."""
@@ -149,7 +147,7 @@ class TableDataset(TableInPython):
 
     def _scanned(self, handed: Predicate, needs: Needs) -> Scan | EndsScan:
         report = ScanReport(self.table.name)
-        data = self._data
+        data = self._distinct(handed.both(needs.predicate).times)
         narrower = needs.predicate if data.floor_ns is None else needs.predicate.since(data.floor_ns)
         predicate = handed.both(narrower)
         stored = [held for held in data.files if held.rows is None]
