@@ -73,9 +73,10 @@ def merged_parts(
     return _parts(columns, rows.schema)
 
 
-def repeats_keys(batch: pa.RecordBatch) -> bool:
+def repeats_keys(batches: Sequence[pa.RecordBatch]) -> bool:
     """Whether any two rows have the same series and time."""
-    _, starts = _native.sort_rows(_values(batch.column(0)), _values(batch.column(1)), None)
+    rows = unify([batch.select([0, 1]) for batch in batches], pa.schema([]))
+    _, starts = _native.sort_rows(_values(_combined(rows.column(0))), _values(_combined(rows.column(1))), None)
     return starts is not None
 
 

@@ -46,6 +46,7 @@ from engine.buffer.rows import (
     TableData,
     TimeRange,
     as_one,
+    cleared,
     distinct,
     fenced,
     first_share,
@@ -162,9 +163,12 @@ class Views:
         found = None if kept is None else kept.of(data, times)
         if found is None:
             found = distinct(data, times, self._load)
-            if found is not data:
+            if len(found.open) < len(data.open):
                 self._met_late.add((database_id, table_id))
                 self._folded[database_id, table_id] = _Folded(data, times, found)
+            elif found is not data and data is view.table(database_id, table_id):  # not where expired rows were left out
+                known = [before for before, now in zip(data.open, found.open, strict=True) if now is not before]
+                self._replace(database_id, table_id, lambda now: cleared(now, known))
         return found
 
     @property

@@ -20,6 +20,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from itertools import compress, count
 from operator import not_
 
@@ -136,7 +137,7 @@ class TableData:
         if late is None or len(self.files) > _FILES_LOOKED_AT:
             return batch
         taken = [held.times for group in (self.open, self.runs, self.files) for held in group]
-        is_alone = not any(times.overlaps(late) for times in taken) and not repeats_keys(batch.rows)
+        is_alone = not any(times.overlaps(late) for times in taken) and not repeats_keys([batch.rows])
         return replace(batch, late=None) if is_alone else batch
 
     def settled(self, written: Sequence[tuple[Iterable[Run], HeldFile]], removed: frozenset[str]) -> "TableData":
@@ -274,14 +275,18 @@ def _part(batch: OpenBatch, wanted: TimeRange) -> OpenBatch | None:
         return None
     if wanted.start_ns <= batch.times.start_ns and batch.times.end_ns <= wanted.end_ns:
         return batch
-    times = batch.rows.column(1).view(pa.int64())
-    rows = batch.rows.filter(pc.and_(pc.greater_equal(times, wanted.start_ns), pc.less_equal(times, wanted.end_ns)))
+    rows = _within(batch.rows, wanted)
     if rows.num_rows == 0:
         return None
     late = batch.late
     if late is not None:
         late = TimeRange(max(late.start_ns, wanted.start_ns), min(late.end_ns, wanted.end_ns))
     return OpenBatch(rows, times_of(rows), late if late is not None and late.start_ns <= late.end_ns else None)
+
+
+def _within(rows: pa.RecordBatch, wanted: TimeRange) -> pa.RecordBatch:
+    times = rows.column(1).view(pa.int64())
+    return rows.filter(pc.and_(pc.greater_equal(times, wanted.start_ns), pc.less_equal(times, wanted.end_ns)))
 
 
 def _not_before(rows: pa.RecordBatch, floor_ns: int | None) -> pa.RecordBatch:
@@ -324,13 +329,35 @@ def sealed(data: TableData, sealing: Sealing) -> TableData:
 
 
 def distinct(data: TableData, times: TimeRange, load: Callable[[DataFile], pa.RecordBatch | None]) -> TableData:
-    """The table for readers of these times, who meet no key twice. Whatever can repeat none of theirs stays as it is."""
+    """The table for readers of these times, who meet no key twice. Whatever repeats none of theirs stays as it is."""
     late = [batch.late for batch in data.open if batch.late is not None and batch.late.overlaps(times)]
     if not late:
         return data
+    if not _repeats(data, late):
+        return cleared(data, [batch for batch in data.open if batch.late in late])
     meets = [any(batch.times.overlaps(each) for each in late) for batch in data.open]
     met = replace(data, open=tuple(compress(data.open, meets)), fenced=0)
     return replace(sealed(met, seal(met, load)), open=tuple(compress(data.open, map(not_, meets))))
+
+
+def cleared(data: TableData, batches: Iterable[OpenBatch]) -> TableData:
+    """The table once it is known that these batches, as far as they are still open, repeat no key."""
+    known = {id(batch) for batch in batches}
+    return replace(data, open=tuple(replace(batch, late=None) if id(batch) in known else batch for batch in data.open))
+
+
+def _repeats(data: TableData, times: Sequence[TimeRange]) -> bool:
+    """Whether a key of these times occurs twice, which is not known of files that are not in memory."""
+    parts: list[OpenBatch | Run | HeldFile] = [*data.open, *data.runs, *data.files]
+    found = []
+    for part in parts:
+        near = [each for each in times if each.overlaps(part.times)]
+        if not near:
+            continue
+        if part.rows is None:
+            return True
+        found.append(_within(part.rows.select([0, 1]), reduce(TimeRange.union, near)))
+    return repeats_keys(found)
 
 
 def since(data: TableData, floor_ns: int) -> TableData:

@@ -15,6 +15,7 @@ from engine.buffer.rows import (
     Run,
     TableData,
     TimeRange,
+    cleared,
     distinct,
     fenced,
     first_share,
@@ -114,15 +115,30 @@ def test_late_rows_that_lie_where_there_are_no_others_repeat_nothing() -> None:
     table.seal()
     table.write(point("a", 40, v=1), point("a", 49, v=1))
     table.write(point("a", 30, v=1), point("a", 39, v=1))
-    assert table.data.late is None
+    assert [batch.late for batch in table.data.open] == [None, None]
 
     table.write(point("a", 25, v=1), point("a", 25, v=2))
-    assert table.data.late == TimeRange(25, 25)
     table.write(point("a", 15, v=2))
 
     assert table.data.late == TimeRange(15, 25)
     table.seal()
     table.check()
+
+
+def test_late_rows_that_repeat_no_key_are_not_folded() -> None:
+    """B3: a look at series and times tells; of rows that are in a file only, it does not."""
+    table = Table()
+    table.write(point("a", 10, v=1), point("a", 19, v=1))
+    table.seal()
+    table.write(point("a", 12, v=2), point("a", 20, v=2))
+
+    seen = distinct(table.data, TimeRange(0, 100), table.load)
+
+    assert (len(seen.open), len(seen.runs), seen.late) == (1, 1, None)
+    assert cleared(table.data, table.data.open).late is None
+    assert cleared(table.data, seen.open).late == TimeRange(12, 12)
+    table.settle("file", held=False)
+    assert len(distinct(table.data, TimeRange(0, 100), table.load).open) == 0
 
 
 def test_a_reader_has_only_those_rows_folded_that_may_repeat_a_key_of_its_times() -> None:

@@ -175,6 +175,21 @@ def test_readers_of_the_same_moment_share_what_one_of_them_has_folded() -> None:
     assert setting.views.distinct(view, 1, 0, ALL_TIME) is not folded
 
 
+def test_late_rows_that_repeat_no_key_are_looked_at_once() -> None:
+    """V4: the next reader is spared even that, if nothing was left out of what was looked at."""
+    setting = Setting()
+    setting.apply(point(1, 1), point(3, 3))
+    setting.apply(point(2, 2))
+    assert setting.views.now().table(1, 0).late is not None
+
+    assert setting.seen() == [point(1, 1), point(2, 2), point(3, 3)]
+
+    assert setting.views.now().table(1, 0).late is None
+    assert setting.views.now().table(1, 0).open_rows == 3
+    setting.apply(point(2, 4))
+    assert setting.seen() == [point(1, 1), point(2, 4), point(3, 3)]
+
+
 def test_open_rows_are_sorted_once_no_more_come() -> None:
     """V7: not while they come, and not for a few."""
     setting = Setting()
