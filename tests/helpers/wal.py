@@ -13,7 +13,7 @@ from engine.wal.log import Pieces, SyncedFile
 class DoubtfulStore(MemoryStore):
     """`faults` are taken one by one by put_new: "lost" (the request never came), "unanswered" (it did, its answer did not),
     "full", or None for a store that works. `late` arrives just before the next put_new. So many reads of paths that end with
-    `unreadable_paths` are without an answer."""
+    `unreadable_ending` have no answer."""
 
     def __init__(self) -> None:
         super().__init__()
