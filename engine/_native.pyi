@@ -162,7 +162,7 @@ class Fold:
     def __init__(self, kinds: Sequence[int]) -> None: ...
     def add(
         self,
-        codes: Buffer,
+        codes: Buffer | None,
         keys: Buffer,
         times: Buffer,
         first: int,
@@ -173,10 +173,10 @@ class Fold:
         begins: Buffer | None = None,
         ends: Buffer | None = None,
     ) -> None:
-        """Take in rows. A row's key is keys[codes[row]] (int64 by int32); negative ones are left out, and so are times outside
-        of [first, last]. Bin n begins at origin + n * width; with width 0 there is one. Columns are values of 8 bytes, an
-        Arrow bitmap or None, and which of its bits is row 0. With ranges (int32), only the rows in these: each of one code,
-        in order of time."""
+        """Take in rows: either all, whose keys are keys[codes[row]] (int64 by int32), or, without codes, those in ranges
+        (int32), each of the key that stands at its place and in order of time. Negative keys are left out, and so are times
+        outside of [first, last]. Bin n begins at origin + n * width; with width 0 there is one. Columns are values of 8 bytes,
+        an Arrow bitmap or None, and which of its bits is row 0."""
     def merge(self, other: Fold) -> None: ...
     def cells(self) -> tuple[bytes, bytes, bytes]:
         """(keys, bins, numbers of rows), int64 each, one for each key and bin that has rows."""
