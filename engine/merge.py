@@ -77,6 +77,13 @@ def merged_parts(
     return _parts(columns, rows.schema)
 
 
+def repeats_keys(batches: Sequence[pa.RecordBatch]) -> bool:
+    """Whether any two rows have the same series and time."""
+    rows = unify([batch.select([0, 1]) for batch in batches], pa.schema([]))
+    _, starts = _native.sort_rows(_values(_combined(rows.column(0))), _values(_combined(rows.column(1))), None)
+    return starts is not None
+
+
 def sorted_by_rank(batch: pa.RecordBatch, rank: pa.Int32Array) -> pa.RecordBatch:
     """The rows in order of (rank[series], time); equal keys stay as they are."""
     indices, _ = _native.sort_rows(_values(batch.column(0)), _values(batch.column(1)), _values(rank))

@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
+from weakref import ref
 
 import pyarrow as pa
 
@@ -47,6 +48,8 @@ from engine.buffer.rows import (
     TableData,
     TimeRange,
     as_one,
+    cleared,
+    distinct,
     fenced,
     first_share,
     seal,
@@ -111,6 +114,18 @@ class Settled:
     removed: frozenset[str]
 
 
+class _Folded:
+    """What the last reader who met late rows made of them, for others of the same moment, as long as one of them holds it."""
+
+    def __init__(self, data: TableData, times: TimeRange, folded: TableData) -> None:
+        self._data = ref(data)
+        self._times = times
+        self._folded = ref(folded)
+
+    def of(self, data: TableData, times: TimeRange) -> TableData | None:
+        return self._folded() if self._data() is data and self._times.covers(times) else None
+
+
 #: a file's rows under this process's series numbers; raises Damaged for one that cannot be read
 LoadRows = Callable[[DataFile], pa.RecordBatch]
 
@@ -128,6 +143,7 @@ class Views:
         self._beside_bytes = 0
         self._open_rows: dict[tuple[int, int], int] = {}
         self._met_late: set[tuple[int, int]] = set()
+        self._folded: dict[tuple[int, int], _Folded] = {}
         by_table: dict[tuple[int, int], list[HeldFile]] = defaultdict(list)
         for file in files:
             by_table[file.database_id, file.table_id].append(HeldFile(file))
@@ -139,16 +155,26 @@ class Views:
         with self._lock:
             return ReadView(self._catalog.state(), self._tables, self._clock.now_ns())
 
-    def distinct(self, view: ReadView, database_id: int, table_id: int) -> TableData:
-        """The rows of a table in a view, in which no key occurs twice and none that has expired (V4, V5)."""
+    def unexpired(self, view: ReadView, database_id: int, table_id: int) -> TableData:
+        """The rows of a table in a view, but for those that have expired (V5); some may repeat a key."""
         data = view.table(database_id, table_id)
         first_ns = view.floor_ns(database_id, table_id)
-        if first_ns is not None:
-            data = since(data, first_ns)
-        if data.late is None:
-            return data
-        self._met_late.add((database_id, table_id))
-        return sealed(data, seal(data, self._load))
+        return data if first_ns is None else since(data, first_ns)
+
+    def distinct(self, view: ReadView, database_id: int, table_id: int, times: TimeRange) -> TableData:
+        """The same for readers of these times, to whom no key occurs twice (V4)."""
+        data = self.unexpired(view, database_id, table_id)
+        kept = self._folded.get((database_id, table_id))
+        found = None if kept is None else kept.of(data, times)
+        if found is None:
+            found = distinct(data, times, self._load)
+            if len(found.open) < len(data.open):
+                self._met_late.add((database_id, table_id))
+                self._folded[database_id, table_id] = _Folded(data, times, found)
+            elif found is not data and data is view.table(database_id, table_id):  # not where expired rows were left out
+                known = [before for before, now in zip(data.open, found.open, strict=True) if now is not before]
+                self._replace(database_id, table_id, lambda now: cleared(now, known))
+        return found
 
     @property
     def unsettled_bytes(self) -> int:

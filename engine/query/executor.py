@@ -14,6 +14,7 @@ much at once (limits.py).
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 
@@ -21,7 +22,6 @@ from catalog.errors import ServiceError
 from catalog.schema import Database, Table
 from catalog.tokens import ANYONE, Identity
 from engine import events
-from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
 from engine.clock import SystemClock
 from engine.events import LoggedQuery, QueryLog
@@ -183,9 +183,8 @@ class Executor:
     def _dataset(
         self, view: ReadView, database: Database, table: Table, failed: Failed, reported: Reported, stop: Stop
     ) -> TableDataset:
-        def rows() -> TableData:
-            return self._views.distinct(view, database.id, table.id)
-
+        rows = partial(self._views.unexpired, view, database.id, table.id)
+        distinct = partial(self._views.distinct, view, database.id, table.id)
         index = self._series.index(database, table)
         decoded = self._decoded.of_table(table, index, self._series.database(database).lock)
-        return TableDataset(table, index, rows, self._access, decoded, failed, self._limits, reported, stop)
+        return TableDataset(table, index, rows, distinct, self._access, decoded, failed, self._limits, reported, stop)

@@ -17,7 +17,7 @@ Elsewhere: what a filter lets through (predicate.py), rows by series and time (s
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property, partial, reduce
+from functools import partial, reduce
 from operator import and_
 
 import pyarrow as pa
@@ -63,6 +63,7 @@ class TableDataset(TableInPython):
         table: Table,
         index: SeriesIndex,
         rows: Callable[[], TableData],
+        distinct: Callable[[TimeRange], TableData],
         access: FileAccess,
         decoded: DecodedTable,
         failed: Failed,
@@ -70,7 +71,7 @@ class TableDataset(TableInPython):
         reported: Reported,
         stop: Stop,
     ) -> None:
-        """`rows` is called when the plan wants them: no key twice."""
+        """`rows`: all of them, as they lie; `distinct`: for readers of these times, who meet no key twice."""
         super().__init__(table_schema(table))
         self.table = table
         #: what the plan was found to need, said before it runs
@@ -79,6 +80,7 @@ class TableDataset(TableInPython):
         self.rows_at_most = 0
         self._index = index
         self._rows = rows
+        self._distinct = distinct
         self._access = access
         self._decoded = decoded
         self._failed = failed
@@ -118,13 +120,13 @@ class TableDataset(TableInPython):
         """How many rows a predicate may let through, if they are spread evenly over series and times."""
         series = series_matching(self._index, self.table.tags, predicate)
         share = 1.0 if series is None else len(series) / max(1, len(self._index))
-        data = self._data
+        data = self._rows()
         items: list[Chunk] = [*data.open, *data.runs, *data.files]
         return int(share * sum(_rows_between(item, predicate.times) for item in items))
 
     def can_hold(self, folding: Folding) -> bool:
         """Whether an aggregate surely fits into the memory that a statement may have; a plan can spill what does not."""
-        data, times = self._data, folding.predicate.times
+        data, times = self._rows(), folding.predicate.times
         held: list[Chunk] = [*data.open, *data.runs, *data.files]
         items = [item for item in held if item.times.overlaps(times)]
         if not items:
@@ -135,10 +137,6 @@ class TableDataset(TableInPython):
         bins = 1 if folding.bin is None else (end_ns - start_ns) // folding.bin.width_ns + 2
         cells = min(rows, bins * (len(self._index) if folding.tags else 1))
         return cells * (_CELL_BYTES + _VALUE_BYTES * len(folding.measures)) <= self._limits.memory_bytes // _SHARES
-
-    @cached_property
-    def _data(self) -> TableData:
-        return self._rows()
 
     def scan_of(self, predicate: Predicate) -> Scan:
         """What a predicate leaves to be read. Raises ServiceError."""
@@ -182,7 +180,7 @@ class TableDataset(TableInPython):
 
     def _scanned(self, handed: Predicate, needs: Needs, rest: ds.Expression | None = None) -> Scan | EndsScan:
         report = ScanReport(self.table.name)
-        data = self._data
+        data = self._distinct(handed.both(needs.predicate).times)
         narrower = needs.predicate if data.floor_ns is None else needs.predicate.since(data.floor_ns)
         predicate = handed.both(narrower)
         stored = [held for held in data.files if held.rows is None]
