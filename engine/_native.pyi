@@ -137,6 +137,9 @@ def clip(
 def spread(begins: Buffer, ends: Buffer) -> memoryview:
     """The numbers (int32) of all rows in the ranges, in their order."""
 
+def keep_thread_state() -> None:
+    """For a thread of another library that calls Python again and again: its thread state is kept until it ends."""
+
 @final
 class Fold:
     """Counts, sums and extremes of columns, by key and by bin of time. One thread at a time.
