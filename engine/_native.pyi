@@ -140,6 +140,21 @@ def spread(begins: Buffer, ends: Buffer) -> memoryview:
 def keep_thread_state() -> None:
     """For a thread of another library that calls Python again and again: its thread state is kept until it ends."""
 
+def inverse(order: Buffer) -> memoryview:
+    """places[order[i]] = i (int32), for an order of all rows."""
+
+def scatter(parts: Sequence[Buffer], places: Buffer, out: Buffer) -> None:
+    """out[places[row]] = the value of each row (8 bytes each); rows are counted through all parts. `out` must be writable."""
+
+def narrow(values: Buffer) -> memoryview | None:
+    """The int64 values as int32, int16 or int8, whatever holds all of them in the fewest bytes; None when nothing less does."""
+
+def time_range(times: Buffer) -> tuple[int, int]:
+    """(earliest, latest) of one time or more."""
+
+def count_windows(times: Buffer, width: int) -> dict[int, int]:
+    """How many times lie in each window that has any; windows are counted from 1970."""
+
 @final
 class Fold:
     """Counts, sums and extremes of columns, by key and by bin of time. One thread at a time.
@@ -150,7 +165,7 @@ class Fold:
     def __init__(self, kinds: Sequence[int]) -> None: ...
     def add(
         self,
-        codes: Buffer,
+        codes: Buffer | None,
         keys: Buffer,
         times: Buffer,
         first: int,
@@ -161,10 +176,10 @@ class Fold:
         begins: Buffer | None = None,
         ends: Buffer | None = None,
     ) -> None:
-        """Take in rows. A row's key is keys[codes[row]] (int64 by int32); negative ones are left out, and so are times outside
-        of [first, last]. Bin n begins at origin + n * width; with width 0 there is one. Columns are values of 8 bytes, an
-        Arrow bitmap or None, and which of its bits is row 0. With ranges (int32), only the rows in these: each of one code,
-        in order of time."""
+        """Take in rows: either all, whose keys are keys[codes[row]] (int64 by int32), or, without codes, those in ranges
+        (int32), each of the key that stands at its place and in order of time. Negative keys are left out, and so are times
+        outside of [first, last]. Bin n begins at origin + n * width; with width 0 there is one. Columns are values of 8 bytes,
+        an Arrow bitmap or None, and which of its bits is row 0."""
     def merge(self, other: Fold) -> None: ...
     def cells(self) -> tuple[bytes, bytes, bytes]:
         """(keys, bins, numbers of rows), int64 each, one for each key and bin that has rows."""

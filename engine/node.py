@@ -487,6 +487,7 @@ class Node:
 
     def _load_executor(self) -> "Executor":
         """Importing the SQL engine takes longer than everything else at start; writes need not wait for it."""
+        from engine.query.decoded import Decoded
         from engine.query.executor import Executor
         from engine.query.limits import QueryLimits
 
@@ -498,7 +499,9 @@ class Node:
             files=settings.query_file_limit,
             timeout_ms=settings.query_timeout_ms,
         )
-        return Executor(self._series, self._views, self._access, self._metrics, limits, self._live)
+        budget_bytes = settings.file_cache_bytes
+        decoded = Decoded(self._access, budget_bytes // 2, lambda used: self._views.evict(budget_bytes, beside_bytes=used))
+        return Executor(self._series, self._views, self._access, self._metrics, limits, self._live, decoded)
 
     def _noted(self, damage: Damaged) -> None:
         """Known to everyone who asks for health; logged once."""

@@ -134,6 +134,7 @@ class Views:
         self._lock = threading.Lock()
         self._seal_locks: defaultdict[tuple[int, int], threading.Lock] = defaultdict(threading.Lock)
         self._unsettled_bytes = 0
+        self._beside_bytes = 0
         self._open_rows: dict[tuple[int, int], int] = {}
         self._met_late: set[tuple[int, int]] = set()
         self._folded: dict[tuple[int, int], _Folded] = {}
@@ -264,9 +265,13 @@ class Views:
             with self._seal_locks[database_id, table_id]:
                 self._replace(database_id, table_id, partial(_without_files, frozenset(gone)))
 
-    def evict(self, budget_bytes: int) -> None:
-        """Let go of rows that files hold too, oldest first, until the rest fits the budget."""
+    def evict(self, budget_bytes: int, beside_bytes: int | None = None) -> None:
+        """Let go of rows that files hold too, oldest first, until the rest fits the budget; beside what else takes of it,
+        which stays as it is until somebody says otherwise."""
         with self._lock:
+            if beside_bytes is not None:
+                self._beside_bytes = beside_bytes
+            budget_bytes -= self._beside_bytes
             held = sorted(
                 (
                     (file.times.end_ns, size_of(file.rows), database_id, table_id, file.file.path)

@@ -2,7 +2,8 @@
 
 N1  A verdict depends on the bytes, never on how they were cut into pieces.
 N2  READY means that a thread will not wait for a slow client: the header is complete, and so is the body or its first 64 KiB.
-N3  A header beyond its limit is TOO_LONG; nothing else is judged here, that is the parser's task.
+N3  A header beyond its limit is TOO_LONG, and a TLS handshake is told from its first byte, or its client would wait for an
+    answer to it. Nothing else is judged here, that is the parser's task.
 
 Held by tests/unit/httpapi/test_sniff.py (N1-N3).
 """
@@ -13,6 +14,7 @@ from enum import Enum, auto
 
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HTTP2_LINE = 14  # no HTTP/1 request can begin with these bytes of the preface
+TLS_HANDSHAKE = b"\x16"  # the first byte of one
 LONGEST_HEADER_BYTES = 128 * 1024
 ENOUGH_BODY_BYTES = 64 * 1024
 
@@ -27,6 +29,7 @@ class Verdict(Enum):
     HTTP2 = auto()
     EXPECTS = auto()  # the client waits for "100 Continue" before it sends the body
     TOO_LONG = auto()
+    TLS = auto()
 
 
 @dataclass(slots=True)
@@ -43,6 +46,8 @@ class Sniffer:
 
     def look(self, buffer: bytearray) -> Verdict:
         if self.needed is None:
+            if buffer.startswith(TLS_HANDSHAKE):
+                return Verdict.TLS
             if HTTP2_PREFACE.startswith(buffer[:HTTP2_LINE]):
                 return Verdict.HTTP2 if len(buffer) >= HTTP2_LINE else Verdict.MORE
             if not self._find_header(buffer):

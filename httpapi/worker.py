@@ -234,6 +234,8 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
             self._hand_over(conn)
         elif verdict is Verdict.TOO_LONG:
             self._refuse(conn, "431 Request Header Fields Too Large", "the header of the request is too long")
+        elif verdict is Verdict.TLS:
+            self._refuse(conn, "400 Bad Request", "a TLS handshake where plain HTTP is spoken")
         elif self.buffered_bytes > BUFFERED_BYTES:
             self._refuse(conn, "503 Service Unavailable", "too many requests at a time")
         else:

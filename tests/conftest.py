@@ -14,6 +14,32 @@ os.environ["RUST_LIB_BACKTRACE"] = "0"  # as in the product's own processes (fli
 PRODUCT = ("-m", "flightserver.cli.main", "serve")
 SHOWN_CHARACTERS = 20_000
 
+#: files that take long, longest first: each stays in one process, and none must be what all others wait for in the end
+FIRST = (
+    "tests/native/test_native_drivers.py",
+    "tests/docs/test_documents.py",
+    "tests/bench/test_query_scenarios.py",
+    "tests/integration/test_hostile_queries.py",
+    "tests/integration/test_stores.py",
+    "tests/contract/test_object_store.py",
+    "tests/integration/engine/test_elsewhere.py",
+    "tests/bench/test_scenarios.py",
+    "tests/integration/test_permission_matrix.py",
+    "tests/integration/test_engine_process.py",
+    "tests/integration/test_node_on_stores.py",
+    "tests/integration/test_packaging.py",
+    "tests/integration/test_wheel.py",
+    "tests/integration/test_faults.py",
+    "tests/crash/test_kill.py",
+    "tests/integration/test_serve.py",
+    "tests/integration/test_single_port.py",
+    "tests/integration/cli/test_query.py",
+    "tests/integration/cli/test_write.py",
+    "tests/integration/test_remote_outage.py",
+    "tests/integration/test_serve_tokens.py",
+    "tests/bench/test_command_times.py",
+)
+
 # how long an example takes says more about the machine than about us
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
@@ -25,6 +51,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running(tmp_path_factory.mktemp("server"), "--object-store", "file", command=PRODUCT) as server:
         yield server
         assert server.stop() == 0, server.text[-SHOWN_CHARACTERS:]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.location[0], len(FIRST)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -27,7 +27,8 @@ from operator import not_
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.batch import concatenated, size_of
+from engine._native import time_range
+from engine.batch import concatenated, size_of, time_buffer
 from engine.files.manifest import DataFile
 from engine.merge import FIRST_FIELD, merged_parts, repeats_keys
 
@@ -376,8 +377,7 @@ def _earliest_ns(*parts: Sequence[OpenBatch] | Sequence[Run] | Sequence[HeldFile
 
 
 def times_of(rows: pa.RecordBatch) -> TimeRange:
-    ends = pc.min_max(rows.column(1).cast(pa.int64()))
-    return TimeRange(ends["min"].as_py(), ends["max"].as_py())
+    return TimeRange(*time_range(time_buffer(rows)))
 
 
 def fields_of(batches: Sequence[pa.RecordBatch]) -> pa.Schema:

@@ -29,24 +29,26 @@ SLICES = 512
 
 @dataclass(frozen=True, slots=True)
 class SeriesSet:
-    """Series numbers in ascending order."""
+    """Series numbers in ascending order, of the first `of` that there are."""
 
     numbers: pa.Int32Array
+    of: int
 
     def __len__(self) -> int:
         return len(self.numbers)
 
 
 def series_matching(index: SeriesIndex, tags: Sequence[str], predicate: Predicate) -> SeriesSet | None:
-    """The numbers of the series that can match; None where all can."""
+    """The numbers of the series that can match; None where all can. Others may be added meanwhile."""
+    count = len(index)
     matching: pa.BooleanArray | None = None
     for number, name in enumerate(tags):
         for here in (
-            *([_has_one_of(index, number, predicate.tags[name])] if name in predicate.tags else ()),
-            *([pc.invert(_has_one_of(index, number, predicate.without[name]))] if name in predicate.without else ()),
+            *([_has_one_of(index, number, count, predicate.tags[name])] if name in predicate.tags else ()),
+            *([pc.invert(_has_one_of(index, number, count, predicate.without[name]))] if name in predicate.without else ()),
         ):
             matching = here if matching is None else pc.and_(matching, here)
-    return None if matching is None else SeriesSet(pc.indices_nonzero(matching).cast(pa.int32()))
+    return None if matching is None else SeriesSet(pc.indices_nonzero(matching).cast(pa.int32()), count)
 
 
 def selected(
@@ -115,6 +117,14 @@ class Ranges:
                     return slices[0] if slices else self.batch.slice(0, 0)
                 return pa.concat_batches(slices)
         return self.batch.take(self._numbers(int32_array(spread(_buffer(self.begins), _buffer(self.ends)))))
+
+    def in_place(self) -> Ranges:
+        """The same rows, each range in one place of the batch."""
+        if self.order is None:
+            return self
+        lengths = pc.subtract(self.ends, self.begins)
+        ends = pc.cumulative_sum(lengths)
+        return Ranges(self.rows(), None, pc.subtract(ends, lengths), ends)
 
     def newest(self, count: int, field: str | None = None) -> pa.Int32Array:
         """The row numbers of the last `count` rows of each series; with `field`, of the last one that has a value of it."""
@@ -197,8 +207,8 @@ def _buffer(numbers: pa.Int32Array) -> pa.Buffer:
     return numbers.buffers()[1].slice(numbers.offset * 4, len(numbers) * 4)
 
 
-def _has_one_of(index: SeriesIndex, tag: int, values: frozenset[Value]) -> pa.BooleanArray:
-    codes = int32_array(index.codes(tag))
+def _has_one_of(index: SeriesIndex, tag: int, count: int, values: frozenset[Value]) -> pa.BooleanArray:
+    codes = int32_array(index.codes(tag))[:count]
     known = pa.array(index.values(tag))
     wanted = pc.index_in(pa.array([value for value in values if value is not None], pa.utf8()), value_set=known)
     if None in values:

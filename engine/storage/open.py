@@ -67,6 +67,7 @@ class StoreOptions:
     tls_ca: Path | None = None
     tls_allow_insecure: bool = False
     allow_unconditional_writes: bool = False
+    only_reading: bool = False
 
 
 def open_store(options: StoreOptions) -> ObjectStore:
@@ -78,7 +79,7 @@ def open_store(options: StoreOptions) -> ObjectStore:
     if options.kind == "file":
         if options.data_dir is None:
             raise StoreUnfit("open", "file://", "", "there is no data directory", hint="name one with --data-dir")
-        return LocalStore(options.data_dir)
+        return LocalStore(options.data_dir, only_reading=options.only_reading)
     return open_remote(options)
 
 

@@ -2,6 +2,8 @@
 #   environment_ready        the product and its test tools
 #   environment_ready serve  the product alone, which is a good deal less to fetch
 VENV="$PWD/.venv"
+# the product starts as several processes, and each would compile its modules again at every start
+unset PYTHONDONTWRITEBYTECODE
 
 environment_ready() {
     local what="${1:-test}" wanted python what_to_install

@@ -153,6 +153,20 @@ def test_leftover_temporary_files_are_no_objects_and_go_at_the_next_open(tmp_pat
     assert files(tmp_path) == ["a/1"]
 
 
+def test_who_only_looks_changes_nothing(tmp_path: Path) -> None:
+    """L8."""
+    LocalStore(tmp_path).put_new("a/1", b"x")
+    (tmp_path / "a" / f"{TEMPORARY}left").write_bytes(b"half")
+
+    listed = LocalStore(tmp_path, only_reading=True).list("")
+    with pytest.raises(StoreUnavailable):
+        LocalStore(tmp_path / "nowhere", only_reading=True)
+
+    assert listed == [ObjectInfo("a/1", 1)]
+    assert files(tmp_path) == [f"a/{TEMPORARY}left", "a/1"]
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_a_temporary_file_that_another_process_holds_is_left_to_it(tmp_path: Path) -> None:
     """L4."""
     (tmp_path / "a").mkdir()

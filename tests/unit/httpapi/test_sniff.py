@@ -67,6 +67,12 @@ def test_a_header_without_end_is_too_long_some_day() -> None:
     assert look_at(b"GET / HTTP/1.1\r\n", b"X-A: b\r\n" * (LONGEST_HEADER_BYTES // 8)) is Verdict.TOO_LONG
 
 
+def test_a_tls_handshake_is_known_by_its_first_byte() -> None:
+    """N3."""
+    assert look_at(b"\x16") is Verdict.TLS
+    assert look_at(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03") is Verdict.TLS
+
+
 @pytest.mark.parametrize("length", [b"-5", b"five", b"9" * 30, b""])
 def test_a_length_that_is_none_is_left_to_the_parser(length: bytes) -> None:
     """N3."""
