@@ -148,6 +148,9 @@ def find_ranges(
 def spread(begins: Buffer, ends: Buffer) -> memoryview:
     """The numbers (int32) of all rows in the ranges, in their order."""
 
+def keep_thread_state() -> None:
+    """For a thread of another library that calls Python again and again: its thread state is kept until it ends."""
+
 def inverse(order: Buffer) -> memoryview:
     """places[order[i]] = i (int32), for an order of all rows."""
 
