@@ -32,6 +32,8 @@ from engine.query.report import Chunk, ScanReport
 from engine.query.select import Ranges, SeriesSet, ranges_of, selected, series_matching
 
 _ROW = "\0row"
+#: so many parts at most are made of files, however many these are
+_FILE_PARTS = 16
 Rows = Chunk | Piece
 
 
@@ -80,7 +82,8 @@ class Scan:
         self.rest = rest
 
     def parts(self) -> list[Part]:
-        return [*(self._of_chunk(chunk) for chunk in self.chunks), *(self._of_file(held) for held in self.files)]
+        few = min(len(self.files), _FILE_PARTS)
+        return [*map(self._of_chunk, self.chunks), *(self._of_files(self.files[at::few]) for at in range(few))]
 
     def pieces(self, held: HeldFile, columns: Collection[str]) -> list[Piece] | None:
         """A file that is not in memory as pieces with the fields among `columns`; None where it is to be read as it lies."""
@@ -108,15 +111,18 @@ class Scan:
     def counted(self, chunk: Rows, count: int) -> None:
         self.report.counted(chunk.held if isinstance(chunk, Piece) else chunk, count)
 
-    def _of_file(self, held: HeldFile) -> Part:
+    def _of_files(self, files: Sequence[HeldFile]) -> Part:
         def batches(columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-            if not columns and self.exact and not self.is_cut(held):
-                self.report.counted(held, held.file.rows)
-                yield counted(held.file.rows)
-                return
-            yield from self.of_file(held, columns, filter)
+            read = files
+            if not columns and self.exact:
+                read = [held for held in files if self.is_cut(held)]
+                whole = files if not read else [held for held in files if not self.is_cut(held)]
+                self.report.whole.append(whole)
+                yield counted(sum(held.file.rows for held in whole))
+            for held in read:
+                yield from self.of_file(held, columns, filter)
 
-        return Part(held.file.rows, batches)
+        return Part(sum(held.file.rows for held in files), batches)
 
     def of_file(self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
         pieces = self.pieces(held, {*columns, *self._columns_of(filter if self.rest is None else self.rest)})
