@@ -40,6 +40,9 @@ class SeriesIndex:
         after the newest seen of its series (or the floor); only late rows can be duplicates."""
     def newest(self, series: Buffer | None = None) -> memoryview:
         """The newest time seen of each series (int64)."""
+    def rank(self, parts: Sequence[Buffer]) -> memoryview:
+        """For each series of the index (int32) its place among those that the parts name, ordered by the bytes of their tags in
+        the order of the key, null first; 0 for all others."""
     def define(self, series: Buffer, epoch: int) -> memoryview:
         """Those of `series` not yet defined in `epoch`, each once (int32), and marks them defined. One epoch at a time."""
 
@@ -144,6 +147,9 @@ def find_ranges(
 
 def spread(begins: Buffer, ends: Buffer) -> memoryview:
     """The numbers (int32) of all rows in the ranges, in their order."""
+
+def keep_thread_state() -> None:
+    """For a thread of another library that calls Python again and again: its thread state is kept until it ends."""
 
 def inverse(order: Buffer) -> memoryview:
     """places[order[i]] = i (int32), for an order of all rows."""

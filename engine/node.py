@@ -194,7 +194,7 @@ class Node:
         try:
             self._sign_off()
         except ServiceError as error:  # all rows are safe: nothing depends on this note
-            log.warning("could not note in the catalog that this server has stopped: %s", error)
+            log.warning("could not note in the catalog that this server has stopped, and nothing depends on it: %s", error)
         finally:
             self._release_lock()
 
@@ -506,7 +506,9 @@ class Node:
     def _noted(self, damage: Damaged) -> None:
         """Known to everyone who asks for health; logged once."""
         if damage.message not in self._problems:
-            log.error("%s; serving what is intact", damage)
+            log.error(
+                "%s; serving what is intact: put it back from a backup (influxdb3 debug verify names all that is wrong)", damage
+            )
             self._problems[damage.message] = None
 
     def _release_lock(self) -> None:

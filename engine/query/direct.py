@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.query.shapes.conditions import Condition
-from engine.query.shapes.outline import Key, Outline
+from engine.query.shapes.outline import Key, Outline, Said
 from engine.query.stop import Stop
 from engine.query.tables import TableDataset
 
 
-def answered(outline: Outline, table: TableDataset, stop: Stop) -> Iterator[pa.RecordBatch]:
-    """Batches with the outline's columns, by position."""
+def answered(outline: Outline, table: TableDataset | None, stop: Stop) -> Iterator[pa.RecordBatch]:
+    """Batches with the outline's columns, by position. `table`: the one that the outline reads, if it reads one."""
     batches = stop.checked(_found(outline, table))
     if outline.kept is not None:
         batches = _kept(batches, outline.kept)
@@ -33,7 +33,10 @@ def answered(outline: Outline, table: TableDataset, stop: Stop) -> Iterator[pa.R
         yield batch.select([batch.schema.get_field_index(name) for name in outline.columns])
 
 
-def _found(outline: Outline, table: TableDataset) -> Iterable[pa.RecordBatch]:
+def _found(outline: Outline, table: TableDataset | None) -> Iterable[pa.RecordBatch]:
+    if isinstance(outline.asked, Said):
+        return [outline.asked.row]
+    assert table is not None, "the outline was made for this catalog"
     rest = None if outline.rest is None else outline.rest.expression
     match outline.asked:
         case "rows":

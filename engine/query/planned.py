@@ -235,6 +235,8 @@ class Tables(SchemaProvider):  # type: ignore[misc]
 
     def suits(self, outline: Outline) -> bool:
         """Whether an outline is answered sooner than its plan; then its table knows what is needed of it."""
+        if outline.table is None:
+            return True
         dataset = self.dataset(outline.table)
         if dataset is None:
             return False
@@ -248,8 +250,7 @@ class Tables(SchemaProvider):  # type: ignore[misc]
 
     def answered(self, outline: Outline, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Batches of that schema, straight from the rows."""
-        dataset = self.dataset(outline.table)
-        assert dataset is not None, "the outline was made for this catalog"
+        dataset = None if outline.table is None else self.dataset(outline.table)
         return (announced(batch, schema) for batch in answered(outline, dataset, self._stop))
 
     def fitted(self, fit: _Fit) -> _Way:

@@ -214,7 +214,7 @@ Examples:
             TOKEN,
             *TLS,
         ),
-        (Argument("QUERY", "The statement; else --file, else the standard input.", required=False),),
+        (Argument("QUERY", "The statement; else --file, else the standard input.", required=False, quoted=True),),
         examples="""\
 Examples:
   influxdb3 query --database sensors "SELECT * FROM home ORDER BY time DESC LIMIT 10"
@@ -504,8 +504,12 @@ Examples:
     Command("remove node", "Forget a node.", absent=NO_CLUSTER),
     Command("import", "Import files.", absent="`query --format parquet` exports, Flight's DoPut and `write` import"),
     Command("loadcap", "Record load.", absent="`show system table queries` lists what was asked"),
-    Command("backup", "Back up.", absent="copy the object store; its files never change once written"),
-    Command("restore", "Restore a backup.", absent="copy the object store back and start the server"),
+    Command("backup", "Back up.", absent="stop the server, and copy its directory or its bucket"),
+    Command(
+        "restore",
+        "Restore a backup.",
+        absent="stop the server, put the copy in place, and start it; `influxdb3 debug verify` looks at a copy",
+    ),
     Command(
         "completion",
         "Print what makes a shell complete commands: source <(influxdb3 completion bash)",
