@@ -40,6 +40,9 @@ class SeriesIndex:
         after the newest seen of its series (or the floor); only late rows can be duplicates."""
     def newest(self, series: Buffer | None = None) -> memoryview:
         """The newest time seen of each series (int64)."""
+    def rank(self, parts: Sequence[Buffer]) -> memoryview:
+        """For each series of the index (int32) its place among those that the parts name, ordered by the bytes of their tags in
+        the order of the key, null first; 0 for all others."""
     def define(self, series: Buffer, epoch: int) -> memoryview:
         """Those of `series` not yet defined in `epoch`, each once (int32), and marks them defined. One epoch at a time."""
 
@@ -128,14 +131,40 @@ def assign(mapping: bytearray, numbers: Buffer, values: Buffer) -> None:
 def series_runs(series: Buffer) -> tuple[memoryview, memoryview]:
     """Of rows grouped by series: (the number of each run, the position where it begins), both int32."""
 
-def clip(
-    times: Buffer, begins: Buffer, ends: Buffer, first: int, last: int, order: Buffer | None = None
-) -> tuple[memoryview, memoryview]:
-    """Of each range of rows (int32 begin, end) the part whose times lie in [first, last]; times rise within a range. With
-    `order`, ranges are of positions in it: position p is row order[p]."""
+def find_ranges(
+    numbers: Buffer,
+    starts: Buffer,
+    times: Buffer,
+    first: int,
+    last: int,
+    wanted: Buffer | None = None,
+    ascending: bool = False,
+    order: Buffer | None = None,
+) -> tuple[memoryview, memoryview, int]:
+    """Of runs of rows (int32 numbers, int32 starts; times rise within each) the parts with times in [first, last]: begins,
+    ends (int32) and how many rows. `wanted`: numbers, rising; of the runs with these alone. `ascending`: those of the runs rise
+    too. With `order`, runs are of positions in it: position p is row order[p]."""
 
 def spread(begins: Buffer, ends: Buffer) -> memoryview:
     """The numbers (int32) of all rows in the ranges, in their order."""
+
+def keep_thread_state() -> None:
+    """For a thread of another library that calls Python again and again: its thread state is kept until it ends."""
+
+def inverse(order: Buffer) -> memoryview:
+    """places[order[i]] = i (int32), for an order of all rows."""
+
+def scatter(parts: Sequence[Buffer], places: Buffer, out: Buffer) -> None:
+    """out[places[row]] = the value of each row (8 bytes each); rows are counted through all parts. `out` must be writable."""
+
+def narrow(values: Buffer) -> memoryview | None:
+    """The int64 values as int32, int16 or int8, whatever holds all of them in the fewest bytes; None when nothing less does."""
+
+def time_range(times: Buffer) -> tuple[int, int]:
+    """(earliest, latest) of one time or more."""
+
+def count_windows(times: Buffer, width: int) -> dict[int, int]:
+    """How many times lie in each window that has any; windows are counted from 1970."""
 
 @final
 class Fold:
@@ -147,7 +176,7 @@ class Fold:
     def __init__(self, kinds: Sequence[int]) -> None: ...
     def add(
         self,
-        codes: Buffer,
+        codes: Buffer | None,
         keys: Buffer,
         times: Buffer,
         first: int,
@@ -158,10 +187,10 @@ class Fold:
         begins: Buffer | None = None,
         ends: Buffer | None = None,
     ) -> None:
-        """Take in rows. A row's key is keys[codes[row]] (int64 by int32); negative ones are left out, and so are times outside
-        of [first, last]. Bin n begins at origin + n * width; with width 0 there is one. Columns are values of 8 bytes, an
-        Arrow bitmap or None, and which of its bits is row 0. With ranges (int32), only the rows in these: each of one code,
-        in order of time."""
+        """Take in rows: either all, whose keys are keys[codes[row]] (int64 by int32), or, without codes, those in ranges
+        (int32), each of the key that stands at its place and in order of time. Negative keys are left out, and so are times
+        outside of [first, last]. Bin n begins at origin + n * width; with width 0 there is one. Columns are values of 8 bytes,
+        an Arrow bitmap or None, and which of its bits is row 0."""
     def merge(self, other: Fold) -> None: ...
     def cells(self) -> tuple[bytes, bytes, bytes]:
         """(keys, bins, numbers of rows), int64 each, one for each key and bin that has rows."""

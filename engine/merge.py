@@ -63,14 +63,25 @@ def merged_parts(
     else:
         last = None
     columns = [_taken(series, last), _taken(times, last)]
+    places = _native.inverse(indices) if indices is not None and starts is None else None
     del series, times
     for field in range(FIRST_FIELD, rows.num_columns):
+        if places is not None and _is_placeable(rows.column(field)):
+            columns.append(_placed(rows.column(field), places))
+            continue
         column = _combined(rows.column(field))
         chosen = last
         if starts is not None and column.null_count:
             chosen = _index_array(_native.last_valid(len(column), indices, starts, column.buffers()[0], column.offset))
         columns.append(_taken(column, chosen))
     return _parts(columns, rows.schema)
+
+
+def repeats_keys(batches: Sequence[pa.RecordBatch]) -> bool:
+    """Whether any two rows have the same series and time."""
+    rows = unify([batch.select([0, 1]) for batch in batches], pa.schema([]))
+    _, starts = _native.sort_rows(_values(_combined(rows.column(0))), _values(_combined(rows.column(1))), None)
+    return starts is not None
 
 
 def sorted_by_rank(batch: pa.RecordBatch, rank: pa.Int32Array) -> pa.RecordBatch:
@@ -80,32 +91,6 @@ def sorted_by_rank(batch: pa.RecordBatch, rank: pa.Int32Array) -> pa.RecordBatch
         return batch
     order = _index_array(indices)
     return pa.RecordBatch.from_arrays([_taken(column, order) for column in batch.columns], schema=batch.schema)
-
-
-def split_by_time(batch: pa.RecordBatch, width_ns: int) -> list[tuple[int, pa.RecordBatch]]:
-    """The rows of each time slice, order kept, with the slice's first time: slices are `width_ns` wide, counted from 1970."""
-    if batch.num_rows == 0:
-        return []
-    times = batch.column(1).view(pa.int64())
-    span = pc.min_max(times)
-    first_slice = span["min"].as_py() // width_ns
-    if first_slice == span["max"].as_py() // width_ns:
-        return [(first_slice * width_ns, batch)]
-    slices = windows(times, width_ns).dictionary_encode()
-    order, _ = _native.sort_rows(_values(slices.indices), bytes(8 * batch.num_rows))  # all times alike: order of arrival stays
-    indices = None if order is None else _index_array(order)
-    grouped = pa.RecordBatch.from_arrays([_taken(column, indices) for column in batch.columns], schema=batch.schema)
-    found = [
-        (slices.dictionary[code].as_py() * width_ns, grouped.slice(begin, end - begin))
-        for code, begin, end in SeriesSlices.of(_taken(slices.indices, indices))
-    ]
-    return sorted(found, key=lambda slice_and_rows: slice_and_rows[0])
-
-
-def windows(times: pa.Int64Array, width_ns: int) -> pa.Int64Array:
-    """The number of the window that each time lies in, counted from 1970: times // width_ns."""
-    towards_zero = pc.divide(times, width_ns)
-    return pc.subtract(towards_zero, pc.greater(pc.multiply(towards_zero, width_ns), times).cast(pa.int64()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +142,17 @@ def _combined(column: pa.ChunkedArray) -> pa.Array:
     if pa.types.is_string(column.type) and column.nbytes > TEXT_LIMIT_BYTES:
         column = column.cast(pa.large_string())
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _is_placeable(column: pa.ChunkedArray) -> bool:
+    """Numbers in several chunks, and no nulls: they need not be put together before they are put in order."""
+    return column.num_chunks > 1 and column.null_count == 0 and column.type in (pa.int64(), pa.float64(), pa.uint64())
+
+
+def _placed(column: pa.ChunkedArray, places: memoryview) -> pa.Array:
+    out = pa.allocate_buffer(8 * len(column))
+    _native.scatter([_values(chunk) for chunk in column.chunks], places, out)
+    return pa.Array.from_buffers(column.type, len(column), [None, out])
 
 
 def _parts(columns: list[pa.Array], schema: pa.Schema) -> list[pa.RecordBatch]:

@@ -194,7 +194,7 @@ class Node:
         try:
             self._sign_off()
         except ServiceError as error:  # all rows are safe: nothing depends on this note
-            log.warning("could not note in the catalog that this server has stopped: %s", error)
+            log.warning("could not note in the catalog that this server has stopped, and nothing depends on it: %s", error)
         finally:
             self._release_lock()
 
@@ -487,6 +487,7 @@ class Node:
 
     def _load_executor(self) -> "Executor":
         """Importing the SQL engine takes longer than everything else at start; writes need not wait for it."""
+        from engine.query.decoded import Decoded
         from engine.query.executor import Executor
         from engine.query.limits import QueryLimits
 
@@ -498,12 +499,16 @@ class Node:
             files=settings.query_file_limit,
             timeout_ms=settings.query_timeout_ms,
         )
-        return Executor(self._series, self._views, self._access, self._metrics, limits, self._live)
+        budget_bytes = settings.file_cache_bytes
+        decoded = Decoded(self._access, budget_bytes // 2, lambda used: self._views.evict(budget_bytes, beside_bytes=used))
+        return Executor(self._series, self._views, self._access, self._metrics, limits, self._live, decoded)
 
     def _noted(self, damage: Damaged) -> None:
         """Known to everyone who asks for health; logged once."""
         if damage.message not in self._problems:
-            log.error("%s; serving what is intact", damage)
+            log.error(
+                "%s; serving what is intact: put it back from a backup (influxdb3 debug verify names all that is wrong)", damage
+            )
             self._problems[damage.message] = None
 
     def _release_lock(self) -> None:

@@ -3,6 +3,7 @@
     ReadView        the catalog and every table's rows at one moment: a value, held without locks
     Views.apply     a durable group becomes visible (stage of the log)
     Views.seal      open batches become a sorted run, duplicates folded; what has expired is dropped
+    Views.tidy      the same in the background, where a query would otherwise have to
     Views.settled   runs have become files
     Views.evict     rows of files leave memory, the oldest first
     Views.expire    files whose rows have all expired are let go
@@ -15,22 +16,27 @@ V5  A row that has outlived its table's retention at the moment of the ReadView 
     at their `floor_ns` (buffer/rows.py, B6).
 V6  A seal that is given a budget loads files of no more than that, or of as little as can be, and says whether late rows are
     left for another.
+V7  Open rows are not sorted while more of them come, unless they may repeat a key and a query has met them: then each query
+    would have to. Who only writes pays for one sort, that of the settling.
 
-Held by tests/unit/engine/test_views.py (V1-V5), tests/unit/engine/test_snapshot_steps.py (V6) and
+Held by tests/unit/engine/test_views.py (V1-V5, V7), tests/unit/engine/test_snapshot_steps.py (V6) and
 tests/property/test_rows_model.py (V4).
 """
 
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeAlias
+from weakref import ref
 
 import pyarrow as pa
 
 from catalog.catalog import Catalog
 from catalog.errors import Damaged
+from catalog.persistent import PersistentMap
 from catalog.schema import FieldType
 from catalog.state import CatalogState
 from engine.batch import Group, TableRows, series_buffer, size_of, time_buffer
@@ -42,6 +48,8 @@ from engine.buffer.rows import (
     TableData,
     TimeRange,
     as_one,
+    cleared,
+    distinct,
     fenced,
     first_share,
     seal,
@@ -67,17 +75,21 @@ _FIELD_BYTES = {
 }
 
 
+#: by (database, table)
+Tables: TypeAlias = PersistentMap[tuple[int, int], TableData]
+
+
 @dataclass(frozen=True, slots=True)
 class ReadView:
     """The catalog and the rows at one moment."""
 
     state: CatalogState
-    databases: Mapping[int, Mapping[int, TableData]]
+    tables: Tables
     now_ns: int
 
     def table(self, database_id: int, table_id: int) -> TableData:
         """Everything that is stored, expired or not."""
-        return self.databases.get(database_id, {}).get(table_id, _NOTHING)
+        return self.tables.find((database_id, table_id)) or _NOTHING
 
     def floor_ns(self, database_id: int, table_id: int) -> int | None:
         """Rows of the table before this have expired; None where rows are kept for ever."""
@@ -102,6 +114,18 @@ class Settled:
     removed: frozenset[str]
 
 
+class _Folded:
+    """What the last reader who met late rows made of them, for others of the same moment, as long as one of them holds it."""
+
+    def __init__(self, data: TableData, times: TimeRange, folded: TableData) -> None:
+        self._data = ref(data)
+        self._times = times
+        self._folded = ref(folded)
+
+    def of(self, data: TableData, times: TimeRange) -> TableData | None:
+        return self._folded() if self._data() is data and self._times.covers(times) else None
+
+
 #: a file's rows under this process's series numbers; raises Damaged for one that cannot be read
 LoadRows = Callable[[DataFile], pa.RecordBatch]
 
@@ -116,27 +140,41 @@ class Views:
         self._lock = threading.Lock()
         self._seal_locks: defaultdict[tuple[int, int], threading.Lock] = defaultdict(threading.Lock)
         self._unsettled_bytes = 0
-        self._idle: dict[tuple[int, int], int] = {}
-        self._databases: dict[int, dict[int, TableData]] = {}
+        self._beside_bytes = 0
+        self._open_rows: dict[tuple[int, int], int] = {}
+        self._met_late: set[tuple[int, int]] = set()
+        self._folded: dict[tuple[int, int], _Folded] = {}
         by_table: dict[tuple[int, int], list[HeldFile]] = defaultdict(list)
         for file in files:
             by_table[file.database_id, file.table_id].append(HeldFile(file))
-        for (database_id, table_id), held in by_table.items():
-            self._databases.setdefault(database_id, {})[table_id] = TableData(files=tuple(held))
+        self._tables: Tables = PersistentMap({key: TableData(files=tuple(held)) for key, held in by_table.items()})
 
     # readers
 
     def now(self) -> ReadView:
         with self._lock:
-            return ReadView(self._catalog.state(), dict(self._databases), self._clock.now_ns())
+            return ReadView(self._catalog.state(), self._tables, self._clock.now_ns())
 
-    def distinct(self, view: ReadView, database_id: int, table_id: int) -> TableData:
-        """The rows of a table in a view, in which no key occurs twice and none that has expired (V4, V5)."""
+    def unexpired(self, view: ReadView, database_id: int, table_id: int) -> TableData:
+        """The rows of a table in a view, but for those that have expired (V5); some may repeat a key."""
         data = view.table(database_id, table_id)
         first_ns = view.floor_ns(database_id, table_id)
-        if first_ns is not None:
-            data = since(data, first_ns)
-        return data if data.late is None else sealed(data, seal(data, self._load))
+        return data if first_ns is None else since(data, first_ns)
+
+    def distinct(self, view: ReadView, database_id: int, table_id: int, times: TimeRange) -> TableData:
+        """The same for readers of these times, to whom no key occurs twice (V4)."""
+        data = self.unexpired(view, database_id, table_id)
+        kept = self._folded.get((database_id, table_id))
+        found = None if kept is None else kept.of(data, times)
+        if found is None:
+            found = distinct(data, times, self._load)
+            if len(found.open) < len(data.open):
+                self._met_late.add((database_id, table_id))
+                self._folded[database_id, table_id] = _Folded(data, times, found)
+            elif found is not data and data is view.table(database_id, table_id):  # not where expired rows were left out
+                known = [before for before, now in zip(data.open, found.open, strict=True) if now is not before]
+                self._replace(database_id, table_id, lambda now: cleared(now, known))
+        return found
 
     @property
     def unsettled_bytes(self) -> int:
@@ -146,34 +184,27 @@ class Views:
     @property
     def held_bytes(self) -> int:
         """Bytes of rows that are in memory and in files too."""
-        with self._lock:
-            return sum(data.held_bytes for tables in self._databases.values() for data in tables.values())
+        return sum(data.held_bytes for data in self._tables.entries())
 
     # the log's thread
 
     def apply(self, group: Group) -> None:
         arrived = [(rows, _arrived(rows)) for rows in group.tables]
         with self._lock:
-            touched = {rows.database_id for rows, _ in arrived}
-            changed = {database_id: dict(self._databases.get(database_id, {})) for database_id in touched}
+            tables = self._tables
             for rows, batch in arrived:
-                tables = changed[rows.database_id]
-                before = tables.get(rows.table_id, _NOTHING)
-                after = tables[rows.table_id] = before.with_batch(batch)
+                key = rows.database_id, rows.table_id
+                before = tables.find(key) or _NOTHING
+                after = before.with_batch(batch)
+                tables = tables.with_entry(key, after)
                 self._unsettled_bytes += after.unsettled_bytes - before.unsettled_bytes
-            self._databases = self._databases | changed
+            self._tables = tables
 
     # the settling thread
 
     def unsettled(self) -> list[tuple[int, int, TableData]]:
         """(database, table, rows) wherever rows are not yet in files."""
-        with self._lock:
-            return [
-                (database_id, table_id, data)
-                for database_id, tables in self._databases.items()
-                for table_id, data in tables.items()
-                if data.open or data.runs
-            ]
+        return [(*key, data) for key, data in self._tables.pairs() if data.open or data.runs]
 
     def seal(self, database_id: int, table_id: int, arrange: Arrange = as_one, *, whole: bool = False) -> TableData:
         """Sort what is open now, or all that is in no file; what arrives meanwhile stays open."""
@@ -201,25 +232,21 @@ class Views:
         late = data.late
         return 0 if late is None else sum(self._memory_bytes(held.file) for held in data.files if held.times.overlaps(late))
 
-    def fold_duplicates(self, budget_bytes: int) -> None:
-        """Seal the tables whose open rows may repeat a key, so that queries need not. What the budget leaves is for later."""
-        before = self._unsettled_bytes
+    def tidy(self, budget_bytes: int, least_rows: int = IDLE_ROWS) -> None:
+        """To be called now and then (V7). Rows without duplicates are left as they are when they are few, and what the budget
+        leaves of late ones is for later."""
+        rows_before, self._open_rows = self._open_rows, {}
+        bytes_before = self._unsettled_bytes
         for database_id, table_id, data in self.unsettled():
-            if data.late is not None:
-                self.seal_share(database_id, table_id, budget_bytes=budget_bytes)
-                if self._unsettled_bytes - before >= budget_bytes:
-                    return
-
-    def sort_idle(self, least_rows: int = IDLE_ROWS) -> None:
-        """Seal the tables with many open rows to which none came since the last call, so that queries find them sorted."""
-        before, self._idle = self._idle, {}
-        for database_id, table_id, data in self.unsettled():
-            open_rows = sum(batch.rows.num_rows for batch in data.open)
-            if data.late is None and open_rows >= least_rows:
-                if before.get((database_id, table_id)) == open_rows:
-                    self.seal(database_id, table_id)
-                else:
-                    self._idle[database_id, table_id] = open_rows
+            key = database_id, table_id
+            rests = rows_before.get(key) == data.open_rows
+            has_room = self._unsettled_bytes - bytes_before < budget_bytes
+            if data.late is None and rests and data.open_rows >= least_rows:
+                data = self.seal(database_id, table_id)
+            elif data.late is not None and has_room and (rests or key in self._met_late):
+                self._met_late.discard(key)
+                data, _ = self.seal_share(database_id, table_id, budget_bytes=budget_bytes)
+            self._open_rows[key] = data.open_rows
 
     def settled(self, tables: Iterable[Settled]) -> None:
         for table in tables:
@@ -235,14 +262,17 @@ class Views:
             with self._seal_locks[database_id, table_id]:
                 self._replace(database_id, table_id, partial(_without_files, frozenset(gone)))
 
-    def evict(self, budget_bytes: int) -> None:
-        """Let go of rows that files hold too, oldest first, until the rest fits the budget."""
+    def evict(self, budget_bytes: int, beside_bytes: int | None = None) -> None:
+        """Let go of rows that files hold too, oldest first, until the rest fits the budget; beside what else takes of it,
+        which stays as it is until somebody says otherwise."""
         with self._lock:
+            if beside_bytes is not None:
+                self._beside_bytes = beside_bytes
+            budget_bytes -= self._beside_bytes
             held = sorted(
                 (
-                    (file.times.end_ns, size_of(file.rows), database_id, table_id, file.file.path)
-                    for database_id, tables in self._databases.items()
-                    for table_id, data in tables.items()
+                    (file.times.end_ns, size_of(file.rows), *key, file.file.path)
+                    for key, data in self._tables.pairs()
                     for file in data.files
                     if file.rows is not None
                 ),
@@ -256,22 +286,20 @@ class Views:
 
     def tables(self) -> Sequence[tuple[int, int]]:
         """(database, table) of all that have or had rows."""
-        return [(database_id, table_id) for database_id, tables in self._databases.items() for table_id in tables]
+        return list(self._tables)
 
     def holds(self, database_id: int, table_id: int) -> bool:
         """Whether a table has rows, in memory or in files."""
-        data = self._databases.get(database_id, {}).get(table_id, _NOTHING)
+        data = self._tables.find((database_id, table_id)) or _NOTHING
         return bool(data.open or data.runs or data.files)
 
     def forget(self, database_id: int, table_id: int | None) -> None:
         """A table, or a whole database, exists no more."""
         with self._lock:
-            tables = dict(self._databases.get(database_id, {}))
-            gone = list(tables) if table_id is None else [table_id]
-            for each in gone:
-                data = tables.pop(each, _NOTHING)
-                self._unsettled_bytes -= data.unsettled_bytes
-            self._databases = self._databases | {database_id: tables}
+            gone = [key for key in self._tables if key[0] == database_id and table_id in (None, key[1])]
+            for key in gone:
+                self._unsettled_bytes -= self._tables[key].unsettled_bytes
+                self._tables = self._tables.without(key)
 
     def _memory_bytes(self, file: DataFile) -> int:
         """About what a file's rows take in memory."""
@@ -284,16 +312,18 @@ class Views:
         try:
             return self._load(file)
         except Damaged as error:
-            log.error("late rows are kept beside a file that they cannot be merged with: %s", error)
+            log.error(
+                "late rows are kept beside a file that they cannot be merged with, until it is put back from a backup: %s",
+                error,
+            )
             return None
 
     def _replace(self, database_id: int, table_id: int, change: Callable[[TableData], TableData]) -> TableData:
         with self._lock:
-            tables = self._databases.get(database_id, {})
-            before = tables.get(table_id, _NOTHING)
+            before = self._tables.find((database_id, table_id)) or _NOTHING
             after = change(before)
             self._unsettled_bytes += after.unsettled_bytes - before.unsettled_bytes
-            self._databases = self._databases | {database_id: {**tables, table_id: after}}
+            self._tables = self._tables.with_entry((database_id, table_id), after)
             return after
 
 

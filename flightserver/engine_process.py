@@ -20,6 +20,7 @@ import json
 import logging
 import os
 import signal
+import ssl
 import sys
 import threading
 import time
@@ -39,7 +40,7 @@ from engine.storage.probe import check_store
 from flightserver.audit import Audit
 from flightserver.auth import Authorizer, Everyone, TokenAuthorizer
 from flightserver.children import EXIT_LOG_STOPPED, EXIT_TAKEN_OVER
-from flightserver.config import AccessOptions, settings_from
+from flightserver.config import AccessOptions, Tls, settings_from
 from flightserver.logs import LogOptions, set_up_logging
 from flightserver.recovery import Recovery
 from flightserver.server import EngineServer
@@ -107,9 +108,10 @@ def _serve(store: ObjectStore, node: Node, orders: Mapping[str, Any], clock: Clo
         authorizer = TokenAuthorizer(node.catalog.state, clock.now_ns, frozenset(access.released))
         keeper = TokenKeeper(node.catalog, clock)
         take_in_files(node.catalog, clock, audit, access.admin_token_file, access.permission_tokens_file)
-        recovery = _open_recovery(keeper, access, audit, Path(orders["access"]["recovery_done_file"]))
+        tls = None if orders["tls"] is None else server_context(Tls(**orders["tls"]))
+        recovery = _open_recovery(keeper, access, audit, Path(orders["access"]["recovery_done_file"]), tls)
         report |= {"needs_first_token": "yes"} if keeper.needs_first else {}
-        report |= {} if recovery is None else {"recovery": recovery.address}
+        report |= {} if recovery is None else {"recovery": recovery.url}
     server = partial(EngineServer, node, authorizer=authorizer, tokens=keeper, audit=audit)
     servers = [server(location=f"grpc+unix://{orders['socket']}", handover_dir=orders["handover_dir"])]
     os.chmod(orders["socket"], 0o600)
@@ -119,12 +121,14 @@ def _serve(store: ObjectStore, node: Node, orders: Mapping[str, Any], clock: Clo
     return Running(store, node, tuple(servers), report, recovery)
 
 
-def _open_recovery(keeper: TokenKeeper, access: AccessOptions, audit: Audit, done_file: Path) -> Recovery | None:
+def _open_recovery(
+    keeper: TokenKeeper, access: AccessOptions, audit: Audit, done_file: Path, tls: ssl.SSLContext | None
+) -> Recovery | None:
     """Once: an engine that is started anew after a recovery does not open it again."""
     if access.recovery_bind is None or done_file.exists():
         return None
     host, port = access.recovery_bind  # a list, after its way through JSON
-    recovery = Recovery((host, port), keeper, audit, done_file)
+    recovery = Recovery((host, port), keeper, audit, done_file, tls)
     if access.recovery_listener_file is not None:
         Path(access.recovery_listener_file).write_text(recovery.address)
     return recovery
@@ -137,6 +141,13 @@ def _store_options(given: Mapping[str, Any]) -> StoreOptions:
         if name in options:
             options[name] = Path(options[name])
     return StoreOptions(**options)
+
+
+def server_context(tls: Tls) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if tls.minimum_version == "tls-1.3" else ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(tls.cert_file, tls.key_file)
+    return context
 
 
 def _open_outer(server: Callable[..., EngineServer], orders: Mapping[str, Any]) -> EngineServer:

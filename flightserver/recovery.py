@@ -5,14 +5,17 @@
 R1  It is there only when --admin-token-recovery-http-bind asks for it, closes after the first success, and does not come back
     before the server is started anew.
 R2  It takes one short request at a time and reads no body.
+R3  Where the server has a certificate, it speaks TLS with it and nothing else: the answer is a secret.
 
-Held by tests/integration/test_recovery.py (R1, R2).
+Held by tests/integration/test_recovery.py (R1-R3).
 Elsewhere: the same for who still has a token (httpapi.routes.tokens).
 """
 
 import json
 import logging
 import socket
+import ssl
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -30,7 +33,9 @@ _REQUEST_S = 5.0
 class Recovery:
     """Serves from construction on, on a thread of its own."""
 
-    def __init__(self, bind: tuple[str, int], keeper: TokenKeeper, audit: Audit, done_file: Path) -> None:
+    def __init__(
+        self, bind: tuple[str, int], keeper: TokenKeeper, audit: Audit, done_file: Path, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._keeper = keeper
         self._audit = audit
         self._done_file = done_file
@@ -55,6 +60,16 @@ class Recovery:
         class Server(HTTPServer):
             address_family = socket.AF_INET6 if ":" in bind[0] else socket.AF_INET
 
+            def get_request(self) -> tuple[socket.socket, object]:
+                connection, peer = self.socket.accept()
+                if tls is not None:  # the handshake comes with the first byte that is read, in the time of the request
+                    connection = tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+                return connection, peer
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                """Whoever hangs up, or speaks another protocol, is no trouble of ours."""
+                log.info("token recovery: a connection from %s ended: %s", client_address, sys.exc_info()[1])
+
         try:
             self._server = Server(bind, Handler)
         except OSError as error:
@@ -63,7 +78,8 @@ class Recovery:
             ) from None
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="token-recovery", daemon=True)
         self._thread.start()
-        log.warning("the operator token can be replaced without a token at http://%s", self.address)
+        self.url = f"{'http' if tls is None else 'https'}://{self.address}"
+        log.warning("the operator token can be replaced without a token at %s", self.url)
 
     @property
     def address(self) -> str:

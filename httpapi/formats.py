@@ -22,7 +22,6 @@ from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from catalog.errors import InvalidRequest
 from engine._encode import Encoder
@@ -132,6 +131,8 @@ class _Kept:
 
 def _parquet(schema: Schema, batches: Batches) -> Iterator[bytes]:
     """One file, handed on whenever a row group is finished. Without any batch there are no bytes."""
+    import pyarrow.parquet as pq  # `influxdb3 query` starts without it
+
     sink = _Sink()
     writer = None
     pending: list[pa.RecordBatch] = []

@@ -8,24 +8,30 @@ B3  Rows of runs and files never share a key (series, time). Only open batches m
     and then the batch says in which range of time (`late`). A file that cannot be read is left as it is; what repeats a key
     of it comes to lie beside it.
 B6  Rows before `floor_ns` have expired: no reader shows them. Where it is None, nothing in the table is that old.
+B7  A batch whose late rows lie where there are no others repeats no key and has no `late`: bodies that several writers send
+    overtake each other all the time.
+B8  Which files lie in a time is found without looking at each file.
 B4  Every durable row is in exactly one of open, runs and files.
 B5  Values are replaced, never changed: a reader keeps what it holds.
 
-Held by tests/unit/engine/test_table_rows.py (B3-B6), tests/property/test_rows_model.py.
+Held by tests/unit/engine/test_table_rows.py (B3-B8), tests/property/test_rows_model.py.
 """
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
+from functools import cached_property, reduce
+from itertools import accumulate, compress, count
+from operator import not_
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.batch import concatenated, size_of
+from engine._native import time_range
+from engine.batch import concatenated, size_of, time_buffer
 from engine.files.manifest import DataFile
-from engine.merge import FIRST_FIELD, merged_parts
+from engine.merge import FIRST_FIELD, merged_parts, repeats_keys
 
 _numbers = count(1)
 
@@ -39,6 +45,9 @@ class TimeRange:
 
     def overlaps(self, other: "TimeRange") -> bool:
         return self.start_ns <= other.end_ns and other.start_ns <= self.end_ns
+
+    def covers(self, other: "TimeRange") -> bool:
+        return self.start_ns <= other.start_ns and other.end_ns <= self.end_ns
 
     def union(self, other: "TimeRange | None") -> "TimeRange":
         if other is None:
@@ -78,13 +87,42 @@ class HeldFile:
 
     file: DataFile
     rows: pa.RecordBatch | None = None
+    times: TimeRange = field(init=False, compare=False)
 
-    @property
-    def times(self) -> TimeRange:
-        return TimeRange(self.file.time_min_ns, self.file.time_max_ns)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "times", TimeRange(self.file.time_min_ns, self.file.time_max_ns))
 
 
-@dataclass(frozen=True, slots=True)
+class Files(tuple[HeldFile, ...]):
+    """Files of a table, with what is worked out of them once (B8)."""
+
+    @cached_property
+    def stored(self) -> Sequence[HeldFile]:
+        """Those that are not in memory."""
+        return tuple(held for held in self if held.rows is None)
+
+    @cached_property
+    def in_memory(self) -> Sequence[HeldFile]:
+        return tuple(held for held in self if held.rows is not None)
+
+    def within(self, times: TimeRange) -> list[HeldFile]:
+        """Those that overlap a time, by their beginnings."""
+        ordered, starts, ends = self._by_time
+        candidates = ordered[bisect_left(ends, times.start_ns) : bisect_right(starts, times.end_ns)]
+        return [held for held in candidates if times.start_ns <= held.times.end_ns]
+
+    @cached_property
+    def _by_time(self) -> tuple[list[HeldFile], list[int], list[int]]:
+        """By where they begin; and the last end of each and all before it."""
+        ordered = sorted(self, key=lambda held: held.times.start_ns)
+        return (
+            ordered,
+            [held.times.start_ns for held in ordered],
+            list(accumulate((held.times.end_ns for held in ordered), max)),
+        )
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class TableData:
     """All rows of one table that a reader may see."""
 
@@ -101,13 +139,37 @@ class TableData:
     late: TimeRange | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.files, Files):
+            object.__setattr__(self, "files", Files(self.files))
         byte_count = sum(batch.byte_count for batch in self.open) + sum(run.byte_count for run in self.runs)
         object.__setattr__(self, "unsettled_bytes", byte_count)
         object.__setattr__(self, "late", _late_of(self.open))
 
     @property
+    def stored_files(self) -> Sequence[HeldFile]:
+        """Files whose rows are not in memory."""
+        return self._files.stored
+
+    @property
+    def files_in_memory(self) -> Sequence[HeldFile]:
+        return self._files.in_memory
+
+    def files_within(self, times: TimeRange) -> list[HeldFile]:
+        """Files that overlap a time."""
+        return self._files.within(times)
+
+    @property
+    def _files(self) -> Files:
+        assert isinstance(self.files, Files)
+        return self.files
+
+    @property
+    def open_rows(self) -> int:
+        return int(sum(batch.rows.num_rows for batch in self.open))
+
+    @property
     def unsettled_rows(self) -> int:
-        return int(sum(batch.rows.num_rows for batch in self.open) + sum(run.rows.num_rows for run in self.runs))
+        return int(self.open_rows + sum(run.rows.num_rows for run in self.runs))
 
     @property
     def held_bytes(self) -> int:
@@ -115,10 +177,19 @@ class TableData:
 
     def with_batch(self, batch: OpenBatch) -> "TableData":
         """One more batch; eight small neighbours of like size become one, so that many small writes stay few batches."""
-        batches = [*self.open, batch]
+        batches = [*self.open, self._judged(batch)]
         while (few := _to_join(batches, self.fenced)) is not None:
             batches[few:] = [_joined(batches[few:])]
         return replace(self, open=tuple(batches))
+
+    def _judged(self, batch: OpenBatch) -> OpenBatch:
+        """B7."""
+        late = batch.late
+        if late is None or len(self.files) > _FILES_LOOKED_AT:
+            return batch
+        taken = [held.times for group in (self.open, self.runs, self.files) for held in group]
+        is_alone = not any(times.overlaps(late) for times in taken) and not repeats_keys([batch.rows])
+        return replace(batch, late=None) if is_alone else batch
 
     def settled(self, written: Sequence[tuple[Iterable[Run], HeldFile]], removed: frozenset[str]) -> "TableData":
         """Runs have become files. A run that went into another meanwhile leaves its file hidden behind that one."""
@@ -137,6 +208,7 @@ class TableData:
         )
 
 
+_FILES_LOOKED_AT = 256  # with each late batch
 _JOIN_AT = 8  # a row is copied once for each power of eight, not of two
 _JOIN_ROWS = 32_768
 _JOIN_BYTES = 16 << 20
@@ -254,14 +326,18 @@ def _part(batch: OpenBatch, wanted: TimeRange) -> OpenBatch | None:
         return None
     if wanted.start_ns <= batch.times.start_ns and batch.times.end_ns <= wanted.end_ns:
         return batch
-    times = batch.rows.column(1).view(pa.int64())
-    rows = batch.rows.filter(pc.and_(pc.greater_equal(times, wanted.start_ns), pc.less_equal(times, wanted.end_ns)))
+    rows = _within(batch.rows, wanted)
     if rows.num_rows == 0:
         return None
     late = batch.late
     if late is not None:
         late = TimeRange(max(late.start_ns, wanted.start_ns), min(late.end_ns, wanted.end_ns))
     return OpenBatch(rows, times_of(rows), late if late is not None and late.start_ns <= late.end_ns else None)
+
+
+def _within(rows: pa.RecordBatch, wanted: TimeRange) -> pa.RecordBatch:
+    times = rows.column(1).view(pa.int64())
+    return rows.filter(pc.and_(pc.greater_equal(times, wanted.start_ns), pc.less_equal(times, wanted.end_ns)))
 
 
 def _not_before(rows: pa.RecordBatch, floor_ns: int | None) -> pa.RecordBatch:
@@ -303,6 +379,38 @@ def sealed(data: TableData, sealing: Sealing) -> TableData:
     )
 
 
+def distinct(data: TableData, times: TimeRange, load: Callable[[DataFile], pa.RecordBatch | None]) -> TableData:
+    """The table for readers of these times, who meet no key twice. Whatever repeats none of theirs stays as it is."""
+    late = [batch.late for batch in data.open if batch.late is not None and batch.late.overlaps(times)]
+    if not late:
+        return data
+    if not _repeats(data, late):
+        return cleared(data, [batch for batch in data.open if batch.late in late])
+    meets = [any(batch.times.overlaps(each) for each in late) for batch in data.open]
+    met = replace(data, open=tuple(compress(data.open, meets)), fenced=0)
+    return replace(sealed(met, seal(met, load)), open=tuple(compress(data.open, map(not_, meets))))
+
+
+def cleared(data: TableData, batches: Iterable[OpenBatch]) -> TableData:
+    """The table once it is known that these batches, as far as they are still open, repeat no key."""
+    known = {id(batch) for batch in batches}
+    return replace(data, open=tuple(replace(batch, late=None) if id(batch) in known else batch for batch in data.open))
+
+
+def _repeats(data: TableData, times: Sequence[TimeRange]) -> bool:
+    """Whether a key of these times occurs twice, which is not known of files that are not in memory."""
+    parts: list[OpenBatch | Run | HeldFile] = [*data.open, *data.runs, *data.files]
+    found = []
+    for part in parts:
+        near = [each for each in times if each.overlaps(part.times)]
+        if not near:
+            continue
+        if part.rows is None:
+            return True
+        found.append(_within(part.rows.select([0, 1]), reduce(TimeRange.union, near)))
+    return repeats_keys(found)
+
+
 def since(data: TableData, floor_ns: int) -> TableData:
     """The table for readers who must not see rows before `floor_ns` (B6); what lies before it as a whole is left out."""
     if _earliest_ns(data.open, data.runs, data.files) >= floor_ns:
@@ -319,8 +427,7 @@ def _earliest_ns(*parts: Sequence[OpenBatch] | Sequence[Run] | Sequence[HeldFile
 
 
 def times_of(rows: pa.RecordBatch) -> TimeRange:
-    ends = pc.min_max(rows.column(1).cast(pa.int64()))
-    return TimeRange(ends["min"].as_py(), ends["max"].as_py())
+    return TimeRange(*time_range(time_buffer(rows)))
 
 
 def fields_of(batches: Sequence[pa.RecordBatch]) -> pa.Schema:

@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 
 from catalog.errors import Damaged
 from engine.files.footers import Bounds, Footer, Footers
 from engine.files.manifest import DataFile
-from engine.files.parquet import check_footer, open_rows, read_footer, read_row_groups
+from engine.files.parquet import check_footer, open_rows, read_columns, read_footer, read_row_groups
 from engine.files.tails import Tails, tails_of
 from engine.storage.base import ObjectMissing, ObjectStore
 from engine.storage.local import explain
@@ -61,7 +61,7 @@ class FileAccess:
         file: DataFile,
         schema: pa.Schema,
         columns: Sequence[str] | None,
-        filter: ds.Expression | None,
+        filter: pc.Expression | None,
         *,
         reading: Collection[str] | None = None,
         bounds: Bounds = EVERYTHING,
@@ -80,6 +80,25 @@ class FileAccess:
                     yield from (batch.select(wanted) for batch in kept.to_batches() if batch.num_rows)
             except (OSError, pa.ArrowInvalid):
                 open_rows(source, [], name=file.path)  # Damaged, if it is the file's fault and not the filter's
+                raise
+
+    def footer(self, file: DataFile) -> Footer:
+        """What a file says of itself; from memory where it was asked lately."""
+        found = self._footers.find(file.path)
+        if found is not None:
+            return found
+        with self._naming(file):
+            return self._footer(file, self._source(file))
+
+    def columns(self, file: DataFile, groups: Sequence[int], names: Sequence[str]) -> pa.Table:
+        """Columns that a file has, of some of its row groups."""
+        with self._naming(file):
+            source = self._source(file)
+            footer = self._footer(file, source)
+            try:
+                return read_columns(source, footer.metadata, groups, names)
+            except (OSError, pa.ArrowInvalid):
+                open_rows(source, [], name=file.path)  # Damaged, if it is the file's fault
                 raise
 
     def tails(self, file: DataFile, schema: pa.Schema, tags: Sequence[str], *, newest: bool) -> pa.Table:

@@ -43,9 +43,21 @@ class Footer:
     metadata: pq.FileMetaData
     groups: tuple[Mapping[str, Span], ...]
     byte_count: int
+    #: of all columns
+    names: frozenset[str]
 
     def matching(self, bounds: Bounds) -> list[int]:
         return [number for number, group in enumerate(self.groups) if _can_match(group, bounds)]
+
+    def rows(self, number: int) -> int:
+        return int(self.metadata.row_group(number).num_rows)
+
+    def times(self, number: int) -> tuple[int, int]:
+        """The first and the last time in a row group; all times where it does not say."""
+        match self.groups[number].get("time"):
+            case Span(int(low), int(high)):
+                return low, high
+        return Bounds().first_ns, Bounds().last_ns
 
 
 class Footers:
@@ -57,12 +69,17 @@ class Footers:
         self._lock = threading.Lock()
         self.byte_count = 0
 
-    def of(self, path: str, read: Callable[[], pq.FileMetaData]) -> Footer:
+    def find(self, path: str) -> Footer | None:
         with self._lock:
             found = self._kept.get(path)
             if found is not None:
                 self._kept.move_to_end(path)
-                return found
+            return found
+
+    def of(self, path: str, read: Callable[[], pq.FileMetaData]) -> Footer:
+        found = self.find(path)
+        if found is not None:
+            return found
         footer = _described(read())
         with self._lock:
             self._drop(path)
@@ -93,7 +110,8 @@ def _described(metadata: pq.FileMetaData) -> Footer:
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         groups.append({name: _span(group.column(at), raw=name == "time") for at, name in columns})
-    return Footer(metadata, tuple(groups), metadata.serialized_size * _DECODED)
+    names = frozenset(metadata.schema.column(at).name for at in range(metadata.num_columns))
+    return Footer(metadata, tuple(groups), metadata.serialized_size * _DECODED, names)
 
 
 def _span(column: pq.ColumnChunkMetaData, *, raw: bool) -> Span:

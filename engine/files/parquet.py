@@ -175,6 +175,12 @@ def read_row_groups(source: Source, metadata: pq.FileMetaData, numbers: Sequence
             )
 
 
+def read_columns(source: Source, metadata: pq.FileMetaData, numbers: Sequence[int], names: Sequence[str]) -> pa.Table:
+    """Some columns of some row groups, all of which the file has. Every page is checked."""
+    with pq.ParquetFile(_readable(source), metadata=metadata, page_checksum_verification=True) as file:
+        return file.read_row_groups(list(numbers), columns=list(names))  # and whatever is called "name.…"
+
+
 def _readable(source: Source) -> pa.NativeFile:
     return pa.OSFile(str(source)) if isinstance(source, Path) else pa.BufferReader(source)
 

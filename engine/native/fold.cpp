@@ -245,6 +245,7 @@ struct Rows {
     int64_t first, last;
     Bins bins;
 
+    // of a row whose codes are given
     int64_t key(size_t row) const {
         const size_t code = size_t(uint32_t(codes[row]));
         if (code >= keys.size()) throw std::invalid_argument("codes: a number without a key");
@@ -252,10 +253,8 @@ struct Rows {
     }
 };
 
-// Rows of one code, in order of time.
-void cut_sorted(Fold& fold, const Rows& rows, size_t begin, size_t end, std::vector<Stretch>& found) {
-    if (begin == end) return;
-    const int64_t key = rows.key(begin);
+// Rows of one key, in order of time.
+void cut_sorted(Fold& fold, const Rows& rows, int64_t key, size_t begin, size_t end, std::vector<Stretch>& found) {
     if (key < 0) return;
     while (begin < end && rows.times[begin] < rows.first) begin++;
     while (begin < end) {
@@ -384,14 +383,15 @@ PyObject* fold_add(PyObject* self, PyObject* args, PyObject* keywords) {
     rows.last = last;
     rows.bins = {origin, width};
     Lent<int32_t> begins, ends;
-    if (!rows.codes.open(codes, "codes") || !rows.keys.open(keys, "keys") || !rows.times.open(times, "times") ||
+    if (!rows.codes.open_optional(codes, "codes") || !rows.keys.open(keys, "keys") || !rows.times.open(times, "times") ||
         !begins.open_optional(begins_object, "begins") || !ends.open_optional(ends_object, "ends")) {
         return nullptr;
     }
     const size_t count = rows.times.size();
     if (!check_row_count(count)) return nullptr;
-    if (rows.codes.size() != count || begins.size() != ends.size() || begins.present() != ends.present() || width < 0) {
-        PyErr_SetString(PyExc_ValueError, "codes and times, or begins and ends, differ in length, or the width is negative");
+    const bool fits = rows.codes.present() ? rows.codes.size() == count && !begins.present() : rows.keys.size() == begins.size();
+    if (!fits || begins.size() != ends.size() || begins.present() != ends.present() || width < 0) {
+        PyErr_SetString(PyExc_ValueError, "codes and times, or keys, begins and ends, differ in length, or the width is negative");
         return nullptr;
     }
     PyObject* given = PySequence_Fast(columns_object, "columns must be a sequence");
@@ -404,11 +404,11 @@ PyObject* fold_add(PyObject* self, PyObject* args, PyObject* keywords) {
     }
     fine = fine && without_gil([&] {
                std::vector<Stretch> stretches;
-               if (!begins.present()) cut_any(fold, rows, 0, count, stretches);
+               if (rows.codes.present()) cut_any(fold, rows, 0, count, stretches);
                for (size_t at = 0; at < begins.size(); at++) {
                    const size_t begin = size_t(uint32_t(begins[at])), end = size_t(uint32_t(ends[at]));
                    if (begin > end || end > count) throw std::invalid_argument("a range lies outside the rows");
-                   cut_sorted(fold, rows, begin, end, stretches);
+                   cut_sorted(fold, rows, rows.keys[at], begin, end, stretches);
                }
                fold.fold(stretches, inputs);
            });

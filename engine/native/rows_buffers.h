@@ -1,4 +1,4 @@
-// Buffers in and out of the kernels over rows, and work without the GIL. For rows.cpp, scan.cpp and fold.cpp.
+// Buffers in and out of the kernels over rows, and work without the GIL. For rows.cpp, scan.cpp, columns.cpp and fold.cpp.
 #pragma once
 
 #include <cstdint>

@@ -122,7 +122,7 @@ class Schedule:
         try:
             findings = self._snapshots.inspect()
         except ServiceError as error:
-            log.warning("could not compare the stored files with the manifests: %s", error)
+            log.warning("could not compare the stored files with the manifests, trying again: %s", error)
             return
         for damage in findings.damaged:
             self._on_damage(damage)
@@ -136,8 +136,7 @@ class Schedule:
             reason = due(figures, self._settings)
             self._ownership.check_now_and_then()
             self._snapshots.delete_unwanted()  # first: a snapshot may fail for want of the room that this makes
-            self._views.fold_duplicates(share_bytes(self._settings))
-            self._views.sort_idle()
+            self._views.tidy(share_bytes(self._settings))
             if reason is not None:
                 self._settle(reason)
             if figures.resident_bytes >= self._settings.force_snapshot_mem_bytes:

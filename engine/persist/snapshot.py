@@ -40,8 +40,8 @@ from catalog.catalog import Catalog
 from catalog.errors import Damaged, ServiceError
 from catalog.schema import Table
 from catalog.state import CatalogState
-from engine._native import SeriesIndex
-from engine.batch import series_buffer
+from engine._native import SeriesIndex, count_windows
+from engine.batch import series_buffer, time_buffer
 from engine.buffer.rows import HeldFile, Run, TableData, TimeRange, fields_of, times_of
 from engine.buffer.series import SeriesRegistry
 from engine.clock import Clock
@@ -50,7 +50,7 @@ from engine.files.inspection import Findings, inspect
 from engine.files.manifest import DataFile, Manifest
 from engine.files.parquet import FileDescription, encode, verify
 from engine.hydrate import hydrated, series_rank
-from engine.merge import merged_parts, sorted_by_rank, windows
+from engine.merge import merged_parts, sorted_by_rank
 from engine.metrics import Metrics
 from engine.ownership import Ownership
 from engine.paths import NodePaths
@@ -235,7 +235,7 @@ class Snapshots:
         part: int,
         rows: pa.RecordBatch,
     ) -> HeldFile:
-        start_ns = pc.min(rows.column(1).cast(pa.int64())).as_py()
+        start_ns = times_of(rows).start_ns
         path = self._paths.parquet(database_id, table.id, start_ns, number, part, secrets.token_hex(4))
         described = FileDescription(table.name, table.tags)
         data = encode(pa.Table.from_batches([hydrated(rows, table, index)]), described)
@@ -274,7 +274,7 @@ class Snapshots:
                 self._ownership.check()
                 self._delete_later(paths)
         except StoreError as error:
-            log.warning("could not see to %d files that were replaced: %s", len(paths), error)
+            log.warning("could not see to %d files that were replaced, the next start deletes them: %s", len(paths), error)
 
     def _clean_up(self, wal_sequence: int) -> None:
         """All of this is optional: what remains is found and removed after the next start."""
@@ -283,7 +283,7 @@ class Snapshots:
             self._wal.trim(wal_sequence)
             self._files.write_index_if_due()
         except StoreError as error:
-            log.warning("could not clean up behind a snapshot: %s", error)
+            log.warning("could not clean up behind a snapshot, the next one does it: %s", error)
 
     def _take_back(self, paths: Sequence[str]) -> None:
         """Delete files that nobody has heard of."""
@@ -421,9 +421,7 @@ def _rows_by_window(parts: Sequence[pa.RecordBatch], ranges: Sequence[TimeRange]
         if times.end_ns // gen1_duration_ns == first:
             found[first] += part.num_rows
             continue
-        counts = pc.value_counts(windows(part.column(1).view(pa.int64()), gen1_duration_ns))
-        for window, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
-            found[window] += count
+        found.update(count_windows(time_buffer(part), gen1_duration_ns))
     return found
 
 

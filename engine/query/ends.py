@@ -20,8 +20,9 @@ import pyarrow.dataset as ds
 from catalog.names import TIME_COLUMN
 from engine.buffer.rows import HeldFile, TimeRange
 from engine.hydrate import hydrated
+from engine.query.decoded import Piece
 from engine.query.report import Chunk
-from engine.query.scan import Part, Scan
+from engine.query.scan import Part, Rows, Scan
 from engine.query.shapes.needs import End
 
 
@@ -68,7 +69,7 @@ class EndsScan:
             yield hydrated(rows, self._scan.table, self._scan.index, columns)
 
     def _of_rows(
-        self, chunk: Chunk, columns: Sequence[str], filter: ds.Expression | None, frontier: "_Frontier | None"
+        self, chunk: Rows, columns: Sequence[str], filter: ds.Expression | None, frontier: "_Frontier | None"
     ) -> pa.RecordBatch:
         if not self._scan.exact:
             rows = self._scan.rows(chunk, columns, filter)
@@ -89,6 +90,10 @@ class EndsScan:
         if frontier is None:
             yield from self._of_each_stored(held, columns, filter)
             return
+        pieces = self._pieces(held, columns)
+        if pieces is not None:
+            yield from self._of_pieces(pieces, columns, filter, frontier)
+            return
         for times in self._scan.stored(held, [TIME_COLUMN], filter):
             if times.num_rows:
                 frontier.add(times.column(0))
@@ -100,7 +105,24 @@ class EndsScan:
         only = next(iter(self._ends)) if len(self._ends) == 1 else None  # tails of both ends may be one and the same row
         known = only is not None and only.count == 1 and only.field is None
         tails = self._scan.tails(held, columns, newest=only.newest) if only is not None and known else None
-        yield from self._scan.stored(held, columns, filter) if tails is None else tails.to_batches()
+        pieces = None if tails is not None else self._pieces(held, columns)
+        if tails is not None:
+            yield from tails.to_batches()
+        elif pieces is not None:
+            yield from self._of_pieces(pieces, columns, filter, None)
+        else:
+            yield from self._scan.stored(held, columns, filter)
+
+    def _pieces(self, held: HeldFile, columns: Sequence[str]) -> list[Piece] | None:
+        return self._scan.pieces(held, {*columns, *(end.field for end in self._ends if end.field is not None)})
+
+    def _of_pieces(
+        self, pieces: Sequence[Piece], columns: Sequence[str], filter: ds.Expression | None, frontier: "_Frontier | None"
+    ) -> Iterator[pa.RecordBatch]:
+        for piece in pieces:
+            if frontier is None or frontier.reaches(piece.times):
+                rows = self._of_rows(piece, columns, filter, frontier)
+                yield hydrated(rows, self._scan.table, self._scan.index, columns)
 
 
 class _Frontier:

@@ -14,6 +14,7 @@ much at once (limits.py).
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 
@@ -21,13 +22,13 @@ from catalog.errors import ServiceError
 from catalog.schema import Database, Table
 from catalog.tokens import ANYONE, Identity
 from engine import events
-from engine.buffer.rows import TableData
 from engine.buffer.series import SeriesRegistry
 from engine.clock import SystemClock
 from engine.events import LoggedQuery, QueryLog
 from engine.files.access import FileAccess
 from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
+from engine.query.decoded import Decoded
 from engine.query.elsewhere.workers import Workers
 from engine.query.limits import QueryLimits, QueryTimedOut, Turns
 from engine.query.messages import QueryRefused, is_panic
@@ -40,6 +41,8 @@ from engine.query.statement import prepare
 from engine.query.stop import Stop
 from engine.query.system_tables import Live
 from engine.query.tables import Failed, Reported, TableDataset
+from engine.query.templates import Key as TemplateKey
+from engine.query.templates import Known, Template, Templates, template_of
 from engine.query.weight import swells
 from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
@@ -54,10 +57,13 @@ class Executor:
         metrics: Metrics,
         limits: QueryLimits,
         live: Live,
+        decoded: Decoded,
     ) -> None:
+        """`decoded`: what is kept of rows of files."""
         self._series = series
         self._views = views
         self._access = access
+        self._decoded = decoded
         self._metrics = metrics
         self._limits = limits
         self._live = live
@@ -67,6 +73,7 @@ class Executor:
         self._runtime = runtime_of(limits.memory_bytes)
         self._workers = Workers(replace(limits, memory_bytes=limits.memory_bytes // 2))
         self._plans: Plans[Planned] = Plans()
+        self._templates = Templates()
 
     def run(
         self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
@@ -117,12 +124,22 @@ class Executor:
             kept.tables.begin(view, stop)
             return kept
         tables = Tables(self._dataset, view, database, self._live, caller, stop)
+        template = template_of(sql, params)
+        like = None if template is None else (view.state.sequence, database.id, template.text, template.types)
+        known = None if like is None else self._templates.find(like)
+        if known is not None and template is not None:
+            outline = known.reading.bound(template.values)
+            if outline is not None and tables.suits(outline):
+                return Planned(sql, params, tables, known.schema, outline=outline)
         try:
             if swells(sql):
                 return Planned(sql, params, tables, self._workers.schema(sql, params, tables))
             session = new_session(tables.schemas, self._runtime, self._limits.threads)
             prepared = prepare(session, sql, params, stop=stop)
-            return Planned(sql, params, tables, prepared.schema, prepared, session, key)
+            planned = Planned(sql, params, tables, prepared.schema, prepared, session, key, tables.outline(prepared, session))
+            if template is not None and like is not None and known is None and planned.outline is not None:
+                self._learn(template, like, planned)
+            return planned
         except QueryRefused as error:
             self._metrics.queried("refused")
             raise tables.reason(error) from None
@@ -130,6 +147,21 @@ class Executor:
             if is_panic(error):
                 raise tables.reason(error) from None
             raise
+
+    def _learn(self, template: Template, like: TemplateKey, planned: Planned) -> None:
+        """Next time a statement like this one need not be planned, if that comes to the same (templates.py, L1)."""
+        if not self._templates.is_due(like):
+            return
+        tables = planned.tables
+        session = new_session(tables.schemas, self._runtime, self._limits.threads)
+        try:
+            open_plan, spelled = prepare(session, template.text), prepare(session, template.spelled, planned.params)
+        except QueryRefused:  # its values cannot be left open
+            return
+        reading = tables.reading(open_plan, session)
+        is_alike = open_plan.schema.equals(planned.schema, check_metadata=True)
+        if reading is not None and is_alike and reading.bound(template.values) == tables.outline(spelled, session):
+            self._templates.keep(like, Known(planned.schema, reading))
 
     def _keep(self, planned: Planned) -> None:
         """After its statement has ended, and nothing of it runs any more."""
@@ -151,8 +183,8 @@ class Executor:
     def _dataset(
         self, view: ReadView, database: Database, table: Table, failed: Failed, reported: Reported, stop: Stop
     ) -> TableDataset:
-        def rows() -> TableData:
-            return self._views.distinct(view, database.id, table.id)
-
+        rows = partial(self._views.unexpired, view, database.id, table.id)
+        distinct = partial(self._views.distinct, view, database.id, table.id)
         index = self._series.index(database, table)
-        return TableDataset(table, index, rows, self._access, failed, self._limits, reported, stop)
+        decoded = self._decoded.of_table(table, index, self._series.database(database).lock)
+        return TableDataset(table, index, rows, distinct, self._access, decoded, failed, self._limits, reported, stop)

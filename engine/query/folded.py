@@ -12,7 +12,7 @@ Held by tests/unit/engine/query/shapes/test_folding.py (F1, F2) and tests/proper
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,8 +22,8 @@ from catalog.schema import FieldType
 from engine._native import Fold
 from engine.batch import int32_array, series_buffer, time_buffer
 from engine.buffer.rows import HeldFile
-from engine.query.report import Chunk
-from engine.query.scan import Scan, is_grouped, rows_of, with_fields
+from engine.query.decoded import Piece
+from engine.query.scan import Rows, Scan, is_grouped, with_fields
 from engine.query.shapes.folding import Folding, Measure
 from engine.query.stop import Stop
 
@@ -32,7 +32,8 @@ _MASK = (1 << _BITS) - 1
 #: fewer rows are folded by the thread that asks
 _ROWS_PER_THREAD = 100_000
 
-Work = Callable[[Fold], None]
+Work = tuple[int, Callable[[Fold], None]]
+"""So many rows, and what adds them up."""
 
 
 def folded_rows(folding: Folding, scan: Callable[[], Scan], stop: Stop, threads: int, schema: pa.Schema) -> pa.RecordBatch:
@@ -52,23 +53,24 @@ class _Folder:
         self._columns = list(wanted)
         self._kinds = [_kind(fields.get(name, FieldType.INTEGER)) for name in self._columns]
         self._times = scan.predicate.times
-        self._keys = self._series_keys()
-        # only now: whatever has a code by then has a value
-        self._values = [pa.array(scan.index.values(scan.table.tags.index(tag))) for tag in folding.tags]
+        self._values: list[pa.StringArray] = []
         self._lock = threading.Lock()
 
     def result(self, schema: pa.Schema) -> pa.RecordBatch:
         works = [work for chunk in self._scan.chunks for work in self._of_chunk(chunk)]
         works += [work for held in self._scan.files for work in self._of_file(held)]
+        index, tags = self._scan.index, self._scan.table.tags
+        # only now: whatever has a code by then has a value
+        self._values = [pa.array(index.values(tags.index(tag))) for tag in self._folding.tags]
         return self._made(self._run(works), schema)
 
     def _run(self, works: Sequence[Work]) -> Fold:
-        rows = sum(rows_of(chunk).num_rows for chunk in self._scan.chunks) + sum(held.file.rows for held in self._scan.files)
+        rows = sum(rows for rows, _ in works)
         count = max(1, min(self._threads, len(works), rows // _ROWS_PER_THREAD))
         folds = [Fold(self._kinds) for _ in range(count)]
 
         def do(number: int) -> None:
-            for work in works[number::count]:
+            for _, work in works[number::count]:
                 self._stop.check()
                 work(folds[number])
 
@@ -83,37 +85,57 @@ class _Folder:
 
     # rows in memory: codes are series numbers
 
-    def _series_keys(self) -> pa.Int64Array:
-        """The key of each series; negative for those that are not wanted."""
+    @cached_property
+    def _series_keys(self) -> pa.Buffer:
+        """The key of each series."""
+        return _longs(self._keys_of(None, len(self._scan.index)))
+
+    def _keys_of(self, series: pa.Int32Array | None, count: int) -> pa.Int64Array:
         index, tags = self._scan.index, self._scan.table.tags
-        keys = pa.nulls(len(index), pa.int64()).fill_null(0)
+        keys = pa.repeat(pa.scalar(0, pa.int64()), count)
         for at, tag in enumerate(self._folding.tags):
-            codes = int32_array(index.codes(tags.index(tag)))[: len(keys)]
-            keys = _with_code(keys, pc.add(codes, 1), at)
-        if self._scan.series is not None:
-            numbers = pa.arange(0, len(keys), 1).cast(pa.int32())
-            keys = pc.if_else(pc.is_in(numbers, value_set=self._scan.series.numbers), keys, -1)
+            codes = index.codes(tags.index(tag)) if series is None else index.codes(tags.index(tag), _numbers(series))
+            keys = _with_code(keys, pc.add(int32_array(codes)[:count], 1), at)
         return keys
 
-    def _of_chunk(self, chunk: Chunk) -> list[Work]:
-        rows = with_fields(rows_of(chunk), self._columns)
-        series, times, columns = series_buffer(rows), time_buffer(rows), [self._column(rows, name) for name in self._columns]
-        self._scan.report.counted(chunk, rows.num_rows)
+    def _of_chunk(self, chunk: Rows) -> list[Work]:
+        if not is_grouped(chunk) and self._scan.series is None:
+            return [self._of_rows(with_fields(chunk, self._columns), chunk)]
+        # what a piece lacks is decoded by whoever adds it up
+        ranges = self._scan.ranges(chunk, () if isinstance(chunk, Piece) else self._columns).in_place()
+        if not len(ranges.begins):
+            return []
+        keys = self._keys_of(ranges.batch.column(0).take(ranges.begins), len(ranges.begins))
+        times = time_buffer(ranges.batch)
+        self._scan.counted(chunk, ranges.row_count)
 
-        def work(fold: Fold, begins: pa.Buffer | None = None, ends: pa.Buffer | None = None) -> None:
-            bounds = (None, None) if begins is None else (begins, ends)
-            fold.add(series, self._key_buffer, times, *self._range, *self._bins, columns, *bounds)
+        def work(fold: Fold, at: int, count: int) -> None:
+            rows = chunk.with_fields(self._columns) if isinstance(chunk, Piece) else ranges.batch
+            columns = [self._column(rows, name) for name in self._columns]
+            fold.add(
+                None,
+                _longs(keys.slice(at, count)),
+                times,
+                *self._range,
+                *self._bins,
+                columns,
+                _numbers(ranges.begins.slice(at, count)),
+                _numbers(ranges.ends.slice(at, count)),
+            )
 
-        if not is_grouped(chunk):
-            return [work]
-        ranges = self._scan.ranges(chunk, ())
         pieces = 1 if ranges.row_count < _ROWS_PER_THREAD else self._threads
-        step = -(-len(ranges.begins) // pieces) or 1
-        bounds = [
-            (_numbers(ranges.begins[at : at + step]), _numbers(ranges.ends[at : at + step]))
-            for at in range(0, len(ranges.begins), step)
-        ]
-        return [partial(work, begins=begins, ends=ends) for begins, ends in bounds]
+        step = -(-len(ranges.begins) // pieces)
+        return [(ranges.row_count // pieces, partial(work, at=at, count=step)) for at in range(0, len(ranges.begins), step)]
+
+    def _of_rows(self, rows: pa.RecordBatch, chunk: Rows) -> Work:
+        """Rows in order of arrival, of all series."""
+        columns, keys = [self._column(rows, name) for name in self._columns], self._series_keys
+        self._scan.counted(chunk, rows.num_rows)
+
+        def work(fold: Fold) -> None:
+            fold.add(series_buffer(rows), keys, time_buffer(rows), *self._range, *self._bins, columns)
+
+        return rows.num_rows, work
 
     @property
     def _range(self) -> tuple[int, int]:
@@ -124,10 +146,6 @@ class _Folder:
         bin = self._folding.bin
         return (0, 0) if bin is None else (bin.origin_ns, bin.width_ns)
 
-    @property
-    def _key_buffer(self) -> pa.Buffer:
-        return _longs(self._keys)
-
     def _column(self, rows: pa.RecordBatch, name: str) -> tuple[pa.Buffer | None, pa.Buffer | None, int]:
         at = 1 if name == TIME_COLUMN else rows.schema.get_field_index(name)
         if at < 0:  # rows from before the column
@@ -137,6 +155,10 @@ class _Folder:
     # files: codes are places in the dictionary of a batch's tags
 
     def _of_file(self, held: HeldFile) -> list[Work]:
+        pieces = self._scan.pieces(held, self._columns)
+        if pieces is not None:
+            return [work for piece in pieces for work in self._of_chunk(piece)]
+
         def work(fold: Fold) -> None:
             columns = list(dict.fromkeys([*self._folding.tags, TIME_COLUMN, *self._columns]))
             for batch in self._scan.stored(held, columns, None):
@@ -145,7 +167,7 @@ class _Folder:
                 if batch.num_rows:
                     self._fold_batch(fold, batch)
 
-        return [work]
+        return [(held.file.rows, work)]
 
     def _fold_batch(self, fold: Fold, batch: pa.RecordBatch) -> None:
         keys = pa.nulls(batch.num_rows, pa.int64()).fill_null(0)

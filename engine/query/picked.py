@@ -17,8 +17,7 @@ from engine._native import series_runs, sort_rows
 from engine.batch import concatenated, int32_array
 from engine.buffer.rows import HeldFile
 from engine.hydrate import hydrated
-from engine.query.report import Chunk
-from engine.query.scan import Scan
+from engine.query.scan import Rows, Scan
 from engine.query.shapes.folding import Picking
 
 
@@ -44,10 +43,10 @@ def picked_rows(picking: Picking, scan_of: Callable[[], Scan], schema: pa.Schema
     )
 
 
-def _ends_of(chunk: Chunk, scan: Scan, picking: Picking, columns: Sequence[str]) -> pa.RecordBatch:
+def _ends_of(chunk: Rows, scan: Scan, picking: Picking, columns: Sequence[str]) -> pa.RecordBatch:
     ranges = scan.ranges(chunk, columns)
     rows = ranges.batch.take(ranges.newest(1) if picking.newest else ranges.oldest(1))
-    scan.report.counted(chunk, rows.num_rows)
+    scan.counted(chunk, rows.num_rows)
     return rows
 
 
@@ -75,6 +74,10 @@ def _of_file(held: HeldFile, scan: Scan, picking: Picking, columns: Sequence[str
     if tails is not None:
         scan.report.counted(held, tails.num_rows)
         return [_picked(tails, picking)] if tails.num_rows else []
+    pieces = scan.pieces(held, columns)
+    if pieces is not None:
+        ends = [_ends_of(piece, scan, picking, columns) for piece in pieces]
+        return [_picked(_hydrated(rows, scan, columns), picking) for rows in ends if rows.num_rows]
     found: list[pa.Table] = []
     for batch in scan.stored(held, columns, None):
         scan.report.counted(held, batch.num_rows)

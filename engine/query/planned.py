@@ -11,7 +11,7 @@ Elsewhere: who runs it (running.py), which shapes (shapes/), what explodes (weig
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -24,6 +24,7 @@ from catalog.errors import ServiceError
 from catalog.names import TIME_COLUMN
 from catalog.schema import Database, Table
 from catalog.tokens import Identity
+from engine.query.direct import answered
 from engine.query.elsewhere.workers import Schema
 from engine.query.explain import explained_frame, explaining
 from engine.query.made import MadeTable
@@ -32,8 +33,9 @@ from engine.query.plans import Key
 from engine.query.report import ScanReport
 from engine.query.shapes.folding import Folding, Picking, folded
 from engine.query.shapes.needs import ALL_ROWS, Needs, needs_of
+from engine.query.shapes.outline import Outline, Reading, reading_of
 from engine.query.shell import Shell
-from engine.query.statement import CATALOG, Prepared
+from engine.query.statement import CATALOG, Prepared, announced
 from engine.query.stop import Stop
 from engine.query.system_schema import SystemSchema
 from engine.query.system_tables import SCHEMA as SYSTEM
@@ -44,6 +46,8 @@ from engine.view import ReadView
 
 #: an aggregate of fewer rows is left to the plan
 FOLDED_ROWS = 20_000
+#: more rows than these are left to the plan, which reads them on several threads
+DIRECT_ROWS = 100_000
 
 MakeDataset = Callable[[ReadView, Database, Table, Failed, Reported, Stop], TableDataset]
 
@@ -59,19 +63,24 @@ class Planned:
     here: Prepared | None = None
     session: SessionContext | None = None
     key: Key | None = None
+    #: what it says, where it can be answered without its plan
+    outline: Outline | None = None
+    is_direct: bool = False
     fit: "_Fit | None" = None
     #: plans that may explode, where it is known which could
     suspects: tuple[DataFrame, ...] | None = None
 
     def fitted(self) -> "Planned":
-        """About to run: its tables know what its plans need of them, and aggregates are asked of the rows where that pays."""
+        """About to run: in the way that suits the rows there are."""
+        if self.outline is not None and self.tables.suits(self.outline):
+            return replace(self, is_direct=True)
         if self.here is None or self.session is None:
             return self
         if self.here.explains:
             return replace(self, here=self.tables.explaining(self.here, self.session))
         fit = self.fit or self.tables.fit(self.here, self.session)
         way = self.tables.fitted(fit)
-        return replace(self, here=way.prepared, suspects=way.suspects, fit=fit)
+        return replace(self, here=way.prepared, suspects=way.suspects, is_direct=False, fit=fit)
 
     @property
     def can_be_kept(self) -> bool:
@@ -110,7 +119,7 @@ class _Fit:
 
     plain: _Way
     folded: _Way
-    shapes: tuple[Folding | Picking, ...]
+    shapes: tuple[Folding | Picking, ...] = ()
 
 
 class Tables(SchemaProvider):  # type: ignore[misc]
@@ -174,7 +183,13 @@ class Tables(SchemaProvider):  # type: ignore[misc]
     def explaining(self, prepared: Prepared, session: SessionContext) -> Prepared:
         """An EXPLAIN of what would run: as it is fitted, not as it was written."""
         written = explained_frame(prepared.frame, session)
-        made = self.fitted(self.fit(replace(prepared, frame=written), session)).prepared
+        outline = self.outline(replace(prepared, frame=written, explains=""), session)
+        fit = self.fit(replace(prepared, frame=written), session)
+        if outline is not None and self.suits(outline):
+            self._need(fit.folded.needs)
+            made = replace(fit.folded.prepared, answered=outline.in_words())
+        else:
+            made = self.fitted(fit).prepared
         if made.frame is written:
             return replace(made, frame=prepared.frame)
         try:
@@ -204,30 +219,67 @@ class Tables(SchemaProvider):  # type: ignore[misc]
             return _Fit(plain, way(made) if shapes else plain, tuple(shapes))
         except RecursionError:  # a chain of a thousand conditions: too deep to be looked through, and no shape of ours
             plain = _Way(prepared, {}, suspects_of(prepared))
-            return _Fit(plain, plain, ())
+            return _Fit(plain, plain)
+
+    def outline(self, prepared: Prepared, session: SessionContext) -> Outline | None:
+        reading = self.reading(prepared, session)
+        return None if reading is None else reading.bound({})
+
+    def reading(self, prepared: Prepared, session: SessionContext) -> Reading | None:
+        if prepared.steps or prepared.pause or prepared.explains:
+            return None
+        try:
+            return reading_of(prepared.frame.logical_plan(), session, self._database.find_table)
+        except RecursionError:  # a chain of a thousand conditions
+            return None
+
+    def suits(self, outline: Outline) -> bool:
+        """Whether an outline is answered sooner than its plan; then its table knows what is needed of it."""
+        if outline.table is None:
+            return True
+        dataset = self.dataset(outline.table)
+        if dataset is None:
+            return False
+        self._need({outline.table: outline.needs})
+        if isinstance(outline.asked, Folding):
+            return dataset.can_hold(outline.asked)
+        if outline.asked != "rows" or outline.needs.ends is not None:
+            return True
+        stops = outline.fetch is not None and not outline.order and outline.rest is None
+        return stops or dataset.rows_about(outline.predicate) <= DIRECT_ROWS
+
+    def answered(self, outline: Outline, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """Batches of that schema, straight from the rows."""
+        dataset = None if outline.table is None else self.dataset(outline.table)
+        return (announced(batch, schema) for batch in answered(outline, dataset, self._stop))
 
     def fitted(self, fit: _Fit) -> _Way:
         """The statement as it is to run over these rows."""
-        way = fit.folded if any(self._rows_about(shape) >= FOLDED_ROWS for shape in fit.shapes) else fit.plain
-        self._needs = way.needs
-        for name, (_, dataset) in self._made.items():
-            dataset.needs = self._needs.get(name, ALL_ROWS)
+        way = fit.folded if any(map(self._pays, fit.shapes)) and all(map(self._can_hold, fit.shapes)) else fit.plain
+        self._need(way.needs)
         return way
 
     def needs_all(self) -> None:
         """Somebody else plans the statement, and may need any row."""
-        self._needs = {}
-        for _, dataset in self._made.values():
-            dataset.needs = ALL_ROWS
+        self._need({})
 
-    def _rows_about(self, shape: Folding | Picking) -> int:
+    def _need(self, needs: Mapping[str, Needs]) -> None:
+        self._needs = needs
+        for name, (_, dataset) in self._made.items():
+            dataset.needs = needs.get(name, ALL_ROWS)
+
+    def _pays(self, shape: Folding | Picking) -> bool:
         dataset = self.dataset(shape.table)
-        return 0 if dataset is None else dataset.rows_about(shape.predicate)
+        return dataset is not None and dataset.rows_about(shape.predicate) >= FOLDED_ROWS
+
+    def _can_hold(self, shape: Folding | Picking) -> bool:
+        dataset = self.dataset(shape.table)
+        return dataset is not None and (isinstance(shape, Picking) or dataset.can_hold(shape))
 
     def _folded(self, shape: Folding | Picking, schema: pa.Schema) -> MadeTable:
         dataset = self.dataset(shape.table)
         assert dataset is not None, "the plan was made for this catalog"
-        return dataset.folded(shape, schema) if isinstance(shape, Folding) else dataset.picked(shape, schema)
+        return dataset.made_later(shape, schema)
 
     def all_reports(self) -> Sequence[ScanReport]:
         """Also of scans that have not begun."""

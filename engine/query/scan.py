@@ -1,4 +1,5 @@
-"""What one scan reads: parts of chunks in memory and of files, each by itself.
+"""What one scan reads: parts of chunks in memory and of files, each by itself. Files are read as pieces (decoded.py), which
+are chunks like those in memory, or, once a scan has had its share of these, as they lie.
 
 K1  A part yields the rows of its chunk or file that the filter keeps, each once.
 K2  A chunk's rows pay for the columns that are asked for and for those of the filter, and for no others.
@@ -10,7 +11,7 @@ Elsewhere: which chunks and files (tables.py), the ends of series alone (ends.py
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import and_
 
 import pyarrow as pa
@@ -25,11 +26,15 @@ from engine.files.access import FileAccess
 from engine.files.footers import Bounds
 from engine.hydrate import hydrated
 from engine.query.dataset import Batches
+from engine.query.decoded import DecodedTable, Piece
 from engine.query.predicate import ALL_TIME, Predicate, columns_in, expression_for
 from engine.query.report import Chunk, ScanReport
-from engine.query.select import Ranges, SeriesSet, ranges_of, selected
+from engine.query.select import Ranges, SeriesSet, ranges_of, selected, series_matching
 
 _ROW = "\0row"
+#: so many parts at most are made of files, however many these are
+_FILE_PARTS = 16
+Rows = Chunk | Piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Scan:
         schema: pa.Schema,
         index: SeriesIndex,
         access: FileAccess,
+        decoded: DecodedTable,
         report: ScanReport,
         predicate: Predicate,
         exact: bool,
@@ -54,9 +60,11 @@ class Scan:
         chunks: Sequence[Chunk],
         files: Sequence[HeldFile],
         narrower: Predicate,
+        rest: ds.Expression | None = None,
     ) -> None:
         """`exact`: the filter that was handed down says no more than the predicate does; `narrower` is what the predicate
-        says beyond that filter. `series`: those that can match."""
+        says beyond that filter, `rest` what the filter says beyond the predicate, where that is known. `series`: those that
+        can match, of those known by now."""
         self.table = table
         self.schema = schema
         self.index = index
@@ -65,41 +73,70 @@ class Scan:
         self.predicate = predicate
         self.exact = exact
         self.series = series
+        self._decoded = decoded
+        self._share = decoded.share()
+        self._known = 0 if series is None else series.of
         self.chunks = chunks
         self.files = files
         self.narrower = narrower
+        self.rest = rest
 
     def parts(self) -> list[Part]:
-        return [*(self._of_chunk(chunk) for chunk in self.chunks), *(self._of_file(held) for held in self.files)]
+        few = min(len(self.files), _FILE_PARTS)
+        return [*map(self._of_chunk, self.chunks), *(self._of_files(self.files[at::few]) for at in range(few))]
+
+    def pieces(self, held: HeldFile, columns: Collection[str]) -> list[Piece] | None:
+        """A file that is not in memory as pieces with the fields among `columns`; None where it is to be read as it lies."""
+        found = self._decoded.pieces(held, self.bounds, columns, self._share)
+        count = len(self.index)
+        if found and self.series is not None and count > self._known:  # with series that nobody had heard of
+            self.series = series_matching(self.index, self.table.tags, self.predicate)
+            self._known = count
+        return found
 
     def _of_chunk(self, chunk: Chunk) -> Part:
+        return Part(rows_of(chunk).num_rows, partial(self.of_rows, chunk))
+
+    def of_rows(self, chunk: Rows, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+        if not columns and self.exact:
+            count = self.ranges(chunk, ()).row_count if self.is_cut(chunk) else rows_of(chunk).num_rows
+            self.counted(chunk, count)
+            yield counted(count)
+            return
+        rows = self.rows(chunk, columns, filter)
+        self.counted(chunk, rows.num_rows)
+        if rows.num_rows:
+            yield hydrated(rows, self.table, self.index, columns)
+
+    def counted(self, chunk: Rows, count: int) -> None:
+        self.report.counted(chunk.held if isinstance(chunk, Piece) else chunk, count)
+
+    def _of_files(self, files: Sequence[HeldFile]) -> Part:
         def batches(columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+            read = files
             if not columns and self.exact:
-                count = self.ranges(chunk, ()).row_count if self.is_cut(chunk) else rows_of(chunk).num_rows
-                self.report.counted(chunk, count)
-                yield counted(count)
-                return
-            rows = self.rows(chunk, columns, filter)
-            self.report.counted(chunk, rows.num_rows)
-            if rows.num_rows:
-                yield hydrated(rows, self.table, self.index, columns)
+                read = [held for held in files if self.is_cut(held)]
+                whole = files if not read else [held for held in files if not self.is_cut(held)]
+                self.report.whole.append(whole)
+                yield counted(sum(held.file.rows for held in whole))
+            for held in read:
+                yield from self.of_file(held, columns, filter)
 
-        return Part(rows_of(chunk).num_rows, batches)
-
-    def _of_file(self, held: HeldFile) -> Part:
-        def batches(columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-            if not columns and self.exact and not self.is_cut(held):
-                self.report.counted(held, held.file.rows)
-                yield counted(held.file.rows)
-                return
-            yield from self.of_file(held, columns, filter)
-
-        return Part(held.file.rows, batches)
+        return Part(sum(held.file.rows for held in files), batches)
 
     def of_file(self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
+        pieces = self.pieces(held, {*columns, *self._columns_of(filter if self.rest is None else self.rest)})
+        if pieces is not None:
+            for piece in pieces:
+                yield from self.of_rows(piece, columns, filter)
+            return
         for batch in self.stored(held, columns, filter):
             self.report.counted(held, batch.num_rows)
             yield batch
+
+    def _columns_of(self, filter: ds.Expression | None) -> frozenset[str]:
+        """Those that the filter is asked about, row by row."""
+        return frozenset() if filter is None or self.exact else columns_in(filter, self.schema.names)
 
     def stored(
         self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None, more: ds.Expression | None = None
@@ -154,23 +191,19 @@ class Scan:
         times = self.predicate.times
         return Bounds(times.start_ns, times.end_ns, self.predicate.tags)
 
-    def is_cut(self, item: Chunk) -> bool:
+    def is_cut(self, item: Rows) -> bool:
         """Whether the predicate may leave out rows of it."""
         times, own = self.predicate.times, item.times
         return self.series is not None or own.start_ns < times.start_ns or times.end_ns < own.end_ns
 
-    def ranges(self, chunk: Chunk, fields: Collection[str]) -> Ranges:
-        whole = rows_of(chunk)
-        return ranges_of(with_fields(whole, fields), whole, is_grouped(chunk), self.predicate, self.series)
+    def ranges(self, chunk: Rows, fields: Collection[str]) -> Ranges:
+        return ranges_of(with_fields(chunk, fields), rows_of(chunk), is_grouped(chunk), self.predicate, self.series)
 
-    def rows(self, chunk: Chunk, columns: Sequence[str], filter: ds.Expression | None) -> pa.RecordBatch:
+    def rows(self, chunk: Rows, columns: Sequence[str], filter: ds.Expression | None) -> pa.RecordBatch:
         """The rows that the filter keeps, with the fields that `columns` and the filter want."""
-        whole = rows_of(chunk)
-        if filter is None or self.exact:
-            of_filter: frozenset[str] = frozenset()
-        else:
-            of_filter = columns_in(filter, self.schema.names)
-        rows = with_fields(whole, {*columns, *of_filter})
+        filter = filter if self.rest is None else self.rest
+        whole, of_filter = rows_of(chunk), self._columns_of(filter)
+        rows = with_fields(chunk, {*columns, *of_filter})
         if self.is_cut(chunk):
             rows = selected(rows, is_grouped(chunk), self.predicate, self.series, whole)
         return rows if filter is None or self.exact else self._filtered(rows, of_filter, filter)
@@ -190,18 +223,22 @@ def _is_one_of(column: pa.DictionaryArray, values: frozenset[str | None]) -> pa.
     return pc.is_in(column.dictionary, value_set=texts).take(column.indices).fill_null(None in values)
 
 
-def rows_of(chunk: Chunk) -> pa.RecordBatch:
+def rows_of(chunk: Rows) -> pa.RecordBatch:
+    """Series, time and, but for pieces, all fields: what is kept, and asked again."""
     assert chunk.rows is not None  # a file's rows, while they are in memory, are a chunk
     return chunk.rows
 
 
-def is_grouped(chunk: Chunk) -> bool:
+def is_grouped(chunk: Rows) -> bool:
     """Whether each series' rows are together, in order of time."""
     return not isinstance(chunk, OpenBatch)
 
 
-def with_fields(rows: pa.RecordBatch, names: Collection[str]) -> pa.RecordBatch:
+def with_fields(chunk: Rows, names: Collection[str]) -> pa.RecordBatch:
     """Series, time, and those fields."""
+    if isinstance(chunk, Piece):
+        return chunk.with_fields(names)
+    rows = rows_of(chunk)
     wanted = [at for at, name in enumerate(rows.schema.names) if at < 2 or name in names]
     return rows if len(wanted) == rows.num_columns else rows.select(wanted)
 

@@ -19,7 +19,7 @@ from weakref import ref
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine._native import SeriesIndex, clip, series_runs, sort_rows, spread
+from engine._native import SeriesIndex, find_ranges, series_runs, sort_rows, spread
 from engine.batch import int32_array, series_buffer, time_buffer
 from engine.query.predicate import ALL_TIME, Predicate, Value
 
@@ -29,24 +29,26 @@ SLICES = 512
 
 @dataclass(frozen=True, slots=True)
 class SeriesSet:
-    """Series numbers in ascending order."""
+    """Series numbers in ascending order, of the first `of` that there are."""
 
     numbers: pa.Int32Array
+    of: int
 
     def __len__(self) -> int:
         return len(self.numbers)
 
 
 def series_matching(index: SeriesIndex, tags: Sequence[str], predicate: Predicate) -> SeriesSet | None:
-    """The numbers of the series that can match; None where all can."""
+    """The numbers of the series that can match; None where all can. Others may be added meanwhile."""
+    count = len(index)
     matching: pa.BooleanArray | None = None
     for number, name in enumerate(tags):
         for here in (
-            *([_has_one_of(index, number, predicate.tags[name])] if name in predicate.tags else ()),
-            *([pc.invert(_has_one_of(index, number, predicate.without[name]))] if name in predicate.without else ()),
+            *([_has_one_of(index, number, count, predicate.tags[name])] if name in predicate.tags else ()),
+            *([pc.invert(_has_one_of(index, number, count, predicate.without[name]))] if name in predicate.without else ()),
         ):
             matching = here if matching is None else pc.and_(matching, here)
-    return None if matching is None else SeriesSet(pc.indices_nonzero(matching).cast(pa.int32()))
+    return None if matching is None else SeriesSet(pc.indices_nonzero(matching).cast(pa.int32()), count)
 
 
 def selected(
@@ -72,23 +74,17 @@ def ranges_of(
 ) -> Ranges:
     """Where the wanted rows are. `rows`: the batch `whole`, perhaps with some of its columns only."""
     places = _places_of(whole, grouped)
-    begins, ends = places.starts, places.ends
-    if series is not None:
-        at = pc.index_in(series.numbers, value_set=places.numbers).drop_null()
-        begins, ends = begins.take(at), ends.take(at)
-    if predicate.times != ALL_TIME and len(begins):
-        low, high = clip(
-            time_buffer(rows),
-            _buffer(begins),
-            _buffer(ends),
-            predicate.times.start_ns,
-            predicate.times.end_ns,
-            None if places.order is None else _buffer(places.order),
-        )
-        begins, ends = int32_array(low), int32_array(high)
-        some = pc.less(begins, ends)
-        begins, ends = begins.filter(some), ends.filter(some)
-    return Ranges(rows, places.order, begins, ends)
+    begins, ends, row_count = find_ranges(
+        places.numbers,
+        places.starts,
+        time_buffer(rows),
+        predicate.times.start_ns,
+        predicate.times.end_ns,
+        None if series is None else _buffer(series.numbers),
+        places.ascending,
+        None if places.order is None else _buffer(places.order),
+    )
+    return Ranges(rows, places.order, int32_array(begins), int32_array(ends), row_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +95,7 @@ class Ranges:
     order: pa.Int32Array | None
     begins: pa.Int32Array
     ends: pa.Int32Array
-
-    @property
-    def row_count(self) -> int:
-        return int(pc.sum(pc.subtract(self.ends, self.begins)).as_py() or 0)
+    row_count: int
 
     def rows(self) -> pa.RecordBatch:
         if self.order is None:
@@ -115,6 +108,14 @@ class Ranges:
                     return slices[0] if slices else self.batch.slice(0, 0)
                 return pa.concat_batches(slices)
         return self.batch.take(self._numbers(int32_array(spread(_buffer(self.begins), _buffer(self.ends)))))
+
+    def in_place(self) -> Ranges:
+        """The same rows, each range in one place of the batch."""
+        if self.order is None:
+            return self
+        lengths = pc.subtract(self.ends, self.begins)
+        ends = pc.cumulative_sum(lengths)
+        return Ranges(self.rows(), None, pc.subtract(ends, lengths), ends, self.row_count)
 
     def newest(self, count: int, field: str | None = None) -> pa.Int32Array:
         """The row numbers of the last `count` rows of each series; with `field`, of the last one that has a value of it."""
@@ -163,9 +164,9 @@ class _Places:
             if order is not None:
                 self.order = int32_array(order)
                 series = series.take(self.order)
-        numbers, starts = series_runs(_buffer(series))
-        self.numbers, self.starts = int32_array(numbers), int32_array(starts)
-        self.ends = pa.concat_arrays([self.starts[1:], pa.array([rows.num_rows][: len(self.starts)], pa.int32())])
+        self.numbers, self.starts = series_runs(_buffer(series))
+        numbers = int32_array(self.numbers)
+        self.ascending = bool(pc.all(pc.less(numbers[:-1], numbers[1:])).as_py()) if len(numbers) else True
 
 
 _places: dict[tuple[int, bool], tuple[ref[pa.RecordBatch], _Places]] = {}
@@ -197,8 +198,8 @@ def _buffer(numbers: pa.Int32Array) -> pa.Buffer:
     return numbers.buffers()[1].slice(numbers.offset * 4, len(numbers) * 4)
 
 
-def _has_one_of(index: SeriesIndex, tag: int, values: frozenset[Value]) -> pa.BooleanArray:
-    codes = int32_array(index.codes(tag))
+def _has_one_of(index: SeriesIndex, tag: int, count: int, values: frozenset[Value]) -> pa.BooleanArray:
+    codes = int32_array(index.codes(tag))[:count]
     known = pa.array(index.values(tag))
     wanted = pc.index_in(pa.array([value for value in values if value is not None], pa.utf8()), value_set=known)
     if None in values:

@@ -67,6 +67,8 @@ class Prepared:
     explains: Literal["", "Explain", "Analyze"] = ""
     #: the plans of all parts as they were written, before anything was made of them
     written: tuple[LogicalPlan, ...] = ()
+    #: how it would be answered without its plan, for EXPLAIN
+    answered: str = ""
 
     def batches(
         self, run: Run, wait: Callable[[float], None] = time.sleep, scans: Scans = lambda: ()
@@ -76,7 +78,7 @@ class Prepared:
             if self.explains != "Explain":
                 step.fill(self._paused(run(step.frame), wait))
         for batch in self._paused(run(self.frame), wait):
-            fitting = pa.RecordBatch.from_arrays(_fitting(batch, self.schema), schema=self.schema)
+            fitting = announced(batch, self.schema)
             yield explain.readable(fitting) if self.explains else fitting
         if self._is_explained:
             yield from self._explained(scans)
@@ -89,7 +91,10 @@ class Prepared:
 
     def explained_scans(self, scans: Scans) -> Iterator[pa.RecordBatch]:
         """The part of EXPLAIN that tells of scans, wherever these were."""
-        rows = explain.scan_rows(scans(), ran=self.explains == "Analyze") if self._is_explained else []
+        if not self._is_explained:
+            return
+        rows = [("answered", self.answered)] if self.answered else []
+        rows += explain.scan_rows(scans(), ran=self.explains == "Analyze")
         if rows:
             yield pa.RecordBatch.from_arrays(
                 [pa.array(column, pa.utf8()) for column in zip(*rows, strict=True)], schema=self.schema
@@ -238,11 +243,13 @@ def _schema(written: pa.Schema, plan: LogicalPlan, typed: pa.Schema, names: list
     return pa.schema([field.with_name(name).with_metadata(marked.metadata) for name, field, marked in fields])
 
 
-def _fitting(batch: pa.RecordBatch, schema: pa.Schema) -> list[pa.Array]:
-    return [
+def announced(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """With the names, types and marks that were announced."""
+    columns = [
         column if column.type == field.type else column.cast(field.type)
         for column, field in zip(batch.columns, schema, strict=True)
     ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _at_moment(tokens: Tokens, now_ns: int) -> str:

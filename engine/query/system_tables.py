@@ -186,6 +186,14 @@ def _tables(sources: Sources, wanted: Predicate) -> Iterator[Sequence[object]]:
             )
 
 
+def _retention(sources: Sources, _wanted: Predicate) -> Iterator[Sequence[object]]:
+    for database in sources.view.state.databases:
+        for table in sorted(database.tables, key=lambda table: table.name):
+            if not (table.deleted or database.deleted):
+                source = "database" if table.retention_ns is None else "table"
+                yield database.name, table.name, database.retention_of(table), source
+
+
 def _whole_seconds(at_ns: int | None) -> int | None:
     return None if at_ns is None else at_ns // 1_000_000_000
 
@@ -309,6 +317,13 @@ SYSTEM_TABLES: Sequence[SystemTable] = (
         "how much time one Parquet file of a generation spans",
         _schema(level=pa.uint8(), duration_seconds=_COUNT),
         _generation_durations,
+        internal=True,
+    ),
+    SystemTable(
+        "retention",
+        "how long each table keeps its rows, and whether that is said of the table or of its database",
+        _schema(database_name=_TEXT, table_name=_TEXT, retention_period_ns=(_COUNT,), source=_TEXT),
+        _retention,
         internal=True,
     ),
     SystemTable(

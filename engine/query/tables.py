@@ -16,7 +16,9 @@ Elsewhere: what a filter lets through (predicate.py), rows by series and time (s
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial, reduce
+from operator import and_
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -28,18 +30,24 @@ from engine.buffer.rows import HeldFile, TableData, TimeRange
 from engine.files.access import FileAccess
 from engine.hydrate import table_schema
 from engine.query.dataset import Fragment, TableInPython
+from engine.query.decoded import DecodedTable
 from engine.query.ends import EndsScan
 from engine.query.folded import folded_rows
 from engine.query.limits import QueryLimits
 from engine.query.made import MadeTable
 from engine.query.picked import picked_rows
-from engine.query.predicate import Predicate, expression_of, read_filter
+from engine.query.predicate import Predicate, expression_for, expression_of, read_filter
 from engine.query.report import Chunk, ScanReport
 from engine.query.scan import Part, Scan
 from engine.query.select import series_matching
 from engine.query.shapes.folding import Folding, Picking
 from engine.query.shapes.needs import ALL_ROWS, End, Needs
 from engine.query.stop import Stop
+
+#: of an aggregate in engine/native/fold.cpp and of the columns made of it
+_CELL_BYTES, _VALUE_BYTES = 80, 100
+#: a statement that is not counted by the pool may have this part of it
+_SHARES = 4
 
 #: is told what ended a scan; DataFusion makes a sentence of its own out of every exception
 Failed = Callable[[ServiceError], None]
@@ -55,13 +63,15 @@ class TableDataset(TableInPython):
         table: Table,
         index: SeriesIndex,
         rows: Callable[[], TableData],
+        distinct: Callable[[TimeRange], TableData],
         access: FileAccess,
+        decoded: DecodedTable,
         failed: Failed,
         limits: QueryLimits,
         reported: Reported,
         stop: Stop,
     ) -> None:
-        """`rows` is called when the plan wants them: no key twice."""
+        """`rows`: all of them, as they lie; `distinct`: for readers of these times, who meet no key twice."""
         super().__init__(table_schema(table))
         self.table = table
         #: what the plan was found to need, said before it runs
@@ -70,7 +80,9 @@ class TableDataset(TableInPython):
         self.rows_at_most = 0
         self._index = index
         self._rows = rows
+        self._distinct = distinct
         self._access = access
+        self._decoded = decoded
         self._failed = failed
         self._limits = limits
         self._stop = stop
@@ -108,13 +120,23 @@ class TableDataset(TableInPython):
         """How many rows a predicate may let through, if they are spread evenly over series and times."""
         series = series_matching(self._index, self.table.tags, predicate)
         share = 1.0 if series is None else len(series) / max(1, len(self._index))
-        data = self._data
-        items: list[Chunk] = [*data.open, *data.runs, *data.files]
+        data = self._rows()
+        items: list[Chunk] = [*data.open, *data.runs, *data.files_within(predicate.times)]
         return int(share * sum(_rows_between(item, predicate.times) for item in items))
 
-    @cached_property
-    def _data(self) -> TableData:
-        return self._rows()
+    def can_hold(self, folding: Folding) -> bool:
+        """Whether an aggregate surely fits into the memory that a statement may have; a plan can spill what does not."""
+        data, times = self._rows(), folding.predicate.times
+        in_memory: list[Chunk] = [*data.open, *data.runs]
+        items = [*(item for item in in_memory if item.times.overlaps(times)), *data.files_within(times)]
+        if not items:
+            return True
+        rows = sum(item.file.rows if isinstance(item, HeldFile) else item.rows.num_rows for item in items)
+        start_ns = max(times.start_ns, min(item.times.start_ns for item in items))
+        end_ns = min(times.end_ns, max(item.times.end_ns for item in items))
+        bins = 1 if folding.bin is None else (end_ns - start_ns) // folding.bin.width_ns + 2
+        cells = min(rows, bins * (len(self._index) if folding.tags else 1))
+        return cells * (_CELL_BYTES + _VALUE_BYTES * len(folding.measures)) <= self._limits.memory_bytes // _SHARES
 
     def scan_of(self, predicate: Predicate) -> Scan:
         """What a predicate leaves to be read. Raises ServiceError."""
@@ -122,39 +144,47 @@ class TableDataset(TableInPython):
         assert isinstance(found, Scan)
         return found
 
-    def folded(self, folding: Folding, schema: pa.Schema) -> MadeTable:
-        """An aggregate of the rows, to be computed when its plan runs."""
-        scan, threads = self._later(folding, ": added up as they are read"), self._limits.threads
-        return MadeTable(schema, lambda: folded_rows(folding, scan, self._stop, threads, schema), self._stop, self._failed)
+    def rows(self, predicate: Predicate, rest: ds.Expression | None, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Those that the predicate and `rest` let through, asked for without a plan."""
+        scan = self._scanned(predicate if rest is None else replace(predicate, exact=False), self.needs, rest)
+        filter = (
+            None if rest is None else reduce(and_, [part for part in (expression_for(predicate), rest) if part is not None])
+        )
+        for part in scan.parts():
+            yield from part.batches(columns, filter)
 
-    def picked(self, picking: Picking, schema: pa.Schema) -> MadeTable:
-        """One row of each group, to be picked when the plan runs."""
-        make = partial(picked_rows, picking, self._later(picking, ": one row of each group is picked"), schema)
-        return MadeTable(schema, make, self._stop, self._failed)
+    def made(self, shape: Folding | Picking, schema: pa.Schema) -> pa.RecordBatch:
+        """An aggregate of the rows, or one row of each group."""
+        return self._made(shape, schema, partial(self._scan_for, shape))
+
+    def made_later(self, shape: Folding | Picking, schema: pa.Schema) -> MadeTable:
+        """The same, when a plan runs."""
+        self._ahead[id(shape)] = scan = partial(self._scan_for, shape)
+        return MadeTable(schema, partial(self._made, shape, schema, scan), self._stop, self._failed)
 
     def look_ahead(self) -> None:
         """Report scans that begin only when their plan runs, for who explains a plan that does not."""
         for scan in tuple(self._ahead.values()):
             scan()
 
-    def _later(self, shape: Folding | Picking, note: str) -> Callable[[], Scan]:
-        def scan() -> Scan:
-            found = self.scan_of(shape.predicate)
-            found.report.note = note
-            self._ahead.pop(id(shape), None)
-            return found
+    def _made(self, shape: Folding | Picking, schema: pa.Schema, scan: Callable[[], Scan]) -> pa.RecordBatch:
+        if isinstance(shape, Folding):
+            return folded_rows(shape, scan, self._stop, self._limits.threads, schema)
+        return picked_rows(shape, scan, schema)
 
-        self._ahead[id(shape)] = scan
-        return scan
+    def _scan_for(self, shape: Folding | Picking) -> Scan:
+        self._ahead.pop(id(shape), None)
+        found = self.scan_of(shape.predicate)
+        found.report.note = ": added up as they are read" if isinstance(shape, Folding) else ": one row of each group is picked"
+        return found
 
-    def _scanned(self, handed: Predicate, needs: Needs) -> Scan | EndsScan:
+    def _scanned(self, handed: Predicate, needs: Needs, rest: ds.Expression | None = None) -> Scan | EndsScan:
         report = ScanReport(self.table.name)
-        data = self._data
+        data = self._distinct(handed.both(needs.predicate).times)
         narrower = needs.predicate if data.floor_ns is None else needs.predicate.since(data.floor_ns)
         predicate = handed.both(narrower)
-        stored = [held for held in data.files if held.rows is None]
-        files = [held for held in stored if held.times.overlaps(predicate.times)]
-        report.files.begins(stored)
+        files = [held for held in data.files_within(predicate.times) if held.rows is None]
+        report.files.begins(data.stored_files)
         report.files.leaves("time", files)
         self._reported(report)
         self._limits.check_files(len(files))
@@ -163,7 +193,7 @@ class TableDataset(TableInPython):
         series = series_matching(self._index, self.table.tags, predicate)
         if series is not None:
             report.series = len(series), len(self._index)
-        chunks: Sequence[Chunk] = [*data.open, *data.runs, *(held for held in data.files if held.rows is not None)]
+        chunks: Sequence[Chunk] = [*data.open, *data.runs, *data.files_in_memory]
         report.chunks.begins(chunks)
         chunks = [chunk for chunk in chunks if chunk.times.overlaps(predicate.times)]
         report.chunks.leaves("time", chunks)
@@ -172,8 +202,8 @@ class TableDataset(TableInPython):
             report.chunks.leaves("tags", chunks)
         if needs.ends is not None:
             report.note = f": {_in_words(needs.ends, each=needs.each)}"
-        given = self.table, self._schema, self._index, self._access, report
-        scan = Scan(*given, predicate, handed.exact, series, chunks, files, narrower)
+        given = self.table, self._schema, self._index, self._access, self._decoded, report
+        scan = Scan(*given, predicate, handed.exact, series, chunks, files, narrower, rest)
         report.row_groups = lambda held: self._access.row_groups(held.file, scan.bounds)
         return scan if needs.ends is None else EndsScan(scan, needs.ends, each=needs.each)
 

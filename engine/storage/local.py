@@ -14,8 +14,9 @@ L5  The root directory is made at open and never again: a file system that was u
 L6  Directories that deletion empties are removed, but for those one and two levels below the root: in these,
     others append to files of their own.
 L7  Until the name is there a failure leaves nothing behind and is definite; after that it is OutcomeUnknown.
+L8  Who only looks (`only_reading`) changes nothing by opening, not even what a crash left behind.
 
-Held by tests/unit/engine/test_storage_local.py (L1-L7) and tests/contract/test_object_store.py (L2).
+Held by tests/unit/engine/test_storage_local.py (L1-L8) and tests/contract/test_object_store.py (L2).
 Elsewhere: appending to segment files under `durable_appends` (engine.wal); one server per node (flightserver).
 """
 
@@ -62,19 +63,28 @@ NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class LocalStore:
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, *, only_reading: bool = False) -> None:
         self.root = Path(root).absolute()
         self.url = self.root.as_uri()
         self.durable_appends: Path | None = self.root
         self._top = str(self.root)
         self._directories = Lock()  # held while directories are made or removed, and while a file is begun in one
         self._synced: set[str] = {""}  # directories whose own entries are known to be synced
+        self._syncs_whole = False
+        if only_reading:
+            self._check_root("open", "")
+            return
         try:
             self.root.mkdir(0o750, parents=True, exist_ok=True)
             with suppress(PermissionError):  # the directory above may be somebody else's
                 sync_directory(str(self.root.parent))
             self._sweep()
             self._syncs_whole = can_sync_whole(self._top)
+        except (FileExistsError, NotADirectoryError):
+            cause = "a file is there, where a directory is needed"
+            raise StoreUnfit("open", self.url, "", cause, hint=HINT_DIRECTORY) from None
+        except FileNotFoundError as error:
+            raise StoreUnfit("open", self.url, "", reason(error), hint=HINT_DIRECTORY) from error
         except OSError as error:
             raise explain("open", self.url, "", error) from error
 
@@ -325,6 +335,7 @@ class LocalStore:
 HINT_FULL = "free some space or raise the limit; the server goes on by itself"
 HINT_FORBIDDEN = "let the server's user read and write the data directory and all in it"
 HINT_LINKS = "keep the data directory on a file system with hard links, such as ext4, xfs, btrfs or zfs"
+HINT_DIRECTORY = "name a directory with --data-dir that is there or can be made"
 CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 
 

@@ -26,7 +26,7 @@ HINT = (
 
 def check_store(store: ObjectStore, prefix: str, *, allow_unconditional_writes: bool = False) -> ObjectStore:
     """The store to use: this one, or one that looks before it writes. Raises StoreUnfit for one not to be used."""
-    path = "/".join(filter(None, (prefix, "probe", secrets.token_hex(16), "object")))
+    path = "/".join(filter(None, (prefix, "dbs", "probe", secrets.token_hex(16), "object")))  # of a local store, `dbs` stays
     first, second = b"first " + secrets.token_bytes(16), b"second " + secrets.token_bytes(16)
     try:
         store.put_new(path, first)

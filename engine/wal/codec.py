@@ -6,7 +6,7 @@
     payload = table count u32, table+
     table   = database id u32, table id u32, length of series u32, length of rows u32, series, rows
     series  = Arrow IPC stream: `series` int32 and one string column per tag (0, 1, …), the series that this epoch sees first
-    rows    = Arrow IPC stream: `series` int32, `time`, fields
+    rows    = Arrow IPC stream: `series` int32, `time`, fields; an integer field of many rows in as few bytes as hold its values
     claim   = a group whose payload is table count 0 and the 16 bytes of an instance's id (engine.ownership)
 
 K1  decode(encode(g)) has the rows of g, each with the tag values that its series number stood for.
@@ -24,7 +24,9 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 from isal.isal_zlib import crc32
 
+from engine import _native
 from engine.batch import SERIES, TableRows, int32_array, series_buffer
+from engine.merge import FIRST_FIELD
 
 MAGIC = b"FLWALG01"
 HEADER = struct.Struct("<8sQQIII")
@@ -35,7 +37,9 @@ CLAIM_BYTES = HEADER.size + _COUNT.size + 16
 _SMALL_BYTES = 16 * 1024
 _AHEAD_ROWS = 1024
 _PLAIN = pa.ipc.IpcWriteOptions()
-_PACKED = pa.ipc.IpcWriteOptions(compression="lz4")
+#: one thread: many groups are under way at a time, and columns are small by now
+_PACKED = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_NARROW = {1: pa.int8(), 2: pa.int16(), 4: pa.int32()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +158,44 @@ def _definitions(table: TableRows, epoch: int) -> pa.Buffer | bytes:
 
 
 def _stream(batch: pa.RecordBatch) -> pa.Buffer:
+    is_small = batch.nbytes < _SMALL_BYTES
+    stored = batch if is_small else _narrowed(batch)
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema, options=_PLAIN if batch.nbytes < _SMALL_BYTES else _PACKED) as writer:
-        writer.write_batch(batch)
+    with pa.ipc.new_stream(sink, stored.schema, options=_PLAIN if is_small else _PACKED) as writer:
+        writer.write_batch(stored)
     return sink.getvalue()
 
 
 def _read_stream(data: memoryview) -> pa.RecordBatch:
     with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
-        return reader.read_next_batch()
+        return _widened(reader.read_next_batch())
+
+
+def _narrowed(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Most integers are small. Without their empty bytes they take a tenth of the time to compress, and half the room."""
+    return _with_columns(batch, [_narrow(column) for column in batch.columns])
+
+
+def _narrow(column: pa.Array) -> pa.Array:
+    if column.type != pa.int64() or column.offset:
+        return column
+    validity, values = column.buffers()
+    narrow = _native.narrow(values.slice(0, 8 * len(column)))
+    if narrow is None:
+        return column
+    return pa.Array.from_buffers(_NARROW[narrow.nbytes // len(column)], len(column), [validity, pa.py_buffer(narrow)])
+
+
+def _widened(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Fields are of 64 bits, whatever they were stored in."""
+    narrow = [number >= FIRST_FIELD and kind in _NARROW.values() for number, kind in enumerate(batch.schema.types)]
+    if not any(narrow):
+        return batch
+    columns = [column.cast(pa.int64()) if cast else column for column, cast in zip(batch.columns, narrow, strict=True)]
+    return _with_columns(batch, columns)
+
+
+def _with_columns(batch: pa.RecordBatch, columns: Sequence[pa.Array]) -> pa.RecordBatch:
+    """The columns under the names that they have in `batch`."""
+    fields = [field.with_type(column.type) for field, column in zip(batch.schema, columns, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))

@@ -8,15 +8,13 @@ E1  Nothing is written to the store, and what is not there is not made.
 E2  Of a token's hash no more is shown than `show tokens` shows.
 
 Held by tests/integration/cli/test_debug.py (E1, E2).
-Elsewhere: the log (engine.catalog_log, catalog.codec), the options of the store (flightserver.options).
+Elsewhere: the log (engine.catalog_log, catalog.codec), opening the store (cli.looking), `debug verify` (cli.verify).
 """
 
 import dataclasses
-import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -31,24 +29,12 @@ from catalog.state import CatalogState
 from engine.catalog_log import StoredCatalogLog
 from engine.clock import SystemClock
 from engine.paths import CatalogPaths
-from engine.storage.open import StoreOptions, open_store
-from flightserver.cli import declared, serve
 from flightserver.cli.console import CommandError, is_terminal, terminal_width
+from flightserver.cli.looking import look_into
 from flightserver.cli.parsing import Given, UsageError
 from flightserver.cli.tables import fitted
-from flightserver.config import ConfigError, resolve, this_machine
-from flightserver.config import UsageError as UnreadableOption
-from flightserver.environment import read_environment
-from flightserver.options import OPTIONS
 
-_STORE_FLAGS = {option.flag for option in OPTIONS if option.flag == "--node-id" or (option.sets or "").startswith("store.")}
 _HASH_SHOWN = 9
-_PATHS = ("data_dir", "aws_credentials_file", "google_service_account", "tls_ca")
-
-
-def options() -> tuple[declared.Option, ...]:
-    """Those of `serve` that say where the catalog is."""
-    return tuple(option for option in serve.options() if option.flag in _STORE_FLAGS)
 
 
 def list_commits(given: Given) -> None:
@@ -109,33 +95,12 @@ class _ReadOnly:
 
 def _open_log(given: Given) -> StoredCatalogLog:
     """The log of a catalog that exists."""
-    environment = {name: text for name, text in read_environment().items() if not _is_of_serve_alone(name)}
-    named = {spelling: text for spelling, text in given.spelled.items() if spelling in _store_spellings()}
-    try:
-        config = resolve(named, environment, this_machine(), quick_start=True)
-    except UnreadableOption as error:
-        raise UsageError(str(error), "debug catalog") from None
-    except ConfigError as error:
-        raise CommandError(str(error)) from None
-    prefix = given.find("--catalog-prefix") or config.settings.node_id
-    store: dict[str, Any] = {name: Path(str(value)) if name in _PATHS else value for name, value in config.store.items()}
-    if store["kind"] == "file" and not os.path.isdir(store["data_dir"]):
-        raise CommandError(f"{store['data_dir']} is no directory; --data-dir names the one of `serve`")
-    opened = open_store(StoreOptions(**store))
-    log = StoredCatalogLog(opened, CatalogPaths(prefix))
+    opened = look_into(given, "debug catalog")
+    prefix = given.find("--catalog-prefix") or opened.node_id
+    log = StoredCatalogLog(opened.store, CatalogPaths(prefix))
     if log.read_checkpoint() is None and next(iter(log.read(0)), None) is None:
-        raise CommandError(f"{opened.url} holds no catalog of {prefix}; --node-id or --catalog-prefix names another one")
+        raise CommandError(f"{opened.store.url} holds no catalog of {prefix}; --node-id or --catalog-prefix names another one")
     return log
-
-
-def _store_spellings() -> set[str]:
-    return {name for option in OPTIONS if option.flag in _STORE_FLAGS for name in (option.flag, *option.also)}
-
-
-def _is_of_serve_alone(variable: str) -> bool:
-    """What only a running server needs is not looked at, so that it cannot be wrong here."""
-    others = (option for option in OPTIONS if option.flag not in _STORE_FLAGS)
-    return any(variable in (*option.env_names, *option.unprefixed) for option in others)
 
 
 # ---------------------------------------------------------------------------------------------------------- descriptions

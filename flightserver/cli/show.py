@@ -39,9 +39,14 @@ _PERIODS = "".join(
         ("ns", 1),
     )
 )
+_PERIOD = f"CASE WHEN retention_period_ns IS NULL THEN 'infinite'{_PERIODS} END"
 _RETENTION = (
-    f"SELECT database_name, CASE WHEN retention_period_ns IS NULL THEN 'infinite'{_PERIODS} END AS retention_period "
+    f"SELECT database_name, {_PERIOD} AS retention_period "
     "FROM system.databases WHERE NOT deleted {condition} ORDER BY database_name"
+)
+_RETENTION_OF_TABLES = (
+    f'SELECT database_name AS "Database", table_name AS "Table", {_PERIOD} AS "Retention", source AS "Source" '
+    "FROM system.retention WHERE true {condition} ORDER BY database_name, table_name"
 )
 _SYSTEM_TABLES = (
     "SELECT table_name, array_agg(column_name ORDER BY ordinal_position) AS column_names FROM information_schema.columns "
@@ -69,7 +74,10 @@ def nodes(given: Given) -> None:
 def retention(given: Given) -> None:
     name = given.find("--database")
     condition = "" if name is None else f"AND database_name = {_literal(name)}"
-    _emit_sql(given, INTERNAL, _RETENTION.format(condition=condition))
+    if name is not None and not json.loads(open_server(given).rows(INTERNAL, _RETENTION.format(condition=condition), "json")):
+        raise CommandError(f"database not found: {name}")
+    statement = _RETENTION_OF_TABLES if "--tables" in given else _RETENTION
+    _emit_sql(given, INTERNAL, statement.format(condition=condition))
 
 
 def table_list(given: Given) -> None:
@@ -141,4 +149,4 @@ def _emit(given: Given, fetch: Callable[[str], bytes]) -> None:
         raise CommandError("cannot write parquet to a terminal, use `--output <file>` or pipe the output")
     else:
         data = fetch(name)
-        write_out(data if name == "parquet" or data.endswith(b"\n") else data + b"\n")
+        write_out(data if name == "parquet" or not data or data.endswith(b"\n") else data + b"\n")

@@ -19,7 +19,7 @@ from flightserver.cli.parsing import Given, UsageError
 from flightserver.cli.splitting import Read
 
 NOTHING_GIVEN = "No input from stdin detected, no string was passed in, and no file path was given"
-SEVERAL_ARGUMENTS = "ensure that a single protocol line string is provided as the final argument, enclosed in quotes"
+NOT_QUOTED = "ensure that a single protocol line string is provided as the final argument, enclosed in quotes"
 NO_LINES = "no line protocol string provided"
 PAUSE_S = 1.0
 READ_BYTES = 1 << 20
@@ -44,12 +44,12 @@ def open_sources(given: Given) -> Iterator[Source]:
     start = given.number("--start-at")
     if start and (texts or len(files) != 1):
         raise UsageError("--start-at needs exactly one --file", "write")
-    if len(texts) > 1:
-        raise CommandError(SEVERAL_ARGUMENTS)
+    if len(texts) > 1 and any(" " not in text.strip() for text in texts):
+        raise CommandError(NOT_QUOTED)  # no line is a single word: the shell has cut one into several
     if texts:
-        if not texts[0].strip():
+        if not any(text.strip() for text in texts):
             raise CommandError(NO_LINES)
-        yield _of_text(texts[0])
+        yield _of_text("\n".join(texts))
     elif files:
         yield from (_of_file(name, start) for name in files)
     elif sys.stdin is None or sys.stdin.isatty():

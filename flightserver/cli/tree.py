@@ -155,7 +155,12 @@ FORMAT = Option(
 OUTPUT = Option("--output", "Write to this file instead of the terminal.", value="FILE", short="-o")
 TOKEN_FORMAT = Option("--format", "text or json.", value="FORMAT", default="text", choices=("text", "json"))
 CATALOG = (
-    Option("--catalog-prefix", "Where the catalog lies in the store; the node's name, unless this is given.", value="PREFIX"),
+    Option(
+        "--catalog-prefix",
+        "Where the catalog lies in the store: the --cluster-id of `serve`, or else its --node-id.",
+        value="PREFIX",
+        also=("--cluster-id",),
+    ),
     Option("--format", "pretty or json.", value="FORMAT", default="pretty", choices=("pretty", "json")),
 )
 ORGANISATION = Option("--org", "Read and dropped: there are no organisations here.", value="NAME", ignored=True)
@@ -209,7 +214,7 @@ Examples:
             TOKEN,
             *TLS,
         ),
-        (Argument("QUERY", "The statement; else --file, else the standard input.", required=False),),
+        (Argument("QUERY", "The statement; else --file, else the standard input.", required=False, quoted=True),),
         examples="""\
 Examples:
   influxdb3 query --database sensors "SELECT * FROM home ORDER BY time DESC LIMIT 10"
@@ -270,7 +275,7 @@ Examples:
             TOKEN,
             *TLS,
         ),
-        (Argument("LINE_PROTOCOL", "Lines in quotes; else --file, else the standard input.", required=False, many=True),),
+        (Argument("LINE_PROTOCOL", "Lines, each in quotes; else --file, else the standard input.", required=False, many=True),),
         examples="""\
 Examples:
   influxdb3 write --database sensors 'home,room=Kitchen temp=21.5'
@@ -407,7 +412,13 @@ Examples:
         "show retention",
         "How long rows are kept.",
         "show:retention",
-        (DATABASE._replace(required=False), FORMAT, OUTPUT, *SERVER),
+        (
+            DATABASE._replace(required=False),
+            Option("--tables", "Of each table, and whether that is said of the table or of its database."),
+            FORMAT,
+            OUTPUT,
+            *SERVER,
+        ),
     ),
     Command("show nodes", "The nodes that share this catalog.", "show:nodes", (FORMAT, OUTPUT, *SERVER)),
     Command(
@@ -456,14 +467,14 @@ Examples:
         "The commits of the catalog: when, and what each changed. The store is named as for `serve`.",
         "debug:list_commits",
         (Option("--all", "Those before the last checkpoint, too."), *CATALOG),
-        more_options="debug:options",
+        more_options="looking:options",
     ),
     Command(
         "debug catalog snapshot",
         "What there is after the last commit: nodes, databases, tables, tokens. The store is named as for `serve`.",
         "debug:snapshot",
         CATALOG,
-        more_options="debug:options",
+        more_options="looking:options",
     ),
     Command(
         "debug catalog sequence",
@@ -471,16 +482,34 @@ Examples:
         "debug:sequence",
         CATALOG,
         (Argument("SEQUENCE", "Its number; else the last one.", required=False),),
-        more_options="debug:options",
+        more_options="looking:options",
         examples="Example:\n  influxdb3 debug catalog sequence 12 --node-id node0 --data-dir ~/.influxdb3",
+    ),
+    Command(
+        "debug verify",
+        "Look at all that lies on the store, changing nothing: is it whole? The store is named as for `serve`.",
+        "verify:run",
+        (Option("--all", "Name the objects that are sound, too."), *CATALOG),
+        more_options="looking:options",
+        examples="""\
+A server may be running on the store. Without --node-id, all nodes and catalogs in it are looked at.
+The exit code is 0 when nothing is found, 3 when something is, and 1 when it could not be looked at.
+
+Examples:
+  influxdb3 debug verify --data-dir ~/.influxdb3
+  influxdb3 debug verify --object-store s3 --bucket my-bucket --node-id node0 --format json""",
     ),
     Command("debug object-store-check", "Try the object store.", absent="`serve` tries the store whenever it starts"),
     Command("stop node", "Stop a node.", absent="end its process with SIGTERM; it stops in order"),
     Command("remove node", "Forget a node.", absent=NO_CLUSTER),
     Command("import", "Import files.", absent="`query --format parquet` exports, Flight's DoPut and `write` import"),
     Command("loadcap", "Record load.", absent="`show system table queries` lists what was asked"),
-    Command("backup", "Back up.", absent="copy the object store; its files never change once written"),
-    Command("restore", "Restore a backup.", absent="copy the object store back and start the server"),
+    Command("backup", "Back up.", absent="stop the server, and copy its directory or its bucket"),
+    Command(
+        "restore",
+        "Restore a backup.",
+        absent="stop the server, put the copy in place, and start it; `influxdb3 debug verify` looks at a copy",
+    ),
     Command(
         "completion",
         "Print what makes a shell complete commands: source <(influxdb3 completion bash)",

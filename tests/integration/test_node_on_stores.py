@@ -11,6 +11,7 @@ import pytest
 from catalog.errors import ServiceError
 from engine.storage.open import open_store
 from engine.storage.probe import check_store
+from engine.verify.walk import verify_store
 from tests.helpers import stores
 from tests.helpers.engine import open_node, read, write
 from tests.helpers.relay import Relay
@@ -26,7 +27,7 @@ def relay() -> Iterator[Relay]:
 
 
 @pytest.mark.parametrize("kind", ["s3", "google", "azure", "rclone"])
-def test_rows_are_written_settled_replayed_and_read(kind: str, tmp_path: Path) -> None:
+def test_rows_are_written_settled_replayed_and_read_and_the_store_is_whole(kind: str, tmp_path: Path) -> None:
     options = stores.store_options(kind, tmp_path)
     store = check_store(open_store(options), "node", allow_unconditional_writes=kind == "rclone")
 
@@ -37,9 +38,16 @@ def test_rows_are_written_settled_replayed_and_read(kind: str, tmp_path: Path) -
     node.close()
     reopened = open_node(check_store(open_store(options), "node", allow_unconditional_writes=kind == "rclone"))
     rows = read(reopened, ROWS)
+    while_open = verify_store(open_store(options))
     reopened.close()
+    store.put_new("n/wal/copy", b"x")
+    store.put_new("another/object", b"x")
+    afterwards = verify_store(open_store(options))
 
     assert [(row["host"], row["ns"], row["v"]) for row in rows] == [("a", 1, 1.0), ("a", 3, 3.0), ("b", 2, 4.0)]
+    assert while_open.findings == ()
+    assert [finding.about for finding in afterwards.findings] == [("orphan", "n/wal/copy")]
+    assert afterwards.others == 1
 
 
 @pytest.mark.parametrize("trouble", ["lose", "hang", "broken", "busy", "early"])

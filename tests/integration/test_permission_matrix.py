@@ -569,6 +569,7 @@ COMMAND_LINE: Mapping[str, tuple[object, ...]] = {
     "debug catalog list": (),
     "debug catalog snapshot": (),
     "debug catalog sequence": (),
+    "debug verify": (),
     "complete": (),
     "query": ("CommandStatementQuery", "CreatePreparedStatement", "do_get", ("POST", "/api/v3/query_sql")),
     "write": (("POST", "/api/v3/write_lp"), wire.WRITE_LP),

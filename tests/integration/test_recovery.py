@@ -1,10 +1,12 @@
 """The way back in for whoever lost the operator token (R1, R2)."""
 
+import http.client
 import json
 import socket
+import ssl
 import time
 from pathlib import Path
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -13,9 +15,12 @@ from catalog.catalog import Catalog
 from catalog.tokens import hash_of
 from engine.clock import SystemClock
 from flightserver.audit import Audit
+from flightserver.config import Tls
+from flightserver.engine_process import server_context
 from flightserver.recovery import PATH, Recovery, RecoveryUnavailable
 from flightserver.tokens import TokenKeeper
 from tests.helpers.catalog_log import MemoryLog
+from tests.helpers.certificates import make_certificate
 from tests.helpers.servers import wait_until
 
 ANYWHERE = ("127.0.0.1", 0)
@@ -97,6 +102,25 @@ def test_a_caller_who_says_nothing_holds_it_up_for_seconds_only(keeper: TokenKee
 
     with socket.create_connection((host, int(port))):
         assert post(recovery.address)[0] == 201
+
+
+def test_with_a_certificate_it_speaks_tls_and_nothing_else(keeper: TokenKeeper, tmp_path: Path) -> None:
+    """R3."""
+    certificate = make_certificate(tmp_path)
+    context = server_context(Tls(str(certificate.cert), str(certificate.key), "tls-1.3"))
+    trusting, old = (ssl.create_default_context(cafile=str(certificate.cert)) for _ in range(2))
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    recovery = Recovery(ANYWHERE, keeper, AUDIT, tmp_path / "done", context)
+
+    with pytest.raises((OSError, http.client.HTTPException)):
+        post(recovery.address)
+    with pytest.raises(URLError, match=r"(?i)protocol version"):
+        urlopen(Request(f"{recovery.url}{PATH}", method="POST"), timeout=30, context=old)
+    with urlopen(Request(f"{recovery.url}{PATH}", method="POST"), timeout=30, context=trusting) as answer:
+        made = json.loads(answer.read())
+
+    assert recovery.url.startswith("https://127.0.0.1:")
+    assert made["token"].startswith("apiv3_")
 
 
 def test_an_address_that_is_taken_is_named(keeper: TokenKeeper, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_google_server_that_lacks_what_conditions_need_is_refused_and_named(tm
     options = stores.store_options("google", tmp_path)
     store = open_store(replace(options, google_service_account=stores.google_key(tmp_path / "bare", emulator.url)))
 
-    with pytest.raises(StoreUnfit, match=f"gs://{options.bucket}/probe/.*ETag Header missing from response"):
+    with pytest.raises(StoreUnfit, match=f"gs://{options.bucket}/dbs/probe/.*ETag Header missing from response"):
         check_store(store, "")
 
 

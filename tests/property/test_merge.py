@@ -4,7 +4,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.merge import merged, row_schema, split_by_time
+from engine.merge import merged, row_schema
 
 FIELDS = pa.schema([("f", pa.float64()), ("i", pa.int64()), ("u", pa.uint64()), ("s", pa.string()), ("b", pa.bool_())])
 VALUES = {
@@ -76,11 +76,16 @@ def test_merging_what_is_merged_already_changes_nothing(batches: list[pa.RecordB
     assert merged([merged(batches[:cut], FIELDS), *batches[cut:]], FIELDS).equals(once)
 
 
-@given(row_batches(), st.integers(1, 5))
-def test_splitting_by_time_keeps_every_row_in_its_slice_and_in_order(batch: pa.RecordBatch, width_ns: int) -> None:
-    """M4."""
-    slices: dict[int, list[Row]] = {}
-    for row in rows_of(batch):
-        slices.setdefault(row[1] // width_ns * width_ns, []).append(row)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(-9, 9)), unique=True), st.integers(1, 9))
+def test_rows_that_lack_nothing_and_repeat_nothing_are_only_put_in_order(keys: list[tuple[int, int]], size: int) -> None:
+    """M3, M4: numbers go to their places without being put together before."""
+    series, times = [key[0] for key in keys], [key[1] for key in keys]
+    numbers = [pa.array(range(len(keys)), kind) for kind in (pa.int64(), pa.float64(), pa.uint64())]
+    fields = pa.schema([(name, values.type) for name, values in zip("iuf", numbers, strict=True)])
+    columns = [pa.array(series, pa.int32()), pa.array(times, pa.timestamp("ns")), *numbers]
+    batch = pa.RecordBatch.from_arrays(columns, schema=row_schema(fields))
 
-    assert [(start, rows_of(part)) for start, part in split_by_time(batch, width_ns)] == sorted(slices.items())
+    result = merged([batch.slice(begin, size) for begin in range(0, len(keys), size)], fields)
+
+    in_order = sorted(range(len(keys)), key=keys.__getitem__)
+    assert rows_of(result) == [(*keys[row], dict.fromkeys("iuf", row)) for row in in_order]

@@ -35,7 +35,7 @@ def test_selected_rows_are_those_of_the_loop(
     if grouped:
         rows = sorted(set(rows), key=lambda row: (order[row[0]], row[1]))
     given_rows = batch(rows).slice(min(cut, len(rows)))
-    series = None if wanted is None else SeriesSet(pa.array(sorted(wanted), pa.int32()))
+    series = None if wanted is None else SeriesSet(pa.array(sorted(wanted), pa.int32()), len(wanted))
 
     chosen = selected(given_rows, grouped, Predicate(times), series)
 
@@ -71,7 +71,7 @@ def test_newest_and_oldest_rows_are_those_of_the_loop(
         seed.shuffle(rows)
     values = pa.array([None if at in nulls else at for at in range(len(rows))], pa.int64())
     given_rows = batch(rows).set_column(2, "v", values)
-    series = None if wanted is None else SeriesSet(pa.array(sorted(wanted), pa.int32()))
+    series = None if wanted is None else SeriesSet(pa.array(sorted(wanted), pa.int32()), len(wanted))
 
     ranges = ranges_of(given_rows, given_rows, grouped, Predicate(times), series)
 

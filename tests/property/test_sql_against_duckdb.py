@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.files import parquet
 from engine.node import Node
 from engine.query import planned as planned_statements
 from engine.storage.memory import MemoryStore
@@ -427,7 +428,13 @@ def test_statements_agree_with_duckdb(seed: int) -> None:
     history = History(chance)
     statements = Statements(chance)
     folded_rows = mock.patch.object(planned_statements, "FOLDED_ROWS", chance.choice([0, planned_statements.FOLDED_ROWS]))
-    with folded_rows, running(MemoryStore(), wal_flush_interval_ms=1) as node, duckdb.connect() as duck:
+    suits = planned_statements.Tables.suits
+    directly = mock.patch.object(planned_statements.Tables, "suits", chance.choice([suits, lambda tables, outline: False]))
+    row_groups = mock.patch.object(parquet, "ROW_GROUP_ROWS", chance.choice([5, 32_768]))
+    # of files nothing is kept, or very little, so that some are read piece by piece and others as they lie, or all
+    cache = {"file_cache_bytes": chance.choice([0, 4_000, 1 << 30])}
+    running_node = running(MemoryStore(), wal_flush_interval_ms=1, **cache)
+    with folded_rows, directly, row_groups, running_node as node, duckdb.connect() as duck:
         write(node, f't,host=a,region=y s="p",b=true,f=1,i=1i,late=1i {ns(0)}')  # all columns, before a statement names them
         history.rows["a", "y", 0] = {"s": "p", "b": True, "f": 1.0, "i": 1, "late": 1}
         for round_number in range(3):

@@ -4,7 +4,7 @@ Two sockets. On one go messages: tuples of values, pickled, since both ends are 
 message may go a socket, for the rows of a scan. On the other go batches of the result, each an Arrow IPC stream of its own, and
 nothing for the end.
 
-C1  What one side sends the other receives, whole and in order; an end in the middle is EOFError.
+C1  What one side sends the other receives, whole and in order; an end in the middle is EOFError, and nothing is left open.
 
 Held by tests/unit/engine/query/test_channel.py (C1).
 """
@@ -35,11 +35,19 @@ class Messages:
     def receive(self) -> tuple[tuple[object, ...], socket.socket | None]:
         header, descriptors, _, _ = socket.recv_fds(self.socket, _HEADER.size, 1)
         attached = socket.socket(fileno=descriptors[0]) if descriptors else None
+        try:
+            return self._rest(header), attached
+        except BaseException:
+            if attached is not None:
+                attached.close()
+            raise
+
+    def _rest(self, header: bytes) -> tuple[object, ...]:
         header += _received(self.socket, _HEADER.size - len(header)) if 0 < len(header) < _HEADER.size else b""
         if not header:
             raise EOFError
         message: tuple[object, ...] = pickle.loads(_received(self.socket, _HEADER.unpack(header)[0]))
-        return message, attached
+        return message
 
 
 def send_batch(sock: socket.socket, batch: pa.RecordBatch | None) -> None:

@@ -70,11 +70,18 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Placeholder:
+    """Of a value that is still open: `$1`, `$host`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Opaque:
     """Something else."""
 
 
-Tree = Column | Literal | Interval | Call | Aggregate | Window | Opaque
+Tree = Column | Literal | Interval | Call | Aggregate | Window | Placeholder | Opaque
 OPAQUE = Opaque()
 
 
@@ -271,6 +278,10 @@ def _window(message: _Message) -> Tree:
     return Window(message.text(9), message.nodes(4), message.nodes(5), message.keys(6))
 
 
+def _placeholder(message: _Message) -> Tree:
+    return Placeholder(message.text(1))
+
+
 def _function(message: _Message) -> Tree:
     return Call(message.text(1), message.nodes(2))
 
@@ -296,6 +307,7 @@ _READERS: Mapping[int, Any] = {
     19: _aggregate,
     20: _function,
     31: _like,
+    34: _placeholder,
 }
 
 

@@ -102,7 +102,7 @@ def folded(frame: DataFrame, context: SessionContext, find_table: FindTable, fol
     shape = _shape_of(plan.to_variant(), plan, find_table)
     if shape is None:
         return None
-    schema = _plain(context.create_dataframe_from_logical_plan(plan).schema())
+    schema = plain_schema(context.create_dataframe_from_logical_plan(plan).schema())
     if len(set(schema.names)) != len(schema.names):
         return None
     table = fold(shape, schema)
@@ -117,7 +117,7 @@ def folded(frame: DataFrame, context: SessionContext, find_table: FindTable, fol
             made = made.alias(relation)
         for each in reversed(above):
             made = _REBUILT[type(each.to_variant()).__name__](made, each.to_variant())
-        return made if _plain(made.schema()) == _plain(frame.schema()) else None
+        return made if plain_schema(made.schema()) == plain_schema(frame.schema()) else None
     except Exception:  # the bindings raise plain Exception: a plan that cannot be built again stays as it is
         return None
 
@@ -128,8 +128,11 @@ def _shape_of(node: Any, plan: LogicalPlan, find_table: FindTable) -> Folding | 
         return None
     for filter in source.scan.filters():
         source.predicate = source.predicate.both(narrowed(tree_of(filter), source.table.tags))
-    if not source.predicate.exact:
-        return None
+    return shape_over(node, source) if source.predicate.exact else None
+
+
+def shape_over(node: Any, source: Source) -> Folding | Picking | None:
+    """What an aggregate asks of its source, of the rows of the source's predicate."""
     keys = [source.tree(expression) for expression in node.group_by_exprs()]
     aggregates = [source.tree(expression) for expression in node.aggregate_exprs()]
     return _folding_of(keys, aggregates, source) or _picking_of(keys, aggregates, source)
@@ -152,7 +155,7 @@ def _folding_of(keys: list[Tree], aggregates: list[Tree], source: Source) -> Fol
 
 def _picking_of(keys: list[Tree], aggregates: list[Tree], source: Source) -> Picking | None:
     tags = tuple(key.name for key in keys if isinstance(key, Column) and key.name in source.table.tags)
-    if len(tags) < len(keys) or not 0 < len(tags) <= MOST_TAGS or len(set(tags)) != len(tags) or not aggregates:
+    if len(tags) < len(keys) or not 0 < len(tags) <= MOST_TAGS or len(set(tags)) != len(tags):
         return None
     columns: list[str] = []
     newest: set[bool] = set()
@@ -169,7 +172,9 @@ def _picking_of(keys: list[Tree], aggregates: list[Tree], source: Source) -> Pic
                 return None
         columns.append(name)
         newest.add(end.newest)
-    return Picking(source.scan.table_name(), source.predicate, tags, newest.pop(), tuple(columns)) if len(newest) == 1 else None
+    if len(newest) > 1:
+        return None
+    return Picking(source.scan.table_name(), source.predicate, tags, newest != {False}, tuple(columns))
 
 
 def _key_of(tree: Tree, table: Table) -> str | Bin | None:
@@ -237,11 +242,11 @@ def _sort(frame: DataFrame, node: Any) -> DataFrame:
 
 
 def _limit(frame: DataFrame, node: Any) -> DataFrame:
-    skip, fetch = (_count(each) for each in (node.skip(), node.fetch()))
+    skip, fetch = (count_of(each) for each in (node.skip(), node.fetch()))
     return frame.limit(2**62 if fetch is None else fetch, skip or 0)
 
 
-def _count(expression: Any) -> int | None:
+def count_of(expression: Any) -> int | None:
     if expression is None:
         return None
     match tree_of(expression):
@@ -270,6 +275,6 @@ def _relation(expression: Any) -> str | None:
     return relation
 
 
-def _plain(schema: pa.Schema) -> pa.Schema:
+def plain_schema(schema: pa.Schema) -> pa.Schema:
     """Names and types; what may be null, and marks, are the original plan's to say."""
     return pa.schema([pa.field(field.name, field.type) for field in schema])

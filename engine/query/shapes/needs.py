@@ -99,6 +99,8 @@ class Source:
     table: Table
     columns: Mapping[str, Tree]
     predicate: Predicate = EVERYTHING
+    #: as they were written, over the table
+    conditions: list[Tree] = field(default_factory=list)
 
     def tree(self, expression: Any) -> Tree:
         """An expression over the source, said over the table."""
@@ -189,6 +191,7 @@ def source_of(plan: LogicalPlan, find_table: FindTable, *, exactly: bool = True)
                 predicate = narrowed(condition, source.table.tags)
                 if exactly and not predicate.exact:
                     return None
+                source.conditions.append(condition)
                 source.predicate = source.predicate.both(predicate)
             return source
     return None

@@ -58,7 +58,7 @@ def test_the_catalog_is_shown_whole_and_left_alone(store: Path) -> None:
 
 
 def test_a_place_without_a_catalog_is_named_and_stays_empty(tmp_path: Path) -> None:
-    """E1."""
+    """E1, I1."""
     missing = influxdb3("debug", "catalog", "snapshot", "--node-id", "n", "--data-dir", str(tmp_path / "nowhere"))
     empty = influxdb3("debug", "catalog", "snapshot", "--node-id", "n", "--data-dir", str(tmp_path))
 
@@ -66,6 +66,15 @@ def test_a_place_without_a_catalog_is_named_and_stays_empty(tmp_path: Path) -> N
     assert missing.err == f"Debug command failed: {tmp_path}/nowhere is no directory; --data-dir names the one of `serve`\n"
     assert "holds no catalog of n" in empty.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_only_a_running_server_needs_is_not_read(store: Path) -> None:
+    """I2."""
+    wrong = {"INFLUXDB3_WAL_FLUSH_INTERVAL": "soon", "INFLUXDB3_TLS_CERT": "/nowhere", "INFLUXDB3_NODE_ID": "node"}
+
+    done = influxdb3("debug", "catalog", "list", "--data-dir", str(store), variables=wrong)
+
+    assert (done.code, done.err) == (0, "")
 
 
 def test_a_commit_that_is_not_there_is_said(store: Path) -> None:

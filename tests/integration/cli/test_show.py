@@ -46,6 +46,32 @@ def test_a_terminal_gets_a_table_that_fits(url: str) -> None:
     assert "++" in summary.lines  # a table without rows
 
 
+def test_retention_of_a_database_that_is_not_there_is_an_error(url: str) -> None:
+    done = influxdb3("show", "retention", "--database", "cli_nowhere", url=url)
+
+    assert (done.code, done.out, done.err) == (1, "", "Show command failed: database not found: cli_nowhere\n")
+
+
+def test_a_server_without_a_certificate_does_not_speak_tls(url: str) -> None:
+    done = influxdb3("show", "databases", url=url.replace("http", "https"))
+
+    assert "what answers there does not speak TLS; is it http://?" in done.err
+
+
+def test_no_rows_are_no_line_in_csv(url: str) -> None:
+    assert influxdb3("show", "tokens", "--format", "csv", url=url).out == ""
+
+
+def test_retention_of_tables_says_where_it_is_from(url: str) -> None:
+    influxdb3("create", "table", "-d", "cli_show", "--fields", "n:int64", "--retention-period", "2h", "short_lived", url=url)
+
+    shown = influxdb3("show", "retention", "--tables", "--database", "cli_show", "--format", "csv", url=url)
+
+    assert shown.lines[0] == "Database,Table,Retention,Source"
+    assert "cli_show,short_lived,2h,table" in shown.lines
+    assert all(line.endswith(",36h,database") for line in shown.lines[1:] if "short_lived" not in line)
+
+
 def test_retention_is_shown_in_the_largest_whole_unit(url: str) -> None:
     every = influxdb3("show", "retention", "--format", "json", url=url)
     one = influxdb3("show", "retention", "--database", "cli_show", "--format", "csv", url=url)

@@ -1,6 +1,8 @@
 """Commands over TLS, with HTTP and with gRPC."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +52,32 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(secure: Server, scheme
     assert done.code == 1
     assert "the certificate is not trusted" in done.err
     assert "--tls-ca names one to trust" in done.err
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_who_forgets_that_the_server_has_a_certificate_is_told(secure: Server, scheme: str) -> None:
+    done = influxdb3("show", "databases", url=f"{scheme}://127.0.0.1:{secure.port}")
+
+    assert done.code == 1
+    wanted = {"http": "https", "grpc": "grpc+tls"}[scheme]
+    assert f"closed without an answer (a server with a certificate wants {wanted}://)" in done.err
+
+
+def test_a_lost_token_is_replaced_over_tls(tmp_path: Path, certificate: Certificate) -> None:
+    listener = tmp_path / "recovery"
+    options = (
+        *("--object-store", "memory", *certificate.options),
+        *("--admin-token-recovery-http-bind", "127.0.0.1:0", "--admin-token-recovery-tcp-listener-file-path", str(listener)),
+    )
+    trusting = {"INFLUXDB3_TLS_CA": str(certificate.cert)}
+    with running(tmp_path / "data", *options, command=PRODUCT, with_tokens=True) as server:
+        here, there = f"https://127.0.0.1:{server.port}", f"https://{listener.read_text()}"
+        influxdb3("create", "token", "--admin", url=here, variables=trusting)
+
+        plain = influxdb3("create", "token", "--admin", "--regenerate", "-y", url=there.replace("https", "http"))
+        made = influxdb3("create", "token", "--admin", "--regenerate", "-y", "--format", "json", url=there, variables=trusting)
+        token = json.loads(made.out)["token"]
+        used = influxdb3("show", "databases", "--token", token, url=here, variables=trusting)
+
+    assert plain.code == 1
+    assert (used.code, used.err) == (0, "")

@@ -134,13 +134,24 @@ def test_quiet_says_nothing_and_options_travel(url: str) -> None:
     assert found[1] == "2023-11-14T22:13:20"
 
 
+def test_several_arguments_are_several_lines(url: str) -> None:
+    done = influxdb3("write", "-d", "cli_write_several", "-q", "cpu n=1i 1", "cpu n=2i 2\ncpu n=3i 3", url=url)
+    refused = influxdb3("write", "-d", "cli_write_several", "-q", "cpu n=4i 4", "cpu n=x 5", url=url)
+    found = influxdb3("query", "-d", "cli_write_several", "--format", "csv", "SELECT n FROM cpu ORDER BY n", url=url)
+
+    assert (done.code, done.err) == (0, "")
+    assert refused.code == 1
+    assert '"line_number":2' in refused.err
+    assert found.lines == ["n", "1", "2", "3", "4"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "message"),
     [
         ((), None, "no line protocol string provided"),
         (("",), None, "no line protocol string provided"),
         (
-            ("a b=1", "c d=1"),
+            ("cpu,host=a", "usage=1", "1"),
             None,
             "ensure that a single protocol line string is provided as the final argument, enclosed in quotes",
         ),

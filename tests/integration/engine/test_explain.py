@@ -48,7 +48,8 @@ def test_an_explanation_names_what_is_read_and_what_is_left_out_and_why(node: No
     sql = "SELECT v FROM cpu WHERE host = 'a' AND time >= '1970-01-03' AND time < '1970-01-05'"
     plans = explained(node, f"EXPLAIN {sql}")
 
-    assert list(plans) == ["logical_plan", "physical_plan", "scan of cpu"]
+    assert list(plans) == ["logical_plan", "physical_plan", "answered", "scan of cpu"]
+    assert plans["answered"] == "without the physical plan: rows of cpu"
     assert without_paths(node, plans["scan of cpu"]) == [
         "reads 1 of 2 chunks, 1 of 3 files, 1 of 2 series",
         "  sorted chunk, 2 rows, 1970-01-04T00:00:00 to 1970-01-04T00:00:00.5",
@@ -64,7 +65,7 @@ def test_an_analysis_says_what_was_read(node: Node) -> None:
     """N1, N2: rows that the scan handed on, from each chunk and file."""
     plans = explained(node, "EXPLAIN ANALYZE SELECT v FROM cpu WHERE host = 'a' AND time >= '1970-01-03'")
 
-    assert list(plans) == ["Plan with Metrics", "scan of cpu"]
+    assert list(plans) == ["Plan with Metrics", "answered", "scan of cpu"]
     assert "metrics=" in plans["Plan with Metrics"]
     lines = without_paths(node, plans["scan of cpu"])
     assert [line.rpartition(": ")[2] for line in lines[1:4]] == ["0 rows", "1 row", "1 row"]

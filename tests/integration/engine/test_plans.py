@@ -8,9 +8,10 @@ import pytest
 
 from catalog.errors import InvalidRequest
 from engine.node import Node
-from engine.query import planned, statement
+from engine.query import planned, statement, tables
 from engine.query.made import MadeTable
 from engine.query.shapes.folding import Folding, Picking
+from engine.query.shapes.outline import Outline
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import open_node, read, write
 
@@ -68,7 +69,7 @@ def test_a_kept_plan_runs_in_the_way_that_suits_the_rows_of_the_moment(
         return made[-1]
 
     monkeypatch.setattr(planned.Tables, "_folded", noted)
-    summed = "SELECT host, sum(v) AS v FROM t GROUP BY host"
+    summed = "SELECT host, sum(v) + 0 AS v FROM t GROUP BY host"
     few, ways = read(node, summed), [len(made) > 0]
     write(node, "t,host=a v=2 2\nt,host=a v=3 3")
 
@@ -77,6 +78,47 @@ def test_a_kept_plan_runs_in_the_way_that_suits_the_rows_of_the_moment(
     assert (few, many) == ([{"host": "a", "v": 1.0}], [{"host": "a", "v": 6.0}])
     assert ways == [False, True]
     assert plannings == [summed]
+
+
+@pytest.fixture
+def directly(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each statement whether it was answered without its plan."""
+    found: list[bool] = []
+    suits = planned.Tables.suits
+
+    def noted(tables: planned.Tables, outline: Outline) -> bool:
+        found.append(suits(tables, outline))
+        return found[-1]
+
+    monkeypatch.setattr(planned.Tables, "suits", noted)
+    return found
+
+
+def test_many_rows_are_left_to_the_plan(
+    node: Node, plannings: list[str], directly: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J1."""
+    monkeypatch.setattr(planned, "DIRECT_ROWS", 2)
+    asked = "SELECT v FROM t ORDER BY v"
+    few = read(node, asked)
+    write(node, "t,host=a v=2 2\nt,host=a v=3 3")
+
+    assert (few, read(node, asked)) == ([{"v": 1.0}], [{"v": 1.0}, {"v": 2.0}, {"v": 3.0}])
+    assert directly == [True, False]
+    assert plannings == [asked]
+
+
+def test_an_aggregate_that_could_need_too_much_memory_is_left_to_the_plan(
+    node: Node, directly: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J1: a plan can spill."""
+    write(node, "\n".join(f"t,host=a v={number} {number}" for number in range(100)))
+    monkeypatch.setattr(tables, "_CELL_BYTES", node._executor.result()._limits.memory_bytes // 40)
+    widths = ("1 nanosecond", "50 nanoseconds")
+    counts = [len(read(node, f"SELECT date_bin(INTERVAL '{width}', time) AS t, sum(v) FROM t GROUP BY t")) for width in widths]
+
+    assert counts == [100, 2]
+    assert directly == [False, True]
 
 
 def test_a_plan_that_is_kept_holds_no_rows(node: Node) -> None:

@@ -35,11 +35,13 @@ def asked(node: Node, sql: str) -> tuple[list[dict[str, Any]], ScanReport]:
     """The rows of a statement that scans one table once, and what its scan says of itself."""
     executor = node._executor.result()
     planned = executor._planned("db", sql, {}, Stop(), ANYONE).fitted()
-    prepared, tables = planned.here, planned.tables
-    assert prepared is not None
-    batches = list(prepared.batches(lambda frame: (batch.to_pyarrow() for batch in frame.execute_stream())))
-    (report,) = tables.reports
-    return pa.Table.from_batches(batches, prepared.schema).to_pylist(), report
+    if planned.is_direct and planned.outline is not None:
+        batches = list(planned.tables.answered(planned.outline, planned.schema))
+    else:
+        assert planned.here is not None
+        batches = list(planned.here.batches(lambda frame: (batch.to_pyarrow() for batch in frame.execute_stream())))
+    (report,) = planned.tables.reports
+    return pa.Table.from_batches(batches, planned.schema).to_pylist(), report
 
 
 def rows_read(report: ScanReport) -> int:

@@ -57,6 +57,21 @@ def test_every_table_has_the_declared_columns_and_no_row_breaks_them(node: Node,
     ]
 
 
+def test_a_tables_retention_is_its_own_or_its_databases(node: Node) -> None:
+    """K3."""
+    node.set_retention("db", 3_600_000_000_000)
+    node.set_table_retention("other", "mem", 60_000_000_000)
+    write(node, "gone v=1 1")
+    node.drop_table("db", "gone")
+
+    rows = read(node, "SELECT * FROM system.retention ORDER BY database_name", "_internal")
+
+    assert [tuple(row.values()) for row in rows] == [
+        ("db", "cpu", 3_600_000_000_000, "database"),
+        ("other", "mem", 60_000_000_000, "table"),
+    ]
+
+
 def test_tables_of_the_server_are_in_the_internal_database_only(node: Node) -> None:
     with pytest.raises(InvalidRequest, match=r"table 'public.system.tokens' not found. It is in the database '_internal'"):
         read(node, "SELECT * FROM system.tokens")

@@ -38,12 +38,13 @@ def added(
         values = array(CODES.get(kind, "q"), [value or 0 for value in own]).tobytes() if kind else None
         columns.append((values, validity, 0 if validity is None else 3))
     series, moments = array("i", [row.code for row in rows]), array("q", [row.time for row in rows])
-    given = (series, array("q", keys), moments, *times, *bins, columns)
+    given = (moments, *times, *bins, columns)
     if not ranges:
-        fold.add(*given)
+        fold.add(series, array("q", keys), *given)
         return
     starts = [at for at in range(len(rows)) if at == 0 or rows[at].code != rows[at - 1].code]
-    fold.add(*given, array("i", starts), array("i", [*starts[1:], len(rows)][: len(starts)]))
+    ends = [*starts[1:], len(rows)][: len(starts)]
+    fold.add(None, array("q", [keys[rows[at].code] for at in starts]), *given, array("i", starts), array("i", ends))
 
 
 @pytest.mark.parametrize("ranges", [False, True])
@@ -124,14 +125,16 @@ def test_what_is_no_number_comes_after_all_numbers() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     """A1."""
     numbers, times, keys = array("i", [0, 1]), array("q", [0, 1]), array("q", [0, 0])
-    whole = (numbers, keys, times, *EVER, 0, 0)
+    whole, ranged = (numbers, keys, times, *EVER, 0, 0), (None, array("q", [0]), times, *EVER, 0, 0)
     for wrong, words in (
         ((array("i", [0, 2]), keys, times, *EVER, 0, 0, []), "without a key"),
         ((array("i", [0]), keys, times, *EVER, 0, 0, []), "length"),
         ((*whole[:6], -1, []), "negative"),
-        ((*whole, [], array("i", [0]), array("i", [3])), "outside"),
-        ((*whole, [], array("i", [1]), array("i", [0])), "outside"),
-        ((*whole, [], array("i", [1])), "length"),
+        ((*whole, [], array("i", [0]), array("i", [1])), "length"),
+        ((*ranged, [], array("i", [0]), array("i", [3])), "outside"),
+        ((*ranged, [], array("i", [1]), array("i", [0])), "outside"),
+        ((*ranged, [], array("i", [1])), "length"),
+        ((*ranged, [], array("i", [0, 1]), array("i", [1, 2])), "length"),
     ):
         with pytest.raises(ValueError, match=words):
             Fold([]).add(*wrong)

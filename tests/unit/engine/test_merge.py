@@ -5,7 +5,7 @@ import pytest
 
 from catalog.errors import TooLarge
 from engine import merge
-from engine.merge import merged, merged_parts, row_schema, series_slices, sorted_by_rank, split_by_time, unify
+from engine.merge import merged, merged_parts, row_schema, series_slices, sorted_by_rank, unify
 
 FIELDS = pa.schema([("usage", pa.int64()), ("state", pa.string())])
 
@@ -97,31 +97,3 @@ def test_slices_of_series_are_found_by_number() -> None:
     assert [slices.find(series) for series in (0, 1, 2, 4, 5)] == [None, (0, 2), None, (2, 3), None]
     assert list(slices) == [(1, 0, 2), (4, 2, 3)]
     assert len(slices) == 2
-
-
-def test_rows_split_into_slices_of_time_counted_from_1970() -> None:
-    batch = rows((0, 25, 1, "a"), (1, -1, 2, "b"), (2, 0, 3, "c"), (0, 29, 4, "d"), (1, -10, 5, "e"))
-
-    split = split_by_time(batch, 10)
-
-    assert [(start, [row[2] for row in values(part)]) for start, part in split] == [(-10, [2, 5]), (0, [3]), (20, [1, 4])]
-
-
-def test_rows_of_one_slice_of_time_are_not_copied() -> None:
-    batch = rows((0, 20, 1, "a"), (1, 29, 2, "b"))
-
-    assert split_by_time(batch, 10) == [(20, batch)]
-    assert split_by_time(batch, 10)[0][1] is batch
-    assert split_by_time(rows(), 10) == []
-
-
-def test_the_first_and_the_last_representable_time_split() -> None:
-    lowest, highest, width = -(2**63), 2**63 - 1, 600 * 10**9
-
-    split = split_by_time(rows((0, highest, 1, "a"), (0, lowest, 2, "b"), (0, 0, 3, "c")), width)
-
-    assert [(start, part.column(2).to_pylist()) for start, part in split] == [
-        (lowest // width * width, [2]),
-        (0, [3]),
-        (highest // width * width, [1]),
-    ]

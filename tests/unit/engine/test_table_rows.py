@@ -15,6 +15,8 @@ from engine.buffer.rows import (
     Run,
     TableData,
     TimeRange,
+    cleared,
+    distinct,
     fenced,
     first_share,
     seal,
@@ -104,6 +106,56 @@ def test_late_rows_say_in_which_range_they_may_repeat_a_key() -> None:
     table.write(point("a", 20, v=3))
 
     assert table.data.late == TimeRange(20, 55)
+
+
+def test_late_rows_that_lie_where_there_are_no_others_repeat_nothing() -> None:
+    """B7: of two bodies that overtook each other neither is late; one that says a key twice, or meets others, is."""
+    table = Table()
+    table.write(point("a", 10, v=1), point("a", 19, v=1))
+    table.seal()
+    table.write(point("a", 40, v=1), point("a", 49, v=1))
+    table.write(point("a", 30, v=1), point("a", 39, v=1))
+    assert [batch.late for batch in table.data.open] == [None, None]
+
+    table.write(point("a", 25, v=1), point("a", 25, v=2))
+    table.write(point("a", 15, v=2))
+
+    assert table.data.late == TimeRange(15, 25)
+    table.seal()
+    table.check()
+
+
+def test_late_rows_that_repeat_no_key_are_not_folded() -> None:
+    """B3: a look at series and times tells; of rows that are in a file only, it does not."""
+    table = Table()
+    table.write(point("a", 10, v=1), point("a", 19, v=1))
+    table.seal()
+    table.write(point("a", 12, v=2), point("a", 20, v=2))
+
+    seen = distinct(table.data, TimeRange(0, 100), table.load)
+
+    assert (len(seen.open), len(seen.runs), seen.late) == (1, 1, None)
+    assert cleared(table.data, table.data.open).late is None
+    assert cleared(table.data, seen.open).late == TimeRange(12, 12)
+    table.settle("file", held=False)
+    assert len(distinct(table.data, TimeRange(0, 100), table.load).open) == 0
+
+
+def test_a_reader_has_only_those_rows_folded_that_may_repeat_a_key_of_its_times() -> None:
+    """B3: the rest stays as it is."""
+    table = Table()
+    for start in (10, 20, 30, 40):
+        table.write(point("a", start, v=start), point("a", start + 5, v=start))
+    table.write(point("a", 22, v=-1), point("a", 25, v=-1))
+    before = table.data
+
+    assert distinct(before, TimeRange(10, 21), table.load) is before
+    some = distinct(before, TimeRange(25, 60), table.load)
+
+    assert some.open == (before.open[0], before.open[2], before.open[3])
+    assert [points(table.index, run.rows) for run in some.runs] == [
+        [point("a", 20, v=20), point("a", 22, v=-1), point("a", 25, v=-1)]
+    ]
 
 
 def test_a_seal_takes_exactly_the_runs_and_files_that_late_rows_may_repeat() -> None:
@@ -369,3 +421,24 @@ def test_memory_is_counted_once_for_each_batch(monkeypatch: pytest.MonkeyPatch) 
     assert table.data.late is None
     assert len(counted) == before
     assert before < 40 * 3, "a batch is measured when it is made, and when it is joined"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_files_of_a_time_are_those_that_overlap_it(seed: int) -> None:
+    """B8: however they lie, one within another, in any order."""
+    chance = random.Random(seed)
+    files = []
+    for number in range(chance.randint(0, 30)):
+        first_ns = chance.randint(-50, 50)
+        last_ns = first_ns + chance.choice([0, 1, 5, 60])
+        rows = None if chance.random() < 0.7 else pa.record_batch([pa.array([], pa.int32())], names=["series"])
+        files.append(HeldFile(DataFile(f"{number}.parquet", 1, 0, 1, 100, first_ns, last_ns), rows))
+    data = TableData(files=tuple(files))
+
+    assert [held for held in files if held.rows is None] == list(data.stored_files)
+    assert [held for held in files if held.rows is not None] == list(data.files_in_memory)
+    for _ in range(50):
+        first_ns = chance.randint(-60, 60)
+        times = TimeRange(first_ns, first_ns + chance.choice([0, 1, 30]))
+        expected = sorted((held for held in files if held.times.overlaps(times)), key=lambda held: held.times.start_ns)
+        assert data.files_within(times) == expected

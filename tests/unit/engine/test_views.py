@@ -15,10 +15,11 @@ from catalog.ops import AddFields, SetRetention, SetTableRetention
 from catalog.schema import FieldType
 from engine._native import SeriesIndex
 from engine.batch import Group
-from engine.buffer.rows import HeldFile, TableData
+from engine.buffer.rows import HeldFile, TableData, TimeRange
 from engine.catalog_log import StoredCatalogLog
 from engine.files.manifest import DataFile
 from engine.paths import CatalogPaths
+from engine.query.predicate import ALL_TIME
 from engine.storage.memory import MemoryStore
 from engine.view import ReadView, Settled, Views
 from tests.helpers.engine import ManualClock
@@ -79,7 +80,7 @@ class Setting:
     def seen(self, view: ReadView | None = None) -> list[Point]:
         """What a query would find."""
         view = view or self.views.now()
-        return sorted(self.rows(self.views.distinct(view, 1, 0)))
+        return sorted(self.rows(self.views.distinct(view, 1, 0, ALL_TIME)))
 
 
 def point(time: int, v: int, host: str = "a") -> Point:
@@ -156,17 +157,47 @@ def test_a_query_does_not_sort_what_has_nothing_late() -> None:
     setting.apply(point(2, 2))
     view = setting.views.now()
 
-    assert setting.views.distinct(view, 1, 0) is view.table(1, 0)
+    assert setting.views.distinct(view, 1, 0, ALL_TIME) is view.table(1, 0)
+
+
+def test_readers_of_the_same_moment_share_what_one_of_them_has_folded() -> None:
+    """V4: as long as one of them holds it, and for no other moment."""
+    setting = Setting()
+    setting.apply(point(1, 1), point(2, 2))
+    setting.apply(point(2, 3))
+    view = setting.views.now()
+
+    folded = setting.views.distinct(view, 1, 0, ALL_TIME)
+
+    assert setting.views.distinct(setting.views.now(), 1, 0, TimeRange(2, 2)) is folded
+    setting.apply(point(2, 4))
+    assert setting.seen() == [point(1, 1), point(2, 4)]
+    assert setting.views.distinct(view, 1, 0, ALL_TIME) is not folded
+
+
+def test_late_rows_that_repeat_no_key_are_looked_at_once() -> None:
+    """V4: the next reader is spared even that, if nothing was left out of what was looked at."""
+    setting = Setting()
+    setting.apply(point(1, 1), point(3, 3))
+    setting.apply(point(2, 2))
+    assert setting.views.now().table(1, 0).late is not None
+
+    assert setting.seen() == [point(1, 1), point(2, 2), point(3, 3)]
+
+    assert setting.views.now().table(1, 0).late is None
+    assert setting.views.now().table(1, 0).open_rows == 3
+    setting.apply(point(2, 4))
+    assert setting.seen() == [point(1, 1), point(2, 4), point(3, 3)]
 
 
 def test_open_rows_are_sorted_once_no_more_come() -> None:
-    """V1: not while they come, and not for a few."""
+    """V7: not while they come, and not for a few."""
     setting = Setting()
 
     def open_and_runs() -> tuple[int, int]:
-        setting.views.sort_idle(3)
+        setting.views.tidy(1 << 20, 3)
         data = setting.views.now().table(1, 0)
-        return sum(batch.rows.num_rows for batch in data.open), len(data.runs)
+        return data.open_rows, len(data.runs)
 
     setting.apply(point(1, 1), point(2, 2))
     assert [open_and_runs(), open_and_runs()] == [(2, 0), (2, 0)]
@@ -176,6 +207,28 @@ def test_open_rows_are_sorted_once_no_more_come() -> None:
     assert open_and_runs() == (4, 0)
     assert open_and_runs() == (0, 1)
     assert len(setting.rows(setting.views.now().table(1, 0))) == 4
+
+
+def test_late_rows_are_folded_when_a_query_has_met_them_or_no_more_come() -> None:
+    """V7: not while a writer is alone."""
+    setting = Setting()
+
+    def still_late() -> bool:
+        setting.views.tidy(1 << 20)
+        return setting.views.now().table(1, 0).late is not None
+
+    setting.apply(point(1, 1), point(1, 2))
+    assert still_late()
+    setting.apply(point(1, 3))
+    assert still_late()
+    assert not still_late()
+
+    setting.apply(point(1, 4))
+    assert setting.seen() == [point(1, 4)]
+    assert not still_late()
+    setting.apply(point(1, 5))
+    assert still_late()
+    assert setting.rows(setting.views.now().table(1, 0))[0] == point(1, 4)
 
 
 def test_a_query_that_needs_a_file_that_cannot_be_read_says_so_and_a_seal_goes_on() -> None:
@@ -303,15 +356,15 @@ def test_a_row_leaves_readers_when_its_time_is_up_and_not_sooner() -> None:
     for_ever = setting.views.now()
     setting.catalog.commit(lambda state: changes.set_retention(state, "db", 1000))
     setting.clock.time_ns = 1150
-    just_so, data = setting.views.now(), setting.views.distinct(setting.views.now(), 1, 0)
+    just_so, data = setting.views.now(), setting.views.distinct(setting.views.now(), 1, 0, ALL_TIME)
     setting.clock.time_ns = 1201
-    later = setting.views.distinct(setting.views.now(), 1, 0)
+    later = setting.views.distinct(setting.views.now(), 1, 0, ALL_TIME)
 
     assert (data.floor_ns, just_so.floor_ns(1, 0)) == (150, 150)
     assert [held.file.path for held in data.files] == ["file-0"], "a row of it is still to be seen"
     assert (later.files, later.floor_ns) == ((), 201)
     assert for_ever.floor_ns(1, 0) is None
-    assert setting.views.distinct(for_ever, 1, 0).floor_ns is None
+    assert setting.views.distinct(for_ever, 1, 0, ALL_TIME).floor_ns is None
 
 
 def test_a_table_says_otherwise_than_its_database() -> None:

@@ -123,6 +123,19 @@ def test_rows_that_are_large_are_packed_and_come_back() -> None:
     assert Reader(1).points(groups_of(data)[0].tables[0]) == many
 
 
+def test_integers_of_every_size_come_back_as_they_were() -> None:
+    """K1: many of them are stored in as few bytes as hold them."""
+    index = SeriesIndex(1)
+    sizes = {"one": 7, "two": 15, "four": 31, "eight": 63}
+    values = [{name: (-1) ** row * (2**bits - 1 - row) for name, bits in sizes.items()} for row in range(60)]
+    many: list[Point] = [(("a",), row, values[row % 60] | ({} if row % 3 else {"now and then": row})) for row in range(2000)]
+
+    rows = groups_of(data_of(1, 1, table_rows(index, many)))[0].tables[0]
+
+    assert rows.rows.schema.field("one").type == pa.int64()
+    assert Reader(1).points(rows) == many
+
+
 def two_groups() -> tuple[bytes, int]:
     index = SeriesIndex(1)
     first = data_of(1, 1, table_rows(index, [(("a",), 1, {"v": 1.5, "s": "text"})]))

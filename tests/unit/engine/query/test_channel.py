@@ -1,6 +1,7 @@
 """What two processes say to each other."""
 
 import socket
+import struct
 import threading
 
 import pyarrow as pa
@@ -65,3 +66,19 @@ def test_an_end_in_the_middle_is_told_from_a_whole_result() -> None:
     with pytest.raises(EOFError):
         Messages(other).receive()
     other.close()
+
+
+@pytest.mark.parametrize("header", [b"", struct.pack("<Q", 100), struct.pack("<Q", 100)[:3]])
+def test_a_socket_that_came_with_half_a_message_is_closed(header: bytes) -> None:
+    """C1: its other end hears of it."""
+    one, other = socket.socketpair()
+    here, there = socket.socketpair()
+    with one, there:
+        socket.send_fds(one, [header or b"x"], [there.fileno()])
+
+    with pytest.raises(EOFError):
+        Messages(other).receive()
+
+    assert here.recv(1) == b""
+    other.close()
+    here.close()
