@@ -90,7 +90,11 @@ class FileFacts:
     crc32: int
     time_min_ns: int
     time_max_ns: int
-    columns: tuple[ColumnFacts, ...]
+    metadata: pq.FileMetaData
+
+    @property
+    def columns(self) -> tuple[ColumnFacts, ...]:
+        return tuple(_column_facts(self.metadata, at) for at in range(self.metadata.num_columns))
 
 
 def encode(rows: pa.Table | pa.RecordBatchReader, description: FileDescription) -> pa.Buffer:
@@ -345,11 +349,10 @@ def _footer_begin(content: memoryview) -> int:
 
 
 def _facts(metadata: pq.FileMetaData, data: pa.Buffer) -> FileFacts:
-    columns = tuple(_column_facts(metadata, at) for at in range(metadata.num_columns))
-    time = next(column for column in columns if column.name == "time")
+    time = _column_facts(metadata, metadata.schema.names.index("time"))
     assert isinstance(time.minimum, int)
     assert isinstance(time.maximum, int)
-    return FileFacts(metadata.num_rows, data.size, isal_zlib.crc32(data), time.minimum, time.maximum, columns)
+    return FileFacts(metadata.num_rows, data.size, isal_zlib.crc32(data), time.minimum, time.maximum, metadata)
 
 
 def _column_facts(metadata: pq.FileMetaData, at: int) -> ColumnFacts:
