@@ -4,7 +4,7 @@ damaged   the object is there, and is not what was written
 missing   something says that it must be there
 orphan    it lies among our objects, and nothing says that it should
 
-Elsewhere: who looks (walk.py, catalogs.py, nodes.py).
+Elsewhere: who looks (walk.py first; then catalogs.py, and nodes.py with segments.py, lists.py and files.py).
 """
 
 from collections.abc import Callable, Iterable
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from engine.storage.base import ObjectInfo, ObjectStore
+
+RESTORE = "restore this object from a backup"
 
 Kind: TypeAlias = Literal["damaged", "missing", "orphan"]
 
