@@ -16,7 +16,6 @@ from catalog.errors import Damaged, ServiceError
 from catalog.state import EMPTY, CatalogState
 from engine.catalog_log import StoredCatalogLog
 from engine.paths import CatalogPaths, number_of
-from engine.storage.ahead import read_ahead
 from engine.storage.base import ObjectInfo, ObjectMissing
 from engine.verify.findings import RESTORE, CatalogReport, Look
 
@@ -50,7 +49,7 @@ def _is_commit(paths: CatalogPaths, path: str) -> bool:
 
 def _commits(look: Look, paths: CatalogPaths, objects: list[ObjectInfo]) -> dict[int, Batch | None]:
     """By number; None for one that cannot be read. Those that are missing are named here."""
-    for info, data in read_ahead(look.store.get, look.unknown(objects)):
+    for info, data in look.read(look.unknown(objects)):
         try:
             batch = decode_batch(data, info.path)
         except Damaged as error:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from catalog.errors import Damaged
 from engine.files.manifest import DataFile, LiveFiles, Manifest, decode_live_files, decode_manifest
 from engine.paths import NodePaths, number_of
-from engine.storage.ahead import read_ahead
 from engine.verify.findings import RESTORE, Look
 
 
@@ -33,7 +32,7 @@ class Live:
 
 def read_lists(look: Look, paths: NodePaths) -> Live:
     listed = [info for info in look.store.list(paths.snapshot_prefix) if is_list(paths, info.path)]
-    for info, data in read_ahead(look.store.get, look.unknown(listed)):
+    for info, data in look.read(look.unknown(listed)):
         try:
             read = decode_manifest(data, info.path) if info.path.endswith(".manifest") else decode_live_files(data, info.path)
         except Damaged as error:

@@ -103,7 +103,7 @@ def _check_orphans(
     following = live.wal_sequence + 1
     log_goes_on = paths.wal(following) in segments or any(following in segment.sequences for segment in segments.values())
     own = (f"{paths.node_id}/lock", f"{paths.node_id}/damaged/", f"{paths.node_id}/catalog/")
-    waiting, unlisted = 0, []
+    waiting = unlisted = 0
     for path in (info.path for info in listed):
         numbers = paths.parquet_numbers(path) if path.startswith(paths.data_prefix) else None
         if path in live.files or path.startswith(own) or is_segment(paths, path) or is_list(paths, path):
@@ -117,11 +117,12 @@ def _check_orphans(
         elif path in live.removed or (numbers[2] > live.number and log_goes_on) or _goes_with_its_table(state, *numbers[:2]):
             waiting += 1
         elif numbers[2] > live.number:
-            unlisted.append((numbers[2], path))
+            unlisted += 1
         else:
             look.note("orphan", path, "no manifest lists it", _SWEPT)
     if unlisted:
-        message = f"{len(unlisted)} files of this snapshot or later ones are there, and the log does not have their rows"
+        files = "a file" if unlisted == 1 else f"{unlisted} files"
+        message = f"of this snapshot or later ones there are {files}, and the log does not have their rows"
         look.note("missing", paths.manifest(live.number + 1), message, RESTORE)
     return waiting
 

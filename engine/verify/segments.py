@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.paths import NodePaths, number_of
-from engine.storage.base import ObjectInfo, ObjectMissing
+from engine.storage.base import ObjectInfo
 from engine.verify.findings import Look
 from engine.wal.codec import DamagedGroup, decode, find_header, read_header
 
@@ -35,22 +35,15 @@ class Segment:
 def read_segments(look: Look, paths: NodePaths) -> dict[str, Segment]:
     """The objects of the log, in order."""
     objects = [info for info in look.store.list(paths.wal_prefix) if is_segment(paths, info.path)]
-    wanted = {info.path for info in look.unknown(objects)}
-    found: dict[str, Segment] = {}
-    for info in objects:
-        known = look.content(info.path)
-        if info.path not in wanted and isinstance(known, Segment):
-            found[info.path] = known
-            continue
-        try:
-            data = look.store.get(info.path)
-        except ObjectMissing:
-            continue  # trimmed meanwhile, and if not, its number is missed
+    wanted = look.unknown(objects)
+    known = ((info.path, look.content(info.path)) for info in objects if info not in wanted)
+    found = {path: segment for path, segment in known if isinstance(segment, Segment)}
+    for info, data in look.read(wanted):
         segment = _segment(look, info.path, memoryview(data), last=info is objects[-1])
         found[info.path] = segment
         if not segment.damaged and not segment.torn_bytes:
             look.right(ObjectInfo(info.path, len(data)), segment)
-    return found
+    return dict(sorted(found.items()))
 
 
 def _segment(look: Look, path: str, data: memoryview, *, last: bool) -> Segment:
