@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from engine._native import SeriesIndex, find_ranges, series_runs, sort_rows, spread
 from engine.batch import int32_array, series_buffer, time_buffer
 from engine.query.predicate import ALL_TIME, Predicate, Value
+from engine.query.texts import Test, all_of
 
 #: up to so many ranges are put together as slices; beyond, taking row by row is cheaper
 SLICES = 512
@@ -46,6 +47,7 @@ def series_matching(index: SeriesIndex, tags: Sequence[str], predicate: Predicat
         for here in (
             *([_has_one_of(index, number, count, predicate.tags[name])] if name in predicate.tags else ()),
             *([pc.invert(_has_one_of(index, number, count, predicate.without[name]))] if name in predicate.without else ()),
+            *([_passes(index, number, count, predicate.tests[name])] if name in predicate.tests else ()),
         ):
             matching = here if matching is None else pc.and_(matching, here)
     return None if matching is None else SeriesSet(pc.indices_nonzero(matching).cast(pa.int32()), count)
@@ -166,7 +168,7 @@ class _Places:
                 series = series.take(self.order)
         self.numbers, self.starts = series_runs(_buffer(series))
         numbers = int32_array(self.numbers)
-        self.ascending = bool(pc.all(pc.less(numbers[:-1], numbers[1:])).as_py()) if len(numbers) else True
+        self.ascending = bool(pc.all(pc.less(numbers[:-1], numbers[1:]), min_count=0).as_py())
 
 
 _places: dict[tuple[int, bool], tuple[ref[pa.RecordBatch], _Places]] = {}
@@ -205,3 +207,11 @@ def _has_one_of(index: SeriesIndex, tag: int, count: int, values: frozenset[Valu
     if None in values:
         wanted = pa.concat_arrays([wanted.cast(pa.int32()), pa.array([-1], pa.int32())])
     return pc.is_in(codes, value_set=wanted.drop_null().cast(pa.int32()))
+
+
+def _passes(index: SeriesIndex, tag: int, count: int, tests: Sequence[Test]) -> pa.BooleanArray:
+    """Each value is looked at once, however many series have it."""
+    codes = int32_array(index.codes(tag))[:count]
+    known = pa.array(index.values(tag))
+    passing = pa.concat_arrays([all_of(tests, known), pa.array([False])])
+    return passing.take(pc.if_else(pc.less(codes, 0), pa.scalar(len(known), pa.int32()), codes))
