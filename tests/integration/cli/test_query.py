@@ -81,6 +81,15 @@ def test_without_a_statement_it_says_so(url: str) -> None:
     assert (done.code, done.err) == (1, expected)
 
 
+def test_the_name_of_a_file_is_no_statement(url: str) -> None:
+    done = influxdb3("query", *DATABASE, "pyproject.toml", url=url)
+
+    assert (done.code, done.err) == (
+        1,
+        "Query command failed: pyproject.toml is a file; --file pyproject.toml takes what is in it\n",
+    )
+
+
 def test_several_words_are_a_usage_error(url: str) -> None:
     done = influxdb3("query", *DATABASE, "SELECT", "1", url=url)
 
