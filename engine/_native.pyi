@@ -131,14 +131,25 @@ def assign(mapping: bytearray, numbers: Buffer, values: Buffer) -> None:
 def series_runs(series: Buffer) -> tuple[memoryview, memoryview]:
     """Of rows grouped by series: (the number of each run, the position where it begins), both int32."""
 
-def clip(
-    times: Buffer, begins: Buffer, ends: Buffer, first: int, last: int, order: Buffer | None = None
-) -> tuple[memoryview, memoryview]:
-    """Of each range of rows (int32 begin, end) the part whose times lie in [first, last]; times rise within a range. With
-    `order`, ranges are of positions in it: position p is row order[p]."""
+def find_ranges(
+    numbers: Buffer,
+    starts: Buffer,
+    times: Buffer,
+    first: int,
+    last: int,
+    wanted: Buffer | None = None,
+    ascending: bool = False,
+    order: Buffer | None = None,
+) -> tuple[memoryview, memoryview, int]:
+    """Of runs of rows (int32 numbers, int32 starts; times rise within each) the parts with times in [first, last]: begins,
+    ends (int32) and how many rows. `wanted`: numbers, rising; of the runs with these alone. `ascending`: those of the runs rise
+    too. With `order`, runs are of positions in it: position p is row order[p]."""
 
 def spread(begins: Buffer, ends: Buffer) -> memoryview:
     """The numbers (int32) of all rows in the ranges, in their order."""
+
+def keep_thread_state() -> None:
+    """For a thread of another library that calls Python again and again: its thread state is kept until it ends."""
 
 def inverse(order: Buffer) -> memoryview:
     """places[order[i]] = i (int32), for an order of all rows."""

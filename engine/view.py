@@ -313,7 +313,10 @@ class Views:
         try:
             return self._load(file)
         except Damaged as error:
-            log.error("late rows are kept beside a file that they cannot be merged with: %s", error)
+            log.error(
+                "late rows are kept beside a file that they cannot be merged with, until it is put back from a backup: %s",
+                error,
+            )
             return None
 
     def _replace(self, database_id: int, table_id: int, change: Callable[[TableData], TableData]) -> TableData:

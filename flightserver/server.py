@@ -18,7 +18,6 @@ from flightserver.errors import flight_errors
 from flightserver.handlers.actions import Actions, node_actions
 from flightserver.handlers.arena import HandoverDirectory
 from flightserver.handlers.call import Call, Guard, middleware
-from flightserver.handlers.counting import CallCounter
 from flightserver.handlers.ingest import Ingests
 from flightserver.handlers.prepared import Prepared
 from flightserver.handlers.puts import Puts
@@ -71,7 +70,7 @@ class EngineServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships 
             location,
             auth_handler=Handshake(),
             tls_certificates=list(tls_certificates or []),
-            middleware={**middleware(self._guard.authorizer), "counter": CallCounter(node.call_ended)},
+            middleware=middleware(self._guard.authorizer, node.call_ended),
         )
 
     def _call(self, context: fl.ServerCallContext) -> Call:

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from engine._native import keep_thread_state
 from engine.query.predicate import expression_of
 
 Batches = Callable[[Sequence[str], ds.Expression | None], Iterator[pa.RecordBatch]]
@@ -48,6 +49,7 @@ class Fragment:
         filter: ds.Expression | None = None,
         **_: Any,
     ) -> "Scanner":
+        keep_thread_state()  # DataFusion's, which comes for each batch
         projected = _projected(self._schema, columns)
         return Scanner(projected, self._batches(projected.names, expression_of(filter)))
 

@@ -13,15 +13,18 @@ Elsewhere: who a caller is (flightserver.auth), what they may do (handlers.guard
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
 import pyarrow.flight as fl
 
 from catalog.access import Access
 from catalog.errors import InvalidRequest, ServiceError, no_influxql
 from catalog.tokens import Identity
+from engine._native import keep_thread_state
 from engine.requests import NodeLike, Origin
 from flightserver import wire
 from flightserver.auth import Authorizer, Everyone, bearer_of
 from flightserver.errors import flight_error
+from flightserver.handlers.counting import Counted, Ended
 from flightserver.handlers.guarded import GuardedNode
 
 DATABASE_HEADERS = ("database", "bucket", "bucket-name", "iox-namespace-name")
@@ -138,13 +141,17 @@ def table_path(descriptor: fl.FlightDescriptor) -> tuple[str, str]:
 
 
 class KeptHeaders(fl.ServerMiddleware):  # type: ignore[misc]  # pyarrow ships no types
-    def __init__(self, headers: Mapping[str, Sequence[str]], reply: Mapping[str, str]) -> None:
+    def __init__(self, headers: Mapping[str, Sequence[str]], reply: Mapping[str, str], counted: Counted) -> None:
         super().__init__()
         self.headers = headers
         self._reply = reply
+        self._counted = counted
 
     def sending_headers(self) -> Mapping[str, str]:
         return self._reply
+
+    def call_completed(self, exception: pa.ArrowException | None) -> None:
+        self._counted.end(exception)
 
 
 #: Handshake checks nothing; a ticket is read before its bearer is looked at; lanes bring a token with each message; some
@@ -153,11 +160,16 @@ _ASKED_LATER = (fl.FlightMethod.HANDSHAKE, fl.FlightMethod.DO_GET, fl.FlightMeth
 
 
 class HeaderKeeper(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ships no types
-    def __init__(self, authorizer: Authorizer) -> None:
+    """The one middleware there is: each is one more reason to come to Python, at the beginning and at the end of a call."""
+
+    def __init__(self, authorizer: Authorizer, ended: Ended) -> None:
         super().__init__()
         self._authorizer = authorizer
+        self._ended = ended
 
     def start_call(self, info: fl.CallInfo, headers: Mapping[str, Sequence[str]]) -> KeptHeaders:
+        keep_thread_state()
+        counted = Counted(info.method, self._ended)
         authorization = next(iter(headers.get("authorization", ())), None)
         if info.method not in _ASKED_LATER:
             try:
@@ -165,8 +177,8 @@ class HeaderKeeper(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow
             except ServiceError as error:
                 raise flight_error(error, detailed=wire.ERROR_DETAILS_HEADER in headers) from None
         token = bearer_of(authorization) if info.method == fl.FlightMethod.HANDSHAKE else None
-        return KeptHeaders(headers, {"authorization": f"Bearer {token}"} if token else {})
+        return KeptHeaders(headers, {"authorization": f"Bearer {token}"} if token else {}, counted)
 
 
-def middleware(authorizer: Authorizer) -> dict[str, fl.ServerMiddlewareFactory]:
-    return {_KEY: HeaderKeeper(authorizer)}
+def middleware(authorizer: Authorizer, ended: Ended) -> dict[str, fl.ServerMiddlewareFactory]:
+    return {_KEY: HeaderKeeper(authorizer, ended)}

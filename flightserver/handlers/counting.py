@@ -3,11 +3,11 @@
 Q5  A call counts once, under its method, as done, failed or cancelled, with the time from its headers to its end.
 
 Held by tests/integration/flight/test_counting.py (Q5).
-Elsewhere: the figures (engine.metrics).
+Elsewhere: the figures (engine.metrics), who is told that a call ends (handlers.call).
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import pyarrow as pa
 import pyarrow.flight as fl
@@ -15,24 +15,20 @@ import pyarrow.flight as fl
 Ended = Callable[[str, str, float], None]
 """Method, outcome, seconds."""
 
-
-class CallCounter(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ships no types
-    def __init__(self, ended: Ended) -> None:
-        super().__init__()
-        self._ended = ended
-
-    def start_call(self, info: fl.CallInfo, headers: Mapping[str, Sequence[str]]) -> "_Counted":
-        return _Counted(fl.FlightMethod(info.method).name.lower(), self._ended)
+_NAMES = {method: method.name.lower() for method in fl.FlightMethod}
 
 
-class _Counted(fl.ServerMiddleware):  # type: ignore[misc]  # pyarrow ships no types
-    def __init__(self, method: str, ended: Ended) -> None:
-        super().__init__()
-        self._method = method
+class Counted:
+    """One call, from now on."""
+
+    __slots__ = ("_began_s", "_ended", "_method")
+
+    def __init__(self, method: fl.FlightMethod, ended: Ended) -> None:
+        self._method = _NAMES[method]
         self._ended = ended
         self._began_s = time.perf_counter()
 
-    def call_completed(self, exception: pa.ArrowException | None) -> None:
+    def end(self, exception: pa.ArrowException | None) -> None:
         outcome = "done"
         if exception is not None:
             outcome = "cancelled" if isinstance(exception, fl.FlightCancelledError) else "failed"
