@@ -9,7 +9,9 @@ D3  A statement that would take more than its share gets no more pieces: it read
     look at everything leaves in memory what the others want again and again.
 D4  A series gets its number before a row with it is seen, so whoever asks which series match asks after the piece was made.
 
-Held by tests/unit/engine/query/test_decoded.py (D1-D4) and tests/property/test_sql_against_duckdb.py (D1).
+Held by tests/unit/engine/query/test_decoded.py (D1-D5) and tests/property/test_sql_against_duckdb.py (D1).
+D5  A file is said to have none of some series only where another file with the same series was decoded, and has none.
+
 Elsewhere: reading a file (files/access.py), what a scan does with pieces (scan.py), rows that are held since they were
 written (view.py).
 """
@@ -30,11 +32,15 @@ from engine.batch import SERIES, TIME, int32_array
 from engine.buffer.rows import HeldFile, TimeRange
 from engine.files.access import FileAccess
 from engine.files.footers import Bounds, Footer
+from engine.files.manifest import DataFile
+from engine.query.select import SeriesSet
 
 #: all row groups of a file as one piece; others are called by their number
 WHOLE = -1
 #: the fields of row groups of fewer rows are read with their tags
 _ALONG_ROWS = 100_000
+#: numbers of series of files that are known beyond what is kept of these
+_SERIES_KNOWN = 4_000_000
 #: files of more rows are never one piece
 _WHOLE_ROWS = 4_000_000
 _ROW_BYTES = 12  # series and time
@@ -69,6 +75,8 @@ class Decoded:
         self._grown = grown
         self._told_bytes = 0
         self._kept: OrderedDict[Key, Column] = OrderedDict()
+        #: the series of files by their digests
+        self._series: OrderedDict[tuple[int, int, str], SeriesSet] = OrderedDict()
         self._lock = threading.Lock()
         self._loading = [threading.Lock() for _ in range(_STRIPES)]
         self.byte_count = 0
@@ -112,6 +120,18 @@ class Decoded:
                 if dropped is not None:
                     self.byte_count -= dropped.get_total_buffer_size()
 
+    def series_of(self, file: DataFile) -> SeriesSet | None:
+        """All series in a file, where they are known."""
+        return self._series.get((file.database_id, file.table_id, file.series)) if file.series else None
+
+    def learn_series(self, file: DataFile, series: SeriesSet) -> None:
+        key = file.database_id, file.table_id, file.series
+        if file.series and key not in self._series:
+            with self._lock:
+                self._series[key] = series
+                while sum(map(len, self._series.values())) > _SERIES_KNOWN:
+                    self._series.popitem(last=False)
+
     def loading(self, path: str, unit: int) -> threading.Lock:
         """Held by whoever decodes columns of it: nobody does so twice."""
         return self._loading[hash((path, unit)) % _STRIPES]
@@ -144,6 +164,21 @@ class DecodedTable:
 
     def share(self) -> Share:
         return self._decoded.share()
+
+    def may_hold(self, files: Sequence[HeldFile], series: SeriesSet) -> list[HeldFile]:
+        """The files in which one of the series may be (D5)."""
+        known: dict[str, bool] = {}
+        left: list[HeldFile] = []
+        for held in files:
+            digest = held.file.series
+            if digest not in known:
+                own = self._decoded.series_of(held.file)
+                # of series that came later than `series` were looked for nobody knows whether they match
+                is_judged = own is not None and own.of <= series.of
+                known[digest] = own is None or not is_judged or _share_some(own, series)
+            if known[digest]:
+                left.append(held)
+        return left
 
     def pieces(self, held: HeldFile, bounds: Bounds, names: Collection[str], share: Share) -> list[Piece] | None:
         """The rows of a file that the bounds let through, with others (D1); None when the share does not last (D3)."""
@@ -191,6 +226,8 @@ class DecodedTable:
                         self._decoded.keep((path, unit, name), _one(read.column(name)))
                     if unit == WHOLE:
                         self._forget_groups(path, footer)
+                    if unit == WHOLE or len(footer.groups) == 1:
+                        self._decoded.learn_series(held.file, SeriesSet(pc.unique(found.column(0)), len(self._index)))
                     self._decoded.keep(key, found)
         assert isinstance(found, pa.RecordBatch)
         return found
@@ -226,6 +263,10 @@ class DecodedTable:
         arrays = [column for column in columns.values() if column is not None]
         fields = [pa.field(name, column.type) for name, column in zip(names, arrays, strict=True)]
         return pa.record_batch([*piece.rows.columns, *arrays], schema=pa.schema([SERIES, TIME, *fields]))
+
+
+def _share_some(one: SeriesSet, other: SeriesSet) -> bool:
+    return bool(pc.any(pc.is_in(one.numbers, value_set=other.numbers), min_count=0).as_py())
 
 
 def _groups(footer: Footer, unit: int) -> Sequence[int]:

@@ -21,7 +21,7 @@ import pyarrow.dataset as ds
 from catalog.names import TIME_COLUMN
 from catalog.schema import Table
 from engine._native import SeriesIndex
-from engine.buffer.rows import HeldFile, OpenBatch
+from engine.buffer.rows import HeldFile, OpenBatch, TimeRange
 from engine.files.access import FileAccess
 from engine.files.footers import Bounds
 from engine.hydrate import hydrated
@@ -30,6 +30,7 @@ from engine.query.decoded import DecodedTable, Piece
 from engine.query.predicate import ALL_TIME, Predicate, columns_in, expression_for
 from engine.query.report import Chunk, ScanReport
 from engine.query.select import Ranges, SeriesSet, ranges_of, selected, series_matching
+from engine.query.shapes.needs import End
 from engine.query.texts import all_of
 
 _ROW = "\0row"
@@ -220,6 +221,23 @@ class Scan:
         numbered = pa.Table.from_arrays([*wide.columns, pa.arange(0, rows.num_rows, 1).cast(pa.int32())], names=[*needed, _ROW])
         kept = numbered.filter(filter).column(_ROW)
         return rows if len(kept) == rows.num_rows else rows.take(kept.combine_chunks())
+
+
+def ending(files: Sequence[HeldFile], times: TimeRange, ends: Collection[End]) -> list[HeldFile]:
+    """The files in which each series' last (first) row within `times` can be. Files with the same series tell of each other:
+    where all of these have rows in one, none of them ends before it."""
+    found: dict[int, HeldFile] = {}
+    for newest in {end.newest for end in ends}:
+        reached: dict[str, int] = {}
+        for held in files:
+            if held.file.series and times.covers(held.times):
+                at = held.times.start_ns if newest else -held.times.end_ns
+                reached[held.file.series] = max(at, reached.get(held.file.series, at))
+        for held in files:
+            at = held.times.end_ns if newest else -held.times.start_ns
+            if at >= reached.get(held.file.series, at):
+                found[id(held)] = held
+    return [held for held in files if id(held) in found]
 
 
 def _is_one_of(column: pa.DictionaryArray, values: frozenset[str | None]) -> pa.BooleanArray:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -17,6 +18,7 @@ from engine.files.manifest import DataFile
 from engine.files.parquet import FileDescription, encode
 from engine.hydrate import hydrated, table_schema
 from engine.query.decoded import WHOLE, Decoded, DecodedTable, Piece, Share
+from engine.query.select import SeriesSet
 from engine.storage.memory import MemoryStore
 
 TABLE = Table.create(0, "t", ["host", "rack"], [("s", FieldType.STRING), ("v", FieldType.FLOAT), ("w", FieldType.INTEGER)])
@@ -229,3 +231,23 @@ def test_fields_of_a_small_row_group_are_read_with_its_tags(store: Counting, mon
     assert len(store.reads) == reads + 1
     assert piece.with_fields(["s", "v"]).column("s").to_pylist() == [f"text {row}" for row in range(3 * STEPS, 4 * STEPS)]
     assert len(store.reads) == reads + 1
+
+
+def test_a_file_with_the_same_series_as_one_that_was_decoded_is_known_not_to_have_others(
+    store: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D5: without opening it; with another digest, or none, nobody knows."""
+    held, index = put(store, monkeypatch), SeriesIndex(2)
+    table = of_table(kept_in(store), index)
+    same, other, plain = (HeldFile(replace(held.file, path=f"{name}.parquet", series=name)) for name in ("same", "other", ""))
+    read = HeldFile(replace(held.file, series="same"))
+    index.resolve([pa.array(["stranger", "h0"]), pa.array([None, "r"])], 2)
+    stranger, h0 = (SeriesSet(pa.array([number], pa.int32()), len(index)) for number in (0, 1))
+
+    assert table.may_hold([same, other, plain], stranger) == [same, other, plain]
+    wanted(table, read, [])
+    late, soon = SeriesSet(stranger.numbers, len(index)), stranger
+
+    assert table.may_hold([same, other, plain], late) == [other, plain]
+    assert table.may_hold([same, other, plain], SeriesSet(h0.numbers, len(index))) == [same, other, plain]
+    assert table.may_hold([same], soon) == [same]  # there may be series by now that match too
