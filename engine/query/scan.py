@@ -89,12 +89,15 @@ class Scan:
 
     def pieces(self, held: HeldFile, columns: Collection[str]) -> list[Piece] | None:
         """A file that is not in memory as pieces with the fields among `columns`; None where it is to be read as it lies."""
-        found = self._decoded.pieces(held, self.bounds, columns, self._share)
+        return self._decoded.pieces(held, self.bounds, columns, self._share)
+
+    def _series_now(self, chunk: Rows) -> SeriesSet | None:
+        """Those that match, also of series that nobody had heard of before the chunk was read."""
         count = len(self.index)
-        if found and self.series is not None and count > self._known:  # with series that nobody had heard of
+        if self.series is not None and count > self._known and isinstance(chunk, Piece):
             self.series = series_matching(self.index, self.table.tags, self.predicate)
             self._known = count
-        return found
+        return self.series
 
     def _of_chunk(self, chunk: Chunk) -> Part:
         return Part(rows_of(chunk).num_rows, partial(self.of_rows, chunk))
@@ -202,7 +205,8 @@ class Scan:
         return self.series is not None or own.start_ns < times.start_ns or times.end_ns < own.end_ns
 
     def ranges(self, chunk: Rows, fields: Collection[str]) -> Ranges:
-        return ranges_of(with_fields(chunk, fields), rows_of(chunk), is_grouped(chunk), self.predicate, self.series)
+        rows, whole = with_fields(chunk, fields), rows_of(chunk)
+        return ranges_of(rows, whole, is_grouped(chunk), self.predicate, self._series_now(chunk))
 
     def rows(self, chunk: Rows, columns: Sequence[str], filter: ds.Expression | None) -> pa.RecordBatch:
         """The rows that the filter keeps, with the fields that `columns` and the filter want."""
@@ -210,7 +214,7 @@ class Scan:
         whole, of_filter = rows_of(chunk), self._columns_of(filter)
         rows = with_fields(chunk, {*columns, *of_filter})
         if self.is_cut(chunk):
-            rows = selected(rows, is_grouped(chunk), self.predicate, self.series, whole)
+            rows = selected(rows, is_grouped(chunk), self.predicate, self._series_now(chunk), whole)
         return rows if filter is None or self.exact else self._filtered(rows, of_filter, filter)
 
     def _filtered(self, rows: pa.RecordBatch, of_filter: frozenset[str], filter: ds.Expression) -> pa.RecordBatch:
