@@ -186,7 +186,9 @@ class TableDataset(TableInPython):
         data = self._distinct(handed.both(needs.predicate).times)
         narrower = needs.predicate if data.floor_ns is None else needs.predicate.since(data.floor_ns)
         predicate = handed.both(narrower)
-        files = [held for held in data.files_within(predicate.times) if held.rows is None]
+        files = data.files_within(predicate.times)
+        if data.files_in_memory:
+            files = [held for held in files if held.rows is None]
         report.files.begins(data.stored_files)
         report.files.leaves("time", files)
         self._reported(report)
