@@ -1,15 +1,20 @@
 """Rows as people know them: tags made from series numbers, every column of the table, in the order of the alphabet.
 
 H1  A hydrated row has every column of its table, null where nothing was written, `time` in its alphabetical place.
+H3  Two series_digests are equal if the series have the same tags, value by value, and only then; tags that no series has make
+    no difference. The order is that of files.
 H2  series_rank orders series as files do: by their tags in the order of the series key, null first.
 
-Held by tests/unit/engine/test_hydrate.py (H1, H2).
+Held by tests/unit/engine/test_hydrate.py (H1-H3).
 """
 
+from base64 import b64encode
 from collections.abc import Sequence
 from functools import lru_cache
+from hashlib import blake2b
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from catalog.names import TIME_COLUMN
 from catalog.schema import FieldType, Table
@@ -62,6 +67,19 @@ def hydrated(rows: pa.RecordBatch, table: Table, index: SeriesIndex, columns: Se
     if not arrays:
         return rows.select([])  # keeps the number of rows, which is all that count(*) wants
     return pa.record_batch(arrays, schema=wanted)
+
+
+def series_digest(index: SeriesIndex, tags: Sequence[str], series: pa.Buffer) -> str:
+    """What tells these series from others, in this process or any other."""
+    digest = blake2b(digest_size=16)
+    for number, tag in enumerate(tags):
+        values = pa.array(index.values(number, series))
+        if values.null_count < len(values):
+            name, lengths = tag.encode(), pc.binary_length(values).fill_null(-1)
+            digest.update(b"%d %d " % (len(name), len(values)) + name)
+            digest.update(lengths.buffers()[1].slice(lengths.offset * 4, len(lengths) * 4))
+            digest.update(b"".join(text for text in values.cast(pa.binary()).to_pylist() if text))
+    return b64encode(digest.digest()).decode().rstrip("=")
 
 
 def series_rank(index: SeriesIndex, used: Sequence[pa.Buffer]) -> pa.Int32Array:

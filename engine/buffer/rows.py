@@ -111,6 +111,8 @@ class Files(tuple[HeldFile, ...]):
     def within(self, times: TimeRange) -> list[HeldFile]:
         """Those that overlap a time, by their beginnings."""
         ordered, starts, ends = self._by_time
+        if not starts or times.start_ns <= starts[0]:
+            return ordered[: bisect_right(starts, times.end_ns)]
         candidates = ordered[bisect_left(ends, times.start_ns) : bisect_right(starts, times.end_ns)]
         return [held for held in candidates if times.start_ns <= held.times.end_ns]
 

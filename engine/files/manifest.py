@@ -29,6 +29,8 @@ class DataFile:
     size_bytes: int
     time_min_ns: int
     time_max_ns: int
+    #: a digest of the tags of all its series, the same for files with the same series; empty where nobody has worked it out
+    series: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from catalog.catalog import Catalog
 from catalog.errors import Damaged, ServiceError
 from catalog.schema import Table
 from catalog.state import CatalogState
-from engine._native import SeriesIndex, count_windows
+from engine._native import SeriesIndex, count_windows, series_runs
 from engine.batch import series_buffer, time_buffer
 from engine.buffer.rows import HeldFile, Run, TableData, TimeRange, fields_of, times_of
 from engine.buffer.series import SeriesRegistry
@@ -49,7 +49,7 @@ from engine.files.index import FileIndex
 from engine.files.inspection import Findings, inspect
 from engine.files.manifest import DataFile, Manifest
 from engine.files.parquet import FileDescription, encode, verify
-from engine.hydrate import hydrated, series_rank
+from engine.hydrate import hydrated, series_digest, series_rank
 from engine.merge import merged_parts, sorted_by_rank
 from engine.metrics import Metrics
 from engine.ownership import Ownership
@@ -65,6 +65,8 @@ log = logging.getLogger(__name__)
 FILE_ROWS = 1_000_000
 DAY_ROWS = 50_000
 SHARE_BYTES = 256 << 20
+#: files of more series than these have no digest of them: it would take a good part of the time to write them
+DIGESTED_SERIES = 20_000
 _GRACE_S = 600.0
 _BATCH_FILES = 1000
 _BATCH_BYTES = 64 << 20
@@ -243,7 +245,10 @@ class Snapshots:
         if facts.rows != rows.num_rows:
             raise Damaged(f"{path} was not encoded as it was: {facts.rows} rows of {rows.num_rows}", object=path)
         files.add(path, data)
-        file = DataFile(path, database_id, table.id, facts.rows, len(data), facts.time_min_ns, facts.time_max_ns)
+        numbers, _ = series_runs(series_buffer(rows))
+        few = numbers.nbytes // 4 <= DIGESTED_SERIES
+        digest = series_digest(index, table.tags, pa.py_buffer(numbers)) if few else ""
+        file = DataFile(path, database_id, table.id, facts.rows, len(data), facts.time_min_ns, facts.time_max_ns, digest)
         return HeldFile(file, rows)
 
     def expire(self) -> int:

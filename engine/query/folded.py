@@ -105,7 +105,8 @@ class _Folder:
         ranges = self._scan.ranges(chunk, () if isinstance(chunk, Piece) else self._columns).in_place()
         if not len(ranges.begins):
             return []
-        keys = self._keys_of(ranges.batch.column(0).take(ranges.begins), len(ranges.begins))
+        numbers = ranges.batch.column(0).take(ranges.begins) if self._folding.tags else None
+        keys = self._keys_of(numbers, len(ranges.begins))
         times = time_buffer(ranges.batch)
         self._scan.counted(chunk, ranges.row_count)
 

@@ -21,7 +21,7 @@ import pyarrow.dataset as ds
 from catalog.names import TIME_COLUMN
 from catalog.schema import Table
 from engine._native import SeriesIndex
-from engine.buffer.rows import HeldFile, OpenBatch
+from engine.buffer.rows import HeldFile, OpenBatch, TimeRange
 from engine.files.access import FileAccess
 from engine.files.footers import Bounds
 from engine.hydrate import hydrated
@@ -30,6 +30,7 @@ from engine.query.decoded import DecodedTable, Piece
 from engine.query.predicate import ALL_TIME, Predicate, columns_in, expression_for
 from engine.query.report import Chunk, ScanReport
 from engine.query.select import Ranges, SeriesSet, ranges_of, selected, series_matching
+from engine.query.shapes.needs import End
 from engine.query.texts import all_of
 
 _ROW = "\0row"
@@ -88,12 +89,15 @@ class Scan:
 
     def pieces(self, held: HeldFile, columns: Collection[str]) -> list[Piece] | None:
         """A file that is not in memory as pieces with the fields among `columns`; None where it is to be read as it lies."""
-        found = self._decoded.pieces(held, self.bounds, columns, self._share)
+        return self._decoded.pieces(held, self.bounds, columns, self._share)
+
+    def _series_now(self, chunk: Rows) -> SeriesSet | None:
+        """Those that match, also of series that nobody had heard of before the chunk was read."""
         count = len(self.index)
-        if found and self.series is not None and count > self._known:  # with series that nobody had heard of
+        if self.series is not None and count > self._known and isinstance(chunk, Piece):
             self.series = series_matching(self.index, self.table.tags, self.predicate)
             self._known = count
-        return found
+        return self.series
 
     def _of_chunk(self, chunk: Chunk) -> Part:
         return Part(rows_of(chunk).num_rows, partial(self.of_rows, chunk))
@@ -201,7 +205,8 @@ class Scan:
         return self.series is not None or own.start_ns < times.start_ns or times.end_ns < own.end_ns
 
     def ranges(self, chunk: Rows, fields: Collection[str]) -> Ranges:
-        return ranges_of(with_fields(chunk, fields), rows_of(chunk), is_grouped(chunk), self.predicate, self.series)
+        rows, whole = with_fields(chunk, fields), rows_of(chunk)
+        return ranges_of(rows, whole, is_grouped(chunk), self.predicate, self._series_now(chunk))
 
     def rows(self, chunk: Rows, columns: Sequence[str], filter: ds.Expression | None) -> pa.RecordBatch:
         """The rows that the filter keeps, with the fields that `columns` and the filter want."""
@@ -209,7 +214,7 @@ class Scan:
         whole, of_filter = rows_of(chunk), self._columns_of(filter)
         rows = with_fields(chunk, {*columns, *of_filter})
         if self.is_cut(chunk):
-            rows = selected(rows, is_grouped(chunk), self.predicate, self.series, whole)
+            rows = selected(rows, is_grouped(chunk), self.predicate, self._series_now(chunk), whole)
         return rows if filter is None or self.exact else self._filtered(rows, of_filter, filter)
 
     def _filtered(self, rows: pa.RecordBatch, of_filter: frozenset[str], filter: ds.Expression) -> pa.RecordBatch:
@@ -220,6 +225,23 @@ class Scan:
         numbered = pa.Table.from_arrays([*wide.columns, pa.arange(0, rows.num_rows, 1).cast(pa.int32())], names=[*needed, _ROW])
         kept = numbered.filter(filter).column(_ROW)
         return rows if len(kept) == rows.num_rows else rows.take(kept.combine_chunks())
+
+
+def ending(files: Sequence[HeldFile], times: TimeRange, ends: Collection[End]) -> list[HeldFile]:
+    """The files in which each series' last (first) row within `times` can be. Files with the same series tell of each other:
+    where all of these have rows in one, none of them ends before it."""
+    found: dict[int, HeldFile] = {}
+    for newest in {end.newest for end in ends}:
+        reached: dict[str, int] = {}
+        for held in files:
+            if held.file.series and times.covers(held.times):
+                at = held.times.start_ns if newest else -held.times.end_ns
+                reached[held.file.series] = max(at, reached.get(held.file.series, at))
+        for held in files:
+            at = held.times.end_ns if newest else -held.times.start_ns
+            if at >= reached.get(held.file.series, at):
+                found[id(held)] = held
+    return [held for held in files if id(held) in found]
 
 
 def _is_one_of(column: pa.DictionaryArray, values: frozenset[str | None]) -> pa.BooleanArray:

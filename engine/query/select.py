@@ -30,7 +30,7 @@ SLICES = 512
 
 @dataclass(frozen=True, slots=True)
 class SeriesSet:
-    """Series numbers in ascending order, of the first `of` that there are."""
+    """Series numbers, those of a condition in ascending order, of the first `of` that there are."""
 
     numbers: pa.Int32Array
     of: int

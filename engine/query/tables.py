@@ -15,7 +15,7 @@ tests/integration/engine/test_cancelling.py (T5) and tests/integration/engine/te
 Elsewhere: what a filter lets through (predicate.py), rows by series and time (select.py), what plans need (shapes/).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from operator import and_
@@ -38,7 +38,7 @@ from engine.query.made import MadeTable
 from engine.query.picked import picked_rows
 from engine.query.predicate import Predicate, expression_for, expression_of, read_filter
 from engine.query.report import Chunk, ScanReport
-from engine.query.scan import Part, Scan
+from engine.query.scan import Part, Scan, ending
 from engine.query.select import series_matching
 from engine.query.shapes.folding import Folding, Picking
 from engine.query.shapes.needs import ALL_ROWS, End, Needs
@@ -114,7 +114,7 @@ class TableDataset(TableInPython):
 
     def scan(self, filter: ds.Expression | None) -> Scan | EndsScan:
         """What a filter leaves to be read. Raises ServiceError."""
-        return self._scanned(read_filter(filter, self.table.tags), self.needs)
+        return self._scanned(read_filter(filter, self.table.tags), self.needs, one_each=self.needs.one_each)
 
     def rows_about(self, predicate: Predicate) -> int:
         """How many rows a predicate may let through, if they are spread evenly over series and times."""
@@ -138,15 +138,16 @@ class TableDataset(TableInPython):
         cells = min(rows, bins * (len(self._index) if folding.tags else 1))
         return cells * (_CELL_BYTES + _VALUE_BYTES * len(folding.measures)) <= self._limits.memory_bytes // _SHARES
 
-    def scan_of(self, predicate: Predicate) -> Scan:
-        """What a predicate leaves to be read. Raises ServiceError."""
-        found = self._scanned(predicate, ALL_ROWS)
+    def scan_of(self, predicate: Predicate, one_each: Collection[End] = ()) -> Scan:
+        """What a predicate leaves to be read; `one_each`: of each series only these rows are wanted. Raises ServiceError."""
+        found = self._scanned(predicate, ALL_ROWS, one_each=one_each)
         assert isinstance(found, Scan)
         return found
 
     def rows(self, predicate: Predicate, rest: ds.Expression | None, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Those that the predicate and `rest` let through, asked for without a plan."""
-        scan = self._scanned(predicate if rest is None else replace(predicate, exact=False), self.needs, rest)
+        handed = predicate if rest is None else replace(predicate, exact=False)
+        scan = self._scanned(handed, self.needs, rest, self.needs.one_each)
         filter = (
             None if rest is None else reduce(and_, [part for part in (expression_for(predicate), rest) if part is not None])
         )
@@ -174,25 +175,34 @@ class TableDataset(TableInPython):
 
     def _scan_for(self, shape: Folding | Picking) -> Scan:
         self._ahead.pop(id(shape), None)
-        found = self.scan_of(shape.predicate)
+        found = self.scan_of(shape.predicate, [End(shape.newest)] if isinstance(shape, Picking) else ())
         found.report.note = ": added up as they are read" if isinstance(shape, Folding) else ": one row of each group is picked"
         return found
 
-    def _scanned(self, handed: Predicate, needs: Needs, rest: ds.Expression | None = None) -> Scan | EndsScan:
+    def _scanned(
+        self, handed: Predicate, needs: Needs, rest: ds.Expression | None = None, one_each: Collection[End] = ()
+    ) -> Scan | EndsScan:
         report = ScanReport(self.table.name)
         data = self._distinct(handed.both(needs.predicate).times)
         narrower = needs.predicate if data.floor_ns is None else needs.predicate.since(data.floor_ns)
         predicate = handed.both(narrower)
-        files = [held for held in data.files_within(predicate.times) if held.rows is None]
+        files = data.files_within(predicate.times)
+        if data.files_in_memory:
+            files = [held for held in files if held.rows is None]
         report.files.begins(data.stored_files)
         report.files.leaves("time", files)
         self._reported(report)
-        self._limits.check_files(len(files))
-        self._access.refuse_damaged(held.file for held in files)
         # only now: making the rows may have numbered series that lie in files alone
         series = series_matching(self._index, self.table.tags, predicate)
         if series is not None:
             report.series = len(series), len(self._index)
+            files = self._decoded.may_hold(files, series)
+            report.files.leaves("tags", files)
+        if one_each and handed.exact:
+            files = ending(files, predicate.times, one_each)
+            report.files.leaves("other files with the same series", files)
+        self._limits.check_files(len(files))
+        self._access.refuse_damaged(held.file for held in files)
         chunks: Sequence[Chunk] = [*data.open, *data.runs, *data.files_in_memory]
         report.chunks.begins(chunks)
         chunks = [chunk for chunk in chunks if chunk.times.overlaps(predicate.times)]

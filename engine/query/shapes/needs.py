@@ -83,6 +83,13 @@ class Needs:
         predicate = self.predicate
         return self.ends is None and predicate.times == ALL_TIME and not predicate.tested
 
+    @property
+    def one_each(self) -> frozenset[End]:
+        """The ends, where these are one row of each series, whatever its fields."""
+        ends = self.ends or frozenset()
+        plain = self.each and all(end.count == 1 and end.field is None for end in ends)
+        return ends if plain else frozenset()
+
     def either(self, other: "Needs") -> "Needs":
         ends = None if self.ends is None or other.ends is None else self.ends | other.ends
         return Needs(self.predicate.either(other.predicate), ends, self.each or other.each)

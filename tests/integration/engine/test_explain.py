@@ -138,27 +138,28 @@ def test_an_analysis_of_gap_filling_has_each_scan_once(node: Node) -> None:
 
 @pytest.mark.parametrize("head", ["EXPLAIN", "explain analyze", "-- why?\nEXPLAIN /* all */ VERBOSE", "EXPLAIN FORMAT TREE"])
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "files", "said"),
     [
-        ("SELECT * FROM cpu ORDER BY time DESC LIMIT 1", ": the newest row will do"),
-        ("SELECT host, first_value(v ORDER BY time) AS v FROM cpu GROUP BY host", ": one row of each group is picked"),
+        ("SELECT * FROM cpu ORDER BY time DESC LIMIT 1", 3, ": the newest row will do"),
+        ("SELECT host, first_value(v ORDER BY time) AS v FROM cpu GROUP BY host", 1, ": one row of each group is picked"),
         (
             "SELECT date_bin(INTERVAL '1 hour', time) AS t, host, avg(v) AS v FROM cpu GROUP BY 1, 2",
+            3,
             ": added up as they are read",
         ),
-        ("(SELECT max(v) AS v FROM cpu)", ": added up as they are read"),
-        ("SELECT v FROM cpu WHERE v > 1", ""),
+        ("(SELECT max(v) AS v FROM cpu)", 3, ": added up as they are read"),
+        ("SELECT v FROM cpu WHERE v > 1", 3, ""),
     ],
 )
 def test_what_is_explained_is_what_would_run(
-    node: Node, monkeypatch: pytest.MonkeyPatch, head: str, text: str, said: str
+    node: Node, monkeypatch: pytest.MonkeyPatch, head: str, text: str, files: int, said: str
 ) -> None:
     """N2: the ends of series where these are enough, aggregates made of stretches of rows."""
     monkeypatch.setattr(planned_statements, "FOLDED_ROWS", 0)
 
     plans = explained(node, f"{head} {text}")
 
-    assert plans["scan of cpu"].splitlines()[0] == f"reads 2 of 2 chunks, 3 of 3 files{said}"
+    assert plans["scan of cpu"].splitlines()[0] == f"reads 2 of 2 chunks, {files} of 3 files{said}"
     assert not any("AggregateExec" in plan for plan in plans.values())
 
 
@@ -218,3 +219,40 @@ def test_parameters_are_bound_before_a_statement_is_explained(node: Node, monkey
     rows = [row for batch in node.query_sql("db", text, {"h": "a"}) for row in batch.to_pylist()]
 
     assert rows[-1]["plan"].startswith("reads 2 of 2 chunks, 3 of 3 files, 1 of 2 series: added up as they are read")
+
+
+def test_files_with_the_same_series_are_not_asked_for_rows_that_another_has(node: Node) -> None:
+    """N1: not even opened. A file with other series is, and so is one with rows beyond the condition."""
+    for day in range(5, 8):
+        write(node, f"disk,host=a v={day} {day * DAY_NS}\ndisk,host=b v={day} {day * DAY_NS + 5}")
+        node.snapshot_now()
+    write(node, f"disk,host=c v=1 {4 * DAY_NS}")
+    node.snapshot_now()
+    node._views.evict(0)
+    newest = "SELECT DISTINCT ON (host) host, v FROM disk {} ORDER BY host, time DESC"
+    oldest = "SELECT host, first_value(v ORDER BY time) AS v FROM disk GROUP BY host ORDER BY host"
+
+    assert read(node, newest.format("")) == [{"host": "a", "v": 7.0}, {"host": "b", "v": 7.0}, {"host": "c", "v": 1.0}]
+    assert read(node, oldest) == [{"host": "a", "v": 5.0}, {"host": "b", "v": 5.0}, {"host": "c", "v": 1.0}]
+    assert [row["host"] for row in read(node, "SELECT DISTINCT host FROM disk ORDER BY host")] == ["a", "b", "c"]
+    cut = newest.format("WHERE time < '1970-01-08T00:00:00.000000003'")
+    assert read(node, cut) == [{"host": "a", "v": 7.0}, {"host": "b", "v": 6.0}, {"host": "c", "v": 1.0}]
+    lines = explained(node, f"EXPLAIN {newest.format('')}")["scan of disk"].splitlines()
+    assert ", 2 of 4 files" in lines[0]
+    assert "left out by other files with the same series: 2 files" in lines
+
+
+def test_files_without_the_wanted_series_are_left_out_once_their_like_was_read(node: Node) -> None:
+    """N1."""
+    for day in range(5, 8):
+        write(node, f"disk,host=a v={day} {day * DAY_NS}")
+        node.snapshot_now()
+        write(node, f"disk,host=b v={day} {day * DAY_NS + 5}")
+        node.snapshot_now()
+    node._views.evict(0)
+    sql = "SELECT v FROM disk WHERE host LIKE 'b%' ORDER BY time"
+
+    assert [row["v"] for row in read(node, sql)] == [5.0, 6.0, 7.0]
+    lines = explained(node, f"EXPLAIN {sql}")["scan of disk"].splitlines()
+    assert "left out by tags: 3 files" in lines
+    assert [row["v"] for row in read(node, sql)] == [5.0, 6.0, 7.0]

@@ -1,12 +1,14 @@
 """Rows as people know them."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pytest
 
 from catalog.schema import FieldType, Table
 from engine._native import SeriesIndex
 from engine.batch import series_buffer, tag_column
-from engine.hydrate import TAG_ARROW, hydrated, series_rank, table_schema
+from engine.hydrate import TAG_ARROW, hydrated, series_digest, series_rank, table_schema
 from tests.helpers.rows import Point, batch
 
 TABLE = Table.create(
@@ -129,3 +131,30 @@ def test_only_series_that_are_used_need_a_rank() -> None:
     rank = series_rank(index, [series_buffer(first), series_buffer(second)]).to_pylist()
 
     assert rank[1] < rank[2] < rank[0]
+
+
+def digest(tags: Sequence[str], *series: Sequence[str | None]) -> str:
+    """Of series that a process met after others."""
+    index = SeriesIndex(len(tags))
+    index.resolve([pa.array(["before", "all"]) for _ in tags], 2)
+    numbers = index.resolve([pa.array(values, pa.utf8()) for values in zip(*series, strict=True)], len(series))
+    return series_digest(index, tags, pa.py_buffer(numbers))
+
+
+def test_digests_of_series_are_equal_where_their_tags_are() -> None:
+    """H3."""
+    made = digest(["host", "rack"], ["a", None], ["ab", "c"])
+
+    assert made == digest(["host", "rack"], ["a", None], ["ab", "c"])
+    assert made == digest(["host", "rack", "later"], ["a", None, None], ["ab", "c", None])
+    others = [
+        digest(["host", "rack"], ["a", "x"], ["ab", "c"]),
+        digest(["host", "rack"], ["a", None], ["a", "bc"]),
+        digest(["host", "rack"], ["aa", None], ["b", "c"]),
+        digest(["host", "room"], ["a", None], ["ab", "c"]),
+        digest(["rack", "host"], ["a", None], ["ab", "c"]),
+        digest(["host", "rack"], ["a", None]),
+        digest(["host", "rack"], ["a", None], ["ab", "c"], ["b", None]),
+        digest(["host"], ["a"], ["ab"]),
+    ]
+    assert len({made, *others}) == 1 + len(others)

@@ -1,6 +1,7 @@
 """Manifests and file indexes as bytes."""
 
 import pytest
+from isal.isal_zlib import crc32
 
 from catalog.errors import Damaged
 from engine.files.manifest import (
@@ -20,6 +21,21 @@ MANIFEST = Manifest(3, 17, (FILE,), ("n/dbs/old.parquet",))
 def test_a_manifest_comes_back_as_it_went() -> None:
     """M1."""
     assert decode_manifest(encode_manifest(MANIFEST), "m") == MANIFEST
+
+
+def test_files_of_before_their_series_were_told_apart_are_read() -> None:
+    """M1: of older manifests and indexes."""
+    told = DataFile("n/dbs/1/2/x.parquet", 1, 2, 10, 99, -5, 2**62, "abc")
+    manifest, index = encode_manifest(Manifest(3, 17, (told,), ())), encode_live_files(LiveFiles(3, 17, (told,)))
+    older = [_sealed(manifest.replace(b',"series":"abc"', b"")), _sealed(index.replace(b',"abc"', b""))]
+
+    assert decode_manifest(older[0], "m").added == (FILE,)
+    assert decode_live_files(older[1], "i").files == (FILE,)
+
+
+def _sealed(data: bytes) -> bytes:
+    head, _, body = data.partition(b"\n")
+    return b"%s %08x\n%s" % (head.rpartition(b" ")[0], crc32(body), body)
 
 
 def test_an_index_comes_back_as_it_went() -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -17,6 +18,7 @@ from engine.files.manifest import DataFile
 from engine.files.parquet import FileDescription, encode
 from engine.hydrate import hydrated, table_schema
 from engine.query.decoded import WHOLE, Decoded, DecodedTable, Piece, Share
+from engine.query.select import SeriesSet
 from engine.storage.memory import MemoryStore
 
 TABLE = Table.create(0, "t", ["host", "rack"], [("s", FieldType.STRING), ("v", FieldType.FLOAT), ("w", FieldType.INTEGER)])
@@ -101,21 +103,33 @@ def test_a_piece_is_the_rows_of_its_row_groups_with_their_series(store: Counting
     ]
 
 
-def test_a_file_of_which_most_is_wanted_is_one_piece_and_its_groups_are_forgotten(
-    store: Counting, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """D1: and from then on for whoever wants a part of it."""
+def test_a_file_that_is_kept_and_wanted_as_a_whole_is_put_together(store: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D1: without reading it again, and from then on for whoever wants a part of it."""
     held, decoded = put(store, monkeypatch), kept_in(store)
     index = SeriesIndex(2)
     table = of_table(decoded, index)
-    wanted(table, held, ["v"], "h1", "h2")[0].with_fields(["v"])
+    first = wanted(table, held, ["v"])
+    assert [piece.unit for piece in first] == list(range(HOSTS))
+    for piece in first:
+        piece.with_fields(["v"])
+    reads = len(store.reads)
 
     (piece,) = wanted(table, held, ["v"])
     rows = hydrated(piece.with_fields(["v"]), TABLE, index, ["host", "rack", "time", "v"])
 
     assert rows.to_pylist() == content().select(["host", "rack", "time", "v"]).to_pylist()
+    assert len(store.reads) == reads
     assert [piece.unit for piece in wanted(table, held, ["v"], "h1")] == [WHOLE]
     assert not any(decoded.has((held.file.path, number, name)) for number in range(HOSTS) for name in ("", "v"))
+
+
+def test_nothing_is_read_before_it_is_asked_for(store: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, table = put(store, monkeypatch), of_table(kept_in(store))
+    pieces = wanted(table, held, ["v"])
+    reads = len(store.reads)
+
+    assert pieces[0].with_fields(["v"]).num_rows == STEPS
+    assert len(store.reads) == reads + 1
 
 
 def test_text_is_never_decoded_for_a_whole_file(store: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,6 +240,27 @@ def test_fields_of_a_small_row_group_are_read_with_its_tags(store: Counting, mon
 
     (piece,) = wanted(of_table(decoded), held, ["s", "v"], "h3")
 
-    assert len(store.reads) == reads + 1
     assert piece.with_fields(["s", "v"]).column("s").to_pylist() == [f"text {row}" for row in range(3 * STEPS, 4 * STEPS)]
     assert len(store.reads) == reads + 1
+
+
+def test_a_file_with_the_same_series_as_one_that_was_decoded_is_known_not_to_have_others(
+    store: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D5: without opening it; with another digest, or none, nobody knows."""
+    held, index = put(store, monkeypatch), SeriesIndex(2)
+    table = of_table(kept_in(store), index)
+    same, other, plain = (HeldFile(replace(held.file, path=f"{name}.parquet", series=name)) for name in ("same", "other", ""))
+    read = HeldFile(replace(held.file, series="same"))
+    index.resolve([pa.array(["stranger", "h0"]), pa.array([None, "r"])], 2)
+    stranger, h0 = (SeriesSet(pa.array([number], pa.int32()), len(index)) for number in (0, 1))
+
+    assert table.may_hold([same, other, plain], stranger) == [same, other, plain]
+    for _ in range(2):
+        for piece in wanted(table, read, []):
+            assert piece.rows.num_rows
+    late, soon = SeriesSet(stranger.numbers, len(index)), stranger
+
+    assert table.may_hold([same, other, plain], late) == [other, plain]
+    assert table.may_hold([same, other, plain], SeriesSet(h0.numbers, len(index))) == [same, other, plain]
+    assert table.may_hold([same], soon) == [same]  # there may be series by now that match too
