@@ -56,6 +56,11 @@ class PersistentMap(Mapping[K, V]):
         for leaf in _leaves(self._root):
             yield from leaf.values()
 
+    def pairs(self) -> Iterator[tuple[K, V]]:
+        """As `items`, and as fast as `entries`."""
+        for leaf in _leaves(self._root):
+            yield from leaf.items()
+
     def with_entry(self, key: K, value: V) -> "PersistentMap[K, V]":
         return _map_of(_with(self._root, key, value, 0), self._size + (key not in self))
 

@@ -40,6 +40,9 @@ class SeriesIndex:
         after the newest seen of its series (or the floor); only late rows can be duplicates."""
     def newest(self, series: Buffer | None = None) -> memoryview:
         """The newest time seen of each series (int64)."""
+    def rank(self, parts: Sequence[Buffer]) -> memoryview:
+        """For each series of the index (int32) its place among those that the parts name, ordered by the bytes of their tags in
+        the order of the key, null first; 0 for all others."""
     def define(self, series: Buffer, epoch: int) -> memoryview:
         """Those of `series` not yet defined in `epoch`, each once (int32), and marks them defined. One epoch at a time."""
 
@@ -128,11 +131,19 @@ def assign(mapping: bytearray, numbers: Buffer, values: Buffer) -> None:
 def series_runs(series: Buffer) -> tuple[memoryview, memoryview]:
     """Of rows grouped by series: (the number of each run, the position where it begins), both int32."""
 
-def clip(
-    times: Buffer, begins: Buffer, ends: Buffer, first: int, last: int, order: Buffer | None = None
-) -> tuple[memoryview, memoryview]:
-    """Of each range of rows (int32 begin, end) the part whose times lie in [first, last]; times rise within a range. With
-    `order`, ranges are of positions in it: position p is row order[p]."""
+def find_ranges(
+    numbers: Buffer,
+    starts: Buffer,
+    times: Buffer,
+    first: int,
+    last: int,
+    wanted: Buffer | None = None,
+    ascending: bool = False,
+    order: Buffer | None = None,
+) -> tuple[memoryview, memoryview, int]:
+    """Of runs of rows (int32 numbers, int32 starts; times rise within each) the parts with times in [first, last]: begins,
+    ends (int32) and how many rows. `wanted`: numbers, rising; of the runs with these alone. `ascending`: those of the runs rise
+    too. With `order`, runs are of positions in it: position p is row order[p]."""
 
 def spread(begins: Buffer, ends: Buffer) -> memoryview:
     """The numbers (int32) of all rows in the ranges, in their order."""

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from catalog.names import TIME_COLUMN
 from catalog.schema import FieldType, Table
@@ -67,28 +66,4 @@ def hydrated(rows: pa.RecordBatch, table: Table, index: SeriesIndex, columns: Se
 
 def series_rank(index: SeriesIndex, used: Sequence[pa.Buffer]) -> pa.Int32Array:
     """The place of each series number in the order of files; only numbers in `used` get a meaningful one."""
-    count = len(index)
-    numbers = pc.unique(
-        pa.chunked_array([pa.Array.from_buffers(pa.int32(), buffer.size // 4, [None, buffer]) for buffer in used])
-    )
-    if index.tag_count == 0:
-        return pa.array([0] * count, pa.int32())
-    keys = [_ranked_codes(index, tag, numbers) for tag in range(index.tag_count)]
-    names = [str(tag) for tag in range(index.tag_count)]
-    order = pc.sort_indices(pa.table(keys, names), sort_keys=[(name, "ascending") for name in names])
-    return _inverse(numbers.take(order), count)
-
-
-def _ranked_codes(index: SeriesIndex, tag: int, numbers: pa.Int32Array) -> pa.Int32Array:
-    """For each series the place of its tag value among the tag's values; -1 where it has none, which sorts first."""
-    codes = int32_array(index.codes(tag, numbers.buffers()[1]))
-    values = pa.array(index.values(tag))
-    if len(values) == 0:
-        return codes
-    rank = _inverse(pc.sort_indices(values).cast(pa.int32()), len(values))
-    return pc.if_else(pc.less(codes, 0), codes, rank.take(pc.max_element_wise(codes, 0)))
-
-
-def _inverse(order: pa.Int32Array, count: int) -> pa.Int32Array:
-    """inverse[order[i]] = i; 0 for numbers that `order` lacks."""
-    return pc.inverse_permutation(order, max_index=count - 1, output_type=pa.int32()).fill_null(0)
+    return int32_array(index.rank(used))

@@ -26,15 +26,17 @@ tests/property/test_rows_model.py (V4).
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeAlias
 from weakref import ref
 
 import pyarrow as pa
 
 from catalog.catalog import Catalog
 from catalog.errors import Damaged
+from catalog.persistent import PersistentMap
 from catalog.schema import FieldType
 from catalog.state import CatalogState
 from engine.batch import Group, TableRows, series_buffer, size_of, time_buffer
@@ -73,17 +75,21 @@ _FIELD_BYTES = {
 }
 
 
+#: by (database, table)
+Tables: TypeAlias = PersistentMap[tuple[int, int], TableData]
+
+
 @dataclass(frozen=True, slots=True)
 class ReadView:
     """The catalog and the rows at one moment."""
 
     state: CatalogState
-    databases: Mapping[int, Mapping[int, TableData]]
+    tables: Tables
     now_ns: int
 
     def table(self, database_id: int, table_id: int) -> TableData:
         """Everything that is stored, expired or not."""
-        return self.databases.get(database_id, {}).get(table_id, _NOTHING)
+        return self.tables.find((database_id, table_id)) or _NOTHING
 
     def floor_ns(self, database_id: int, table_id: int) -> int | None:
         """Rows of the table before this have expired; None where rows are kept for ever."""
@@ -138,18 +144,16 @@ class Views:
         self._open_rows: dict[tuple[int, int], int] = {}
         self._met_late: set[tuple[int, int]] = set()
         self._folded: dict[tuple[int, int], _Folded] = {}
-        self._databases: dict[int, dict[int, TableData]] = {}
         by_table: dict[tuple[int, int], list[HeldFile]] = defaultdict(list)
         for file in files:
             by_table[file.database_id, file.table_id].append(HeldFile(file))
-        for (database_id, table_id), held in by_table.items():
-            self._databases.setdefault(database_id, {})[table_id] = TableData(files=tuple(held))
+        self._tables: Tables = PersistentMap({key: TableData(files=tuple(held)) for key, held in by_table.items()})
 
     # readers
 
     def now(self) -> ReadView:
         with self._lock:
-            return ReadView(self._catalog.state(), dict(self._databases), self._clock.now_ns())
+            return ReadView(self._catalog.state(), self._tables, self._clock.now_ns())
 
     def unexpired(self, view: ReadView, database_id: int, table_id: int) -> TableData:
         """The rows of a table in a view, but for those that have expired (V5); some may repeat a key."""
@@ -180,34 +184,27 @@ class Views:
     @property
     def held_bytes(self) -> int:
         """Bytes of rows that are in memory and in files too."""
-        with self._lock:
-            return sum(data.held_bytes for tables in self._databases.values() for data in tables.values())
+        return sum(data.held_bytes for data in self._tables.entries())
 
     # the log's thread
 
     def apply(self, group: Group) -> None:
         arrived = [(rows, _arrived(rows)) for rows in group.tables]
         with self._lock:
-            touched = {rows.database_id for rows, _ in arrived}
-            changed = {database_id: dict(self._databases.get(database_id, {})) for database_id in touched}
+            tables = self._tables
             for rows, batch in arrived:
-                tables = changed[rows.database_id]
-                before = tables.get(rows.table_id, _NOTHING)
-                after = tables[rows.table_id] = before.with_batch(batch)
+                key = rows.database_id, rows.table_id
+                before = tables.find(key) or _NOTHING
+                after = before.with_batch(batch)
+                tables = tables.with_entry(key, after)
                 self._unsettled_bytes += after.unsettled_bytes - before.unsettled_bytes
-            self._databases = self._databases | changed
+            self._tables = tables
 
     # the settling thread
 
     def unsettled(self) -> list[tuple[int, int, TableData]]:
         """(database, table, rows) wherever rows are not yet in files."""
-        with self._lock:
-            return [
-                (database_id, table_id, data)
-                for database_id, tables in self._databases.items()
-                for table_id, data in tables.items()
-                if data.open or data.runs
-            ]
+        return [(*key, data) for key, data in self._tables.pairs() if data.open or data.runs]
 
     def seal(self, database_id: int, table_id: int, arrange: Arrange = as_one, *, whole: bool = False) -> TableData:
         """Sort what is open now, or all that is in no file; what arrives meanwhile stays open."""
@@ -274,9 +271,8 @@ class Views:
             budget_bytes -= self._beside_bytes
             held = sorted(
                 (
-                    (file.times.end_ns, size_of(file.rows), database_id, table_id, file.file.path)
-                    for database_id, tables in self._databases.items()
-                    for table_id, data in tables.items()
+                    (file.times.end_ns, size_of(file.rows), *key, file.file.path)
+                    for key, data in self._tables.pairs()
                     for file in data.files
                     if file.rows is not None
                 ),
@@ -290,22 +286,20 @@ class Views:
 
     def tables(self) -> Sequence[tuple[int, int]]:
         """(database, table) of all that have or had rows."""
-        return [(database_id, table_id) for database_id, tables in self._databases.items() for table_id in tables]
+        return list(self._tables)
 
     def holds(self, database_id: int, table_id: int) -> bool:
         """Whether a table has rows, in memory or in files."""
-        data = self._databases.get(database_id, {}).get(table_id, _NOTHING)
+        data = self._tables.find((database_id, table_id)) or _NOTHING
         return bool(data.open or data.runs or data.files)
 
     def forget(self, database_id: int, table_id: int | None) -> None:
         """A table, or a whole database, exists no more."""
         with self._lock:
-            tables = dict(self._databases.get(database_id, {}))
-            gone = list(tables) if table_id is None else [table_id]
-            for each in gone:
-                data = tables.pop(each, _NOTHING)
-                self._unsettled_bytes -= data.unsettled_bytes
-            self._databases = self._databases | {database_id: tables}
+            gone = [key for key in self._tables if key[0] == database_id and table_id in (None, key[1])]
+            for key in gone:
+                self._unsettled_bytes -= self._tables[key].unsettled_bytes
+                self._tables = self._tables.without(key)
 
     def _memory_bytes(self, file: DataFile) -> int:
         """About what a file's rows take in memory."""
@@ -318,16 +312,18 @@ class Views:
         try:
             return self._load(file)
         except Damaged as error:
-            log.error("late rows are kept beside a file that they cannot be merged with: %s", error)
+            log.error(
+                "late rows are kept beside a file that they cannot be merged with, until it is put back from a backup: %s",
+                error,
+            )
             return None
 
     def _replace(self, database_id: int, table_id: int, change: Callable[[TableData], TableData]) -> TableData:
         with self._lock:
-            tables = self._databases.get(database_id, {})
-            before = tables.get(table_id, _NOTHING)
+            before = self._tables.find((database_id, table_id)) or _NOTHING
             after = change(before)
             self._unsettled_bytes += after.unsettled_bytes - before.unsettled_bytes
-            self._databases = self._databases | {database_id: {**tables, table_id: after}}
+            self._tables = self._tables.with_entry((database_id, table_id), after)
             return after
 
 

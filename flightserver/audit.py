@@ -16,6 +16,7 @@ Elsewhere: which actions are administrative (handlers.actions).
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import TextIOWrapper
@@ -88,7 +89,9 @@ class _File(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         if not self._is_failing:
             self._is_failing = True
-            log.error("the audit log %s can not be written; its lines are here only", self.baseFilename, exc_info=True)
+            cause = sys.exc_info()[1]
+            said = "the audit log %s can not be written; until that is mended its lines are here only: %s"
+            log.error(said, self.baseFilename, getattr(cause, "strerror", None) or cause)
 
 
 def _open(path: Path) -> _File:

@@ -86,12 +86,20 @@ def serve(config: ServeConfig, environment: Mapping[str, str], parts: Parts | No
         return Supervisor(config, environment, listener, run, parts or Parts()).run()
 
 
+#: what OpenSSL says in its own words
+_NO_PAIR = {
+    "PEM lib": "they are not a certificate and its key in PEM form",
+    "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
+}
+
+
 def check_certificate(tls: Tls) -> None:
     """Before anything starts, because workers that cannot use it would only keep dying."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert_file, tls.key_file)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise ServeError(f"--tls-cert {tls.cert_file} and --tls-key {tls.key_file} cannot be used: {error}") from None
+        cause = next((ours for theirs, ours in _NO_PAIR.items() if theirs in str(error)), str(error))
+        raise ServeError(f"--tls-cert {tls.cert_file} and --tls-key {tls.key_file} cannot be used: {cause}") from None
 
 
 def listen(address: tuple[str, int]) -> socket.socket:

@@ -9,6 +9,11 @@ Held by tests/integration/test_engine_process.py (E1-E3).
 Elsewhere: who starts it and what is in the orders (boot.py), what it opens (engine.node, flightserver.server).
 """
 
+from engine.spared import spare
+
+if __name__ == "__main__":
+    spare()
+
 import contextlib
 import gc
 import json

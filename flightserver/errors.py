@@ -133,7 +133,7 @@ def service_error(error: Exception) -> ServiceError:
     """The error as one of ours; what is not is logged and becomes "internal error" (F4)."""
     if isinstance(error, ServiceError):
         return error
-    log.error("unplanned error", exc_info=error)
+    log.error("unplanned error, please report it with this line", exc_info=error)
     return ServiceError("internal error")
 
 

@@ -3,8 +3,9 @@
 L1  An event is one line: line breaks in a message or a traceback are written as `\\n`.
 L2  All processes of a server write the same format to the same stream, at the levels of one filter.
 L3  No line holds a token, wherever its text comes from: libraries log request lines, and users type what they like.
+L4  A line about an error of ours ends with the way out, where the error knows one.
 
-Held by tests/unit/flightserver/test_logs.py (L1, L3) and tests/integration/test_serve.py (L2).
+Held by tests/unit/flightserver/test_logs.py (L1, L3, L4) and tests/integration/test_serve.py (L2).
 Elsewhere: the options (options.py). gunicorn is given `logging_config` as a file, so it needs no code of ours for this.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from catalog.credentials import without_tokens
+from catalog.errors import ServiceError
 
 _LEVELS = {
     "off": "CRITICAL",
@@ -65,12 +67,19 @@ class LineFormatter(logging.Formatter):
         trace = self.formatException(record.exc_info) if record.exc_info else None
         if self.as_json:
             level = _SHORT.get(record.levelname, record.levelname).strip().lower()
-            event = {"timestamp": at, "level": level, "target": record.name, "message": record.getMessage(), **extra}
+            event = {"timestamp": at, "level": level, "target": record.name, "message": message_of(record), **extra}
             whole = {**event, "exception": trace} if trace else event
             return without_tokens(json.dumps(whole, default=str))
-        parts = [f"{at} {_SHORT.get(record.levelname, record.levelname)} {record.name}: {record.getMessage()}"]
+        parts = [f"{at} {_SHORT.get(record.levelname, record.levelname)} {record.name}: {message_of(record)}"]
         parts += [f"{name}={value}" for name, value in extra.items()]
         return without_tokens(one_line(" ".join(parts) + (f"\n{trace}" if trace else "")))
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """The text, with the way out of what it tells of (L4)."""
+    told = record.args if isinstance(record.args, tuple) else ()
+    hints = (each.hint for each in told if isinstance(each, ServiceError))
+    return "; ".join([record.getMessage(), *(hint for hint in hints if hint)])
 
 
 def one_line(text: str) -> str:

@@ -1009,12 +1009,12 @@ OPTIONS: tuple[Option, ...] = (
     # Several nodes
     Option(
         flag="--mode",
-        help="What this node does.",
+        help="What this node does: all, or read_write, which is the same where a node works alone.",
         group="Several nodes",
         kind=text,
         value_name="LIST",
         env=("INFLUXDB3_MODE", "INFLUXDB3_ENTERPRISE_MODE"),
-        allowed=("all",),
+        allowed=("all", "read_write", "ingest,query", "query,ingest"),
         unsupported=NO_CLUSTER,
     ),
     Option(

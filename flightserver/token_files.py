@@ -113,7 +113,7 @@ def _read(file: Path, kind: str) -> Mapping[str, Any]:
     except OSError as error:
         raise UnusableTokenFile(f"{kind} token file {file} can not be read: {error.strerror}") from None
     if mode & 0o077:
-        log.warning("%s token file has insecure permissions: %o. Consider using chmod 0600.", kind, mode)
+        log.warning("%s token file has insecure permissions: %o. Consider using chmod 0600. (%s)", kind, mode, file)
     try:
         found = json.loads(content)
     except ValueError:

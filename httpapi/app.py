@@ -229,7 +229,7 @@ def _flask_response(reply: Reply) -> Response:
 
 def _unplanned(environ: Environ) -> Reply:
     """Called while an exception is handled that is not ours (A3)."""
-    log.exception("unplanned error, request %s", environ.get(REQUEST_ID_KEY))
+    log.exception("unplanned error, please report it with this line; request %s", environ.get(REQUEST_ID_KEY))
     return internal_reply(family_of(environ["PATH_INFO"]))
 
 

@@ -94,7 +94,7 @@ def error_reply(family: Family, error: ServiceError, prefix: str = "") -> Reply:
     if isinstance(error, LinesRejected):
         return rejected_reply(family, error.details["rejected"], stored=error.details["stored"])
     if error.kind == "internal":
-        log.error("the engine failed: %s", error.message)
+        log.error("the engine failed, its own lines tell more: %s", error)
         return internal_reply(family)
     if isinstance(error, (Unauthenticated, MalformedCredential)) or (
         isinstance(error, NotPermitted) and family is not Family.V2

@@ -239,7 +239,7 @@ class Relay(threading.Thread):
         try:
             engine = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:  # no descriptor is free; the thread has to live on
-            log.error("cannot reach the engine: %s", error)
+            log.error("cannot reach the engine, which is started anew when it has died: %s", error)
             return None
         engine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         try:
@@ -247,7 +247,7 @@ class Relay(threading.Thread):
         except OSError as error:
             engine.close()
             if error.errno not in (errno.ENOENT, errno.ECONNREFUSED, errno.EAGAIN):
-                log.error("cannot reach the engine: %s", error)
+                log.error("cannot reach the engine, which is started anew when it has died: %s", error)
             return None
         return engine
 

@@ -263,7 +263,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
             while keep and self._next_is_here(conn):
                 keep = self._handle(conn)
         except Exception:  # the thread has to live on
-            log.exception("a request ended with an error that nobody caught")
+            log.exception("a request ended with an error that nobody caught, please report it with this line")
         finally:
             self.method_queue.defer(self._finish, conn, keep)
 

@@ -10,18 +10,19 @@ B3  Rows of runs and files never share a key (series, time). Only open batches m
 B6  Rows before `floor_ns` have expired: no reader shows them. Where it is None, nothing in the table is that old.
 B7  A batch whose late rows lie where there are no others repeats no key and has no `late`: bodies that several writers send
     overtake each other all the time.
+B8  Which files lie in a time is found without looking at each file.
 B4  Every durable row is in exactly one of open, runs and files.
 B5  Values are replaced, never changed: a reader keeps what it holds.
 
-Held by tests/unit/engine/test_table_rows.py (B3-B7), tests/property/test_rows_model.py.
+Held by tests/unit/engine/test_table_rows.py (B3-B8), tests/property/test_rows_model.py.
 """
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
-from itertools import compress, count
+from functools import cached_property, reduce
+from itertools import accumulate, compress, count
 from operator import not_
 
 import pyarrow as pa
@@ -86,10 +87,39 @@ class HeldFile:
 
     file: DataFile
     rows: pa.RecordBatch | None = None
+    times: TimeRange = field(init=False, compare=False)
 
-    @property
-    def times(self) -> TimeRange:
-        return TimeRange(self.file.time_min_ns, self.file.time_max_ns)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "times", TimeRange(self.file.time_min_ns, self.file.time_max_ns))
+
+
+class Files(tuple[HeldFile, ...]):
+    """Files of a table, with what is worked out of them once (B8)."""
+
+    @cached_property
+    def stored(self) -> Sequence[HeldFile]:
+        """Those that are not in memory."""
+        return tuple(held for held in self if held.rows is None)
+
+    @cached_property
+    def in_memory(self) -> Sequence[HeldFile]:
+        return tuple(held for held in self if held.rows is not None)
+
+    def within(self, times: TimeRange) -> list[HeldFile]:
+        """Those that overlap a time, by their beginnings."""
+        ordered, starts, ends = self._by_time
+        candidates = ordered[bisect_left(ends, times.start_ns) : bisect_right(starts, times.end_ns)]
+        return [held for held in candidates if times.start_ns <= held.times.end_ns]
+
+    @cached_property
+    def _by_time(self) -> tuple[list[HeldFile], list[int], list[int]]:
+        """By where they begin; and the last end of each and all before it."""
+        ordered = sorted(self, key=lambda held: held.times.start_ns)
+        return (
+            ordered,
+            [held.times.start_ns for held in ordered],
+            list(accumulate((held.times.end_ns for held in ordered), max)),
+        )
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -109,9 +139,29 @@ class TableData:
     late: TimeRange | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.files, Files):
+            object.__setattr__(self, "files", Files(self.files))
         byte_count = sum(batch.byte_count for batch in self.open) + sum(run.byte_count for run in self.runs)
         object.__setattr__(self, "unsettled_bytes", byte_count)
         object.__setattr__(self, "late", _late_of(self.open))
+
+    @property
+    def stored_files(self) -> Sequence[HeldFile]:
+        """Files whose rows are not in memory."""
+        return self._files.stored
+
+    @property
+    def files_in_memory(self) -> Sequence[HeldFile]:
+        return self._files.in_memory
+
+    def files_within(self, times: TimeRange) -> list[HeldFile]:
+        """Files that overlap a time."""
+        return self._files.within(times)
+
+    @property
+    def _files(self) -> Files:
+        assert isinstance(self.files, Files)
+        return self.files
 
     @property
     def open_rows(self) -> int:

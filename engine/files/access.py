@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 
 from catalog.errors import Damaged
 from engine.files.footers import Bounds, Footer, Footers
@@ -61,7 +61,7 @@ class FileAccess:
         file: DataFile,
         schema: pa.Schema,
         columns: Sequence[str] | None,
-        filter: ds.Expression | None,
+        filter: pc.Expression | None,
         *,
         reading: Collection[str] | None = None,
         bounds: Bounds = EVERYTHING,
@@ -92,9 +92,9 @@ class FileAccess:
 
     def columns(self, file: DataFile, groups: Sequence[int], names: Sequence[str]) -> pa.Table:
         """Columns that a file has, of some of its row groups."""
+        footer = self.footer(file)
         with self._naming(file):
             source = self._source(file)
-            footer = self._footer(file, source)
             try:
                 return read_columns(source, footer.metadata, groups, names)
             except (OSError, pa.ArrowInvalid):

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "lines_python.h"
+#include "series_rank.h"
 
 namespace flightline {
 
@@ -283,6 +284,30 @@ PyObject* define(PyObject* self, PyObject* args) {
     return as_memoryview(bytes.get(), "i");
 }
 
+PyObject* rank(PyObject* self, PyObject* args) {
+    PyObject* given;
+    if (!PyArg_ParseTuple(args, "O", &given)) return nullptr;
+    const Owned sequence(PySequence_Fast(given, "parts must be a sequence of buffers"));
+    if (sequence == nullptr) return nullptr;
+    std::vector<View> views(static_cast<size_t>(PySequence_Fast_GET_SIZE(sequence.get())));
+    std::vector<std::pair<const int32_t*, int64_t>> parts;
+    for (size_t i = 0; i < views.size(); ++i) {
+        if (!views[i].open_numbers<int32_t>(PySequence_Fast_GET_ITEM(sequence.get(), static_cast<Py_ssize_t>(i)), "parts")) return nullptr;
+        parts.emplace_back(views[i].at<int32_t>(), views[i].bytes() / 4);
+    }
+    std::vector<int32_t> ranks;
+    const bool done = without_gil([&] {
+        for (const auto& [series, rows] : parts) check_series(series, rows, of(self).size());
+        ranks = rank_series(of(self), parts);
+    });
+    if (!done) return nullptr;
+    int32_t* at = nullptr;
+    const Owned bytes(new_numbers(static_cast<int64_t>(ranks.size()), at));
+    if (bytes == nullptr) return nullptr;
+    if (!ranks.empty()) std::memcpy(at, ranks.data(), ranks.size() * 4);
+    return as_memoryview(bytes.get(), "i");
+}
+
 PyCFunction with_keywords(PyObject* (*function)(PyObject*, PyObject*, PyObject*)) {
     return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
 }
@@ -295,6 +320,7 @@ PyMethodDef index_methods[] = {
     {"set_floor", set_floor, METH_VARARGS, "Series first seen from now on count rows at or before this as late."},
     {"arrive", arrive, METH_VARARGS, "Take note of rows in order of arrival: (late rows, earliest, latest late time)."},
     {"newest", with_keywords(newest), METH_VARARGS | METH_KEYWORDS, "The newest time seen of each series (int64)."},
+    {"rank", rank, METH_VARARGS, "The place of each series among those given, in the order of files (int32)."},
     {"define", define, METH_VARARGS, "Those of the series not yet defined in the epoch, each once (int32)."},
     {nullptr, nullptr, 0, nullptr},
 };

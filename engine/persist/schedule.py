@@ -122,7 +122,7 @@ class Schedule:
         try:
             findings = self._snapshots.inspect()
         except ServiceError as error:
-            log.warning("could not compare the stored files with the manifests: %s", error)
+            log.warning("could not compare the stored files with the manifests, trying again: %s", error)
             return
         for damage in findings.damaged:
             self._on_damage(damage)

@@ -274,7 +274,7 @@ class Snapshots:
                 self._ownership.check()
                 self._delete_later(paths)
         except StoreError as error:
-            log.warning("could not see to %d files that were replaced: %s", len(paths), error)
+            log.warning("could not see to %d files that were replaced, the next start deletes them: %s", len(paths), error)
 
     def _clean_up(self, wal_sequence: int) -> None:
         """All of this is optional: what remains is found and removed after the next start."""
@@ -283,7 +283,7 @@ class Snapshots:
             self._wal.trim(wal_sequence)
             self._files.write_index_if_due()
         except StoreError as error:
-            log.warning("could not clean up behind a snapshot: %s", error)
+            log.warning("could not clean up behind a snapshot, the next one does it: %s", error)
 
     def _take_back(self, paths: Sequence[str]) -> None:
         """Delete files that nobody has heard of."""

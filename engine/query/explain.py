@@ -17,7 +17,7 @@ Elsewhere: what scans report (report.py).
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -28,7 +28,7 @@ from datafusion.catalog import Schema
 from catalog.errors import ServiceError
 from engine.buffer.rows import HeldFile, OpenBatch
 from engine.query.messages import QueryRefused, planner_message
-from engine.query.report import Chunk, ScanReport
+from engine.query.report import Chunk, Item, ScanReport
 
 NAMED = 50
 
@@ -87,26 +87,22 @@ def _lines(report: ScanReport, ran: bool) -> Iterator[str]:
     if report.series is not None:
         counts.append(f"{report.series[0]:,} of {report.series[1]:,} series")
     yield f"reads {', '.join(counts)}{report.note}"
-    yield from _named(f"{_chunk(chunk)}{_rows_read(report, chunk, ran)}" for chunk in chunks.left)
-    yield from _named(f"{_file(held)}, {_row_groups(report, held)}{_rows_read(report, held, ran)}" for held in files.left)
+    yield from _named(chunks.left, lambda chunk: f"{_chunk(chunk)}{_rows_read(report, chunk, ran)}")
+    yield from _named(files.left, lambda held: f"{_file(held)}, {_row_groups(report, held)}{_rows_read(report, held, ran)}")
     excluded_chunks, excluded_files = dict(chunks.excluded()), dict(files.excluded())
     for reason in dict.fromkeys([*excluded_chunks, *excluded_files]):
         gone_chunks, gone_files = excluded_chunks.get(reason, []), excluded_files.get(reason, [])
         gone = [_counted(len(items), what) for items, what in ((gone_chunks, "chunk"), (gone_files, "file")) if items]
         yield f"left out by {reason}: {', '.join(gone)}"
-        yield from _named(map(_chunk, gone_chunks))
-        yield from _named(map(_file, gone_files))
+        yield from _named(gone_chunks, _chunk)
+        yield from _named(gone_files, _file)
 
 
-def _named(lines: Iterable[str]) -> Iterator[str]:
-    more = 0
-    for number, line in enumerate(lines):
-        if number < NAMED:
-            yield f"  {line}"
-        else:
-            more += 1
-    if more:
-        yield f"  and {more:,} more"
+def _named(items: Sequence[Item], say: Callable[[Item], str]) -> Iterator[str]:
+    for item in items[:NAMED]:
+        yield f"  {say(item)}"
+    if len(items) > NAMED:
+        yield f"  and {len(items) - NAMED:,} more"
 
 
 def _chunk(chunk: Chunk) -> str:
@@ -131,7 +127,7 @@ def _row_groups(report: ScanReport, held: HeldFile) -> str:
 
 
 def _rows_read(report: ScanReport, item: Chunk, ran: bool) -> str:
-    return f": {_counted(report.rows.get(id(item), 0), 'row')}" if ran else ""
+    return f": {_counted(report.rows_of(item), 'row')}" if ran else ""
 
 
 def _times(item: Chunk) -> str:

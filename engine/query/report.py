@@ -65,6 +65,8 @@ class ScanReport:
     series: tuple[int, int] | None = None
     #: rows handed to the planner, by id() of the chunk or file they came from; known once the scan has run
     rows: dict[int, int] = field(default_factory=dict)
+    #: files of which each row was counted without a look at it
+    whole: list[Sequence[HeldFile]] = field(default_factory=list)
     #: (those that can match, all of the file): asked for by who reads the report
     row_groups: Callable[[HeldFile], tuple[int, int]] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -73,6 +75,10 @@ class ScanReport:
         """So many more rows of it; several threads may read parts of it."""
         with self._lock:
             self.rows[id(item)] = self.rows.get(id(item), 0) + rows
+
+    def rows_of(self, item: Chunk) -> int:
+        is_whole = any(each is item for files in self.whole for each in files)
+        return item.file.rows if isinstance(item, HeldFile) and is_whole else self.rows.get(id(item), 0)
 
 
 def files_read(reports: Iterable[ScanReport]) -> int:

@@ -30,8 +30,11 @@ from engine.query.decoded import DecodedTable, Piece
 from engine.query.predicate import ALL_TIME, Predicate, columns_in, expression_for
 from engine.query.report import Chunk, ScanReport
 from engine.query.select import Ranges, SeriesSet, ranges_of, selected, series_matching
+from engine.query.texts import all_of
 
 _ROW = "\0row"
+#: so many parts at most are made of files, however many these are
+_FILE_PARTS = 16
 Rows = Chunk | Piece
 
 
@@ -80,7 +83,8 @@ class Scan:
         self.rest = rest
 
     def parts(self) -> list[Part]:
-        return [*(self._of_chunk(chunk) for chunk in self.chunks), *(self._of_file(held) for held in self.files)]
+        few = min(len(self.files), _FILE_PARTS)
+        return [*map(self._of_chunk, self.chunks), *(self._of_files(self.files[at::few]) for at in range(few))]
 
     def pieces(self, held: HeldFile, columns: Collection[str]) -> list[Piece] | None:
         """A file that is not in memory as pieces with the fields among `columns`; None where it is to be read as it lies."""
@@ -108,15 +112,18 @@ class Scan:
     def counted(self, chunk: Rows, count: int) -> None:
         self.report.counted(chunk.held if isinstance(chunk, Piece) else chunk, count)
 
-    def _of_file(self, held: HeldFile) -> Part:
+    def _of_files(self, files: Sequence[HeldFile]) -> Part:
         def batches(columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-            if not columns and self.exact and not self.is_cut(held):
-                self.report.counted(held, held.file.rows)
-                yield counted(held.file.rows)
-                return
-            yield from self.of_file(held, columns, filter)
+            read = files
+            if not columns and self.exact:
+                read = [held for held in files if self.is_cut(held)]
+                whole = files if not read else [held for held in files if not self.is_cut(held)]
+                self.report.whole.append(whole)
+                yield counted(sum(held.file.rows for held in whole))
+            for held in read:
+                yield from self.of_file(held, columns, filter)
 
-        return Part(held.file.rows, batches)
+        return Part(sum(held.file.rows for held in files), batches)
 
     def of_file(self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
         pieces = self.pieces(held, {*columns, *self._columns_of(filter if self.rest is None else self.rest)})
@@ -153,7 +160,7 @@ class Scan:
         """The columns by which the predicate may leave out rows of a file."""
         times, own = self.predicate.times, held.times
         is_cut = own.start_ns < times.start_ns or times.end_ns < own.end_ns
-        return [*dict.fromkeys([*self.predicate.tags, *self.predicate.without]), *([TIME_COLUMN] if is_cut else [])]
+        return [*self.predicate.tested, *([TIME_COLUMN] if is_cut else [])]
 
     def _kept(self, batch: pa.RecordBatch, tested: Sequence[str]) -> pa.RecordBatch:
         """The rows that the predicate lets through: by the codes of tags, not by their texts."""
@@ -169,6 +176,9 @@ class Scan:
                 masks.append(_is_one_of(column, self.predicate.tags[name]))
             if name in self.predicate.without:
                 masks.append(pc.invert(_is_one_of(column, self.predicate.without[name])))
+            if name in self.predicate.tests:
+                passing = all_of(self.predicate.tests[name], column.dictionary)
+                masks.append(passing.take(column.indices).fill_null(False))
         return batch.filter(reduce(pc.and_, masks)) if masks else batch
 
     def tails(self, held: HeldFile, columns: Sequence[str], *, newest: bool) -> pa.Table | None:

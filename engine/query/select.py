@@ -19,9 +19,10 @@ from weakref import ref
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine._native import SeriesIndex, clip, series_runs, sort_rows, spread
+from engine._native import SeriesIndex, find_ranges, series_runs, sort_rows, spread
 from engine.batch import int32_array, series_buffer, time_buffer
 from engine.query.predicate import ALL_TIME, Predicate, Value
+from engine.query.texts import Test, all_of
 
 #: up to so many ranges are put together as slices; beyond, taking row by row is cheaper
 SLICES = 512
@@ -46,6 +47,7 @@ def series_matching(index: SeriesIndex, tags: Sequence[str], predicate: Predicat
         for here in (
             *([_has_one_of(index, number, count, predicate.tags[name])] if name in predicate.tags else ()),
             *([pc.invert(_has_one_of(index, number, count, predicate.without[name]))] if name in predicate.without else ()),
+            *([_passes(index, number, count, predicate.tests[name])] if name in predicate.tests else ()),
         ):
             matching = here if matching is None else pc.and_(matching, here)
     return None if matching is None else SeriesSet(pc.indices_nonzero(matching).cast(pa.int32()), count)
@@ -74,23 +76,17 @@ def ranges_of(
 ) -> Ranges:
     """Where the wanted rows are. `rows`: the batch `whole`, perhaps with some of its columns only."""
     places = _places_of(whole, grouped)
-    begins, ends = places.starts, places.ends
-    if series is not None:
-        at = pc.index_in(series.numbers, value_set=places.numbers).drop_null()
-        begins, ends = begins.take(at), ends.take(at)
-    if predicate.times != ALL_TIME and len(begins):
-        low, high = clip(
-            time_buffer(rows),
-            _buffer(begins),
-            _buffer(ends),
-            predicate.times.start_ns,
-            predicate.times.end_ns,
-            None if places.order is None else _buffer(places.order),
-        )
-        begins, ends = int32_array(low), int32_array(high)
-        some = pc.less(begins, ends)
-        begins, ends = begins.filter(some), ends.filter(some)
-    return Ranges(rows, places.order, begins, ends)
+    begins, ends, row_count = find_ranges(
+        places.numbers,
+        places.starts,
+        time_buffer(rows),
+        predicate.times.start_ns,
+        predicate.times.end_ns,
+        None if series is None else _buffer(series.numbers),
+        places.ascending,
+        None if places.order is None else _buffer(places.order),
+    )
+    return Ranges(rows, places.order, int32_array(begins), int32_array(ends), row_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +97,7 @@ class Ranges:
     order: pa.Int32Array | None
     begins: pa.Int32Array
     ends: pa.Int32Array
-
-    @property
-    def row_count(self) -> int:
-        return int(pc.sum(pc.subtract(self.ends, self.begins)).as_py() or 0)
+    row_count: int
 
     def rows(self) -> pa.RecordBatch:
         if self.order is None:
@@ -124,7 +117,7 @@ class Ranges:
             return self
         lengths = pc.subtract(self.ends, self.begins)
         ends = pc.cumulative_sum(lengths)
-        return Ranges(self.rows(), None, pc.subtract(ends, lengths), ends)
+        return Ranges(self.rows(), None, pc.subtract(ends, lengths), ends, self.row_count)
 
     def newest(self, count: int, field: str | None = None) -> pa.Int32Array:
         """The row numbers of the last `count` rows of each series; with `field`, of the last one that has a value of it."""
@@ -173,9 +166,9 @@ class _Places:
             if order is not None:
                 self.order = int32_array(order)
                 series = series.take(self.order)
-        numbers, starts = series_runs(_buffer(series))
-        self.numbers, self.starts = int32_array(numbers), int32_array(starts)
-        self.ends = pa.concat_arrays([self.starts[1:], pa.array([rows.num_rows][: len(self.starts)], pa.int32())])
+        self.numbers, self.starts = series_runs(_buffer(series))
+        numbers = int32_array(self.numbers)
+        self.ascending = bool(pc.all(pc.less(numbers[:-1], numbers[1:]), min_count=0).as_py())
 
 
 _places: dict[tuple[int, bool], tuple[ref[pa.RecordBatch], _Places]] = {}
@@ -214,3 +207,11 @@ def _has_one_of(index: SeriesIndex, tag: int, count: int, values: frozenset[Valu
     if None in values:
         wanted = pa.concat_arrays([wanted.cast(pa.int32()), pa.array([-1], pa.int32())])
     return pc.is_in(codes, value_set=wanted.drop_null().cast(pa.int32()))
+
+
+def _passes(index: SeriesIndex, tag: int, count: int, tests: Sequence[Test]) -> pa.BooleanArray:
+    """Each value is looked at once, however many series have it."""
+    codes = int32_array(index.codes(tag))[:count]
+    known = pa.array(index.values(tag))
+    passing = pa.concat_arrays([all_of(tests, known), pa.array([False])])
+    return passing.take(pc.if_else(pc.less(codes, 0), pa.scalar(len(known), pa.int32()), codes))

@@ -121,14 +121,14 @@ class TableDataset(TableInPython):
         series = series_matching(self._index, self.table.tags, predicate)
         share = 1.0 if series is None else len(series) / max(1, len(self._index))
         data = self._rows()
-        items: list[Chunk] = [*data.open, *data.runs, *data.files]
+        items: list[Chunk] = [*data.open, *data.runs, *data.files_within(predicate.times)]
         return int(share * sum(_rows_between(item, predicate.times) for item in items))
 
     def can_hold(self, folding: Folding) -> bool:
         """Whether an aggregate surely fits into the memory that a statement may have; a plan can spill what does not."""
         data, times = self._rows(), folding.predicate.times
-        held: list[Chunk] = [*data.open, *data.runs, *data.files]
-        items = [item for item in held if item.times.overlaps(times)]
+        in_memory: list[Chunk] = [*data.open, *data.runs]
+        items = [*(item for item in in_memory if item.times.overlaps(times)), *data.files_within(times)]
         if not items:
             return True
         rows = sum(item.file.rows if isinstance(item, HeldFile) else item.rows.num_rows for item in items)
@@ -183,9 +183,8 @@ class TableDataset(TableInPython):
         data = self._distinct(handed.both(needs.predicate).times)
         narrower = needs.predicate if data.floor_ns is None else needs.predicate.since(data.floor_ns)
         predicate = handed.both(narrower)
-        stored = [held for held in data.files if held.rows is None]
-        files = [held for held in stored if held.times.overlaps(predicate.times)]
-        report.files.begins(stored)
+        files = [held for held in data.files_within(predicate.times) if held.rows is None]
+        report.files.begins(data.stored_files)
         report.files.leaves("time", files)
         self._reported(report)
         self._limits.check_files(len(files))
@@ -194,7 +193,7 @@ class TableDataset(TableInPython):
         series = series_matching(self._index, self.table.tags, predicate)
         if series is not None:
             report.series = len(series), len(self._index)
-        chunks: Sequence[Chunk] = [*data.open, *data.runs, *(held for held in data.files if held.rows is not None)]
+        chunks: Sequence[Chunk] = [*data.open, *data.runs, *data.files_in_memory]
         report.chunks.begins(chunks)
         chunks = [chunk for chunk in chunks if chunk.times.overlaps(predicate.times)]
         report.chunks.leaves("time", chunks)

@@ -80,6 +80,11 @@ class LocalStore:
                 sync_directory(str(self.root.parent))
             self._sweep()
             self._syncs_whole = can_sync_whole(self._top)
+        except (FileExistsError, NotADirectoryError):
+            cause = "a file is there, where a directory is needed"
+            raise StoreUnfit("open", self.url, "", cause, hint=HINT_DIRECTORY) from None
+        except FileNotFoundError as error:
+            raise StoreUnfit("open", self.url, "", reason(error), hint=HINT_DIRECTORY) from error
         except OSError as error:
             raise explain("open", self.url, "", error) from error
 
@@ -330,6 +335,7 @@ class LocalStore:
 HINT_FULL = "free some space or raise the limit; the server goes on by itself"
 HINT_FORBIDDEN = "let the server's user read and write the data directory and all in it"
 HINT_LINKS = "keep the data directory on a file system with hard links, such as ext4, xfs, btrfs or zfs"
+HINT_DIRECTORY = "name a directory with --data-dir that is there or can be made"
 CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 
 

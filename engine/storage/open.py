@@ -67,11 +67,10 @@ class StoreOptions:
     tls_ca: Path | None = None
     tls_allow_insecure: bool = False
     allow_unconditional_writes: bool = False
-    only_reading: bool = False
 
 
-def open_store(options: StoreOptions) -> ObjectStore:
-    """The store that the options name, not yet asked anything."""
+def open_store(options: StoreOptions, *, only_reading: bool = False) -> ObjectStore:
+    """The store that the options name, not yet asked anything. With `only_reading`, opening changes nothing either."""
     if options.kind == "memory":
         return MemoryStore()
     if options.kind == "memory-throttled":
@@ -79,7 +78,7 @@ def open_store(options: StoreOptions) -> ObjectStore:
     if options.kind == "file":
         if options.data_dir is None:
             raise StoreUnfit("open", "file://", "", "there is no data directory", hint="name one with --data-dir")
-        return LocalStore(options.data_dir, only_reading=options.only_reading)
+        return LocalStore(options.data_dir, only_reading=only_reading)
     return open_remote(options)
 
 

@@ -56,7 +56,8 @@ def _groups_of(groups: GroupLog, info: ObjectInfo, data: memoryview, *, last: bo
         except DamagedGroup as damage:
             at = find_header(data, damage.offset + 1)
             if at is None and last and groups.cut(info.path, damage.offset):
-                log.warning("cut the torn end of %s at byte %d of %d (%s)", info.path, damage.offset, len(data), damage.reason)
+                torn = "cut the torn end of %s at byte %d of %d (%s): nobody was told that it is stored, there is nothing to do"
+                log.warning(torn, info.path, damage.offset, len(data), damage.reason)
             else:
                 yield Damaged(f"{info.path} is damaged: {damage}", object=info.path)
 

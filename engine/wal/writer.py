@@ -279,7 +279,9 @@ class WalWriter:
             self._last_flush_s = self._clock.monotonic_s()
             self._store(group.sequence, pieces)
         except StoreError as error:
-            log.error("a group of %d writes was not stored: %s", len(writes), error)
+            log.error(
+                "a group of %d writes was not stored, and its writers were told; later ones try anew: %s", len(writes), error
+            )
             self._epoch += 1  # what this group defined is not on disk
             self._failure = error
             _fail(writes, error)
@@ -314,7 +316,9 @@ class WalWriter:
             for write in writes:
                 self._flush([write])
             return
-        log.error("a write cannot be encoded for the log: %s", error, exc_info=error)
+        log.error(
+            "a write cannot be encoded for the log, and its writer was told; please report this line: %s", error, exc_info=error
+        )
         self._failure = NotEncodable(f"the write cannot be encoded for the log: {error}")
         _fail(writes, self._failure)
 

@@ -48,6 +48,7 @@ class Argument(NamedTuple):
     required: bool = True
     many: bool = False
     env: tuple[str, ...] = ()
+    quoted: bool = False  # it has blanks, so that it needs quotes in a shell
 
     @property
     def shown(self) -> str:

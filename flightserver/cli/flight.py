@@ -101,6 +101,8 @@ def location(host: str) -> str:
 def _why(text: str) -> str:
     if "onnection refused" in text:
         return "connection refused; is the server running?"
+    if "Connection reset" in text:
+        return "the connection was closed without an answer (a server with a certificate wants grpc+tls://)"
     if "ertificate" in text or "CERTIFICATE" in text:
         return "the certificate is not trusted (--tls-ca names one to trust)"
     return text.rpartition("; last error: ")[2] or text

@@ -51,7 +51,7 @@ def look_into(given: Given, command: str) -> Opened:
         raise CommandError("the object store memory ends with its server; there is nothing to look at")
     if store["kind"] == "file" and not os.path.isdir(store["data_dir"]):
         raise CommandError(f"{store['data_dir']} is no directory; --data-dir names the one of `serve`")
-    opened = open_store(StoreOptions(**store, only_reading=True))
+    opened = open_store(StoreOptions(**store), only_reading=True)
     return Opened(opened, config.settings.node_id, not config.notes)
 
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from catalog.errors import ServiceError
+from engine.spared import spare
 from flightserver.cli.console import CommandError, Interrupted, styled, terminal_width
 from flightserver.cli.declared import Command
 from flightserver.cli.help import absent_sentence, help_text, usage_line
@@ -26,8 +27,6 @@ from flightserver.environment import read_environment
 RUNTIME_OPTIONS = ("--num-io-threads", "--num-threads", "--io-runtime-")
 OWN_OPTIONS = ("-h", "--help", "--help-all", "-V", "--version")
 EXIT_INTERRUPTED = 130
-#: what pyarrow imports where it is installed and no command needs: a third of the time that `query` takes to start
-SPARED_MODULES = ("numpy", "pandas", "cloudpickle")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,8 +79,7 @@ def _answer(asked: Asked) -> int:
 
 def _call(command: Command, asked: Asked) -> int:
     if command.words != "serve":
-        for name in SPARED_MODULES:
-            sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # "cannot be imported", as the import system has it
+        spare()
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is told once, by us
     result = load(command.run)(asked.given)
     sys.stdout.flush()

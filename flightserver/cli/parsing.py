@@ -209,7 +209,7 @@ class _Reader:
             if spelling in option.spellings:
                 return option
         names = [name for option in options for name in option.spellings if name.startswith("--")]
-        close = difflib.get_close_matches(spelling, names, n=1)
+        close = difflib.get_close_matches(spelling, [*names, "--help", "--help-all", "--version"], n=1, cutoff=_ALIKE)
         raise UsageError(f"unexpected argument '{spelling}' found" + _tip("argument", close), self._path)
 
     # ------------------------------------------------------------------------------------------------ values
@@ -273,7 +273,18 @@ class _Reader:
             else:
                 values[argument.name] = next((environment[name] for name in argument.env if environment.get(name)), None)
         if left:
-            raise UsageError(f"unexpected argument '{left[0]}' found", self._path)
+            raise UsageError(f"unexpected argument '{left[0]}' found{self._way_out(command, values, left[0])}", self._path)
+
+    def _way_out(self, command: Command, values: Mapping[str, object], word: str) -> str:
+        """What was probably meant by a word too many: a required option's value, or part of an argument without quotes."""
+        missing = [option for option in self._tree.options(self._path) if option.required and values[option.flag] is None]
+        if command.arguments and command.arguments[-1].quoted:
+            return f"\n\n  tip: put {command.arguments[-1].shown} in quotes"
+        return f"\n\n  tip: did you mean '{missing[0].flag} {word}'?" if missing else ""
+
+
+#: how much two options have to have in common to be taken for each other
+_ALIKE = 0.7
 
 
 def _is_option(word: str) -> bool:

@@ -157,6 +157,12 @@ def _spelled(value: object) -> str:
 def _cause(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not trusted: {error.verify_message} (--tls-ca names one to trust)"
+    if isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
+        return "what answers there does not speak TLS; is it http://?"
+    if isinstance(error, ConnectionResetError):  # RemoteDisconnected is one
+        return "the connection was closed without an answer (a server with a certificate wants https://)"
+    if isinstance(error, http.client.BadStatusLine):
+        return "what answers there does not speak HTTP"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused; is the server running?"
     if isinstance(error, TimeoutError):

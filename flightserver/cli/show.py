@@ -74,6 +74,8 @@ def nodes(given: Given) -> None:
 def retention(given: Given) -> None:
     name = given.find("--database")
     condition = "" if name is None else f"AND database_name = {_literal(name)}"
+    if name is not None and not json.loads(open_server(given).rows(INTERNAL, _RETENTION.format(condition=condition), "json")):
+        raise CommandError(f"database not found: {name}")
     statement = _RETENTION_OF_TABLES if "--tables" in given else _RETENTION
     _emit_sql(given, INTERNAL, statement.format(condition=condition))
 
@@ -140,11 +142,11 @@ def _emit(given: Given, fetch: Callable[[str], bytes]) -> None:
         from flightserver.cli.files import write_file
 
         write_file(file, [fetch(name)])
-    elif name == "pretty" and is_terminal(sys.stdout):
+    elif name == "pretty" and is_terminal(sys.stdout) and "--full" not in given:
         rows = csv.reader(io.StringIO(fetch("csv").decode("utf-8", "replace"), newline=""))
         sys.stdout.writelines(line + "\n" for line in fitted(next(rows, []), rows, terminal_width()))
     elif name == "parquet" and is_terminal(sys.stdout):
         raise CommandError("cannot write parquet to a terminal, use `--output <file>` or pipe the output")
     else:
         data = fetch(name)
-        write_out(data if name == "parquet" or data.endswith(b"\n") else data + b"\n")
+        write_out(data if name == "parquet" or not data or data.endswith(b"\n") else data + b"\n")

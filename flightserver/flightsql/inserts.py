@@ -60,9 +60,10 @@ def as_inserted(batch: pa.RecordBatch, names: Sequence[str], table_name: str, ta
 def _opened(column: pa.Array) -> pa.Array:
     """Without unions, dictionaries and views."""
     if pa.types.is_union(column.type):
+        values = [each.value if each.is_valid else None for each in column]
         try:
-            return pa.array(column.to_pylist())
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            return pa.array(values if len({each.type for each in values if each is not None}) < 2 else column.to_pylist())
+        except (ValueError, pa.ArrowTypeError) as error:
             raise InvalidRequest(f"the values of one column are of different kinds: {error}") from None
     return plain_column(column, plain_type(column.type))
 

@@ -46,9 +46,9 @@ def values(batch: pa.RecordBatch, row: int, places: Mapping[str, int]) -> dict[s
 def _value(scalar: pa.Scalar) -> pa.Scalar:
     kind = scalar.type
     if pa.types.is_dictionary(kind):
-        return pa.scalar(scalar.as_py(), kind.value_type)
+        return scalar.value if scalar.is_valid else pa.scalar(None, kind.value_type)
     if pa.types.is_union(kind):
-        return pa.scalar(scalar.as_py(), kind.field(scalar.type_code).type)
+        return scalar.value if scalar.is_valid else pa.scalar(None, kind.field(scalar.type_code).type)
     return scalar
 
 

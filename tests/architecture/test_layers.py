@@ -30,7 +30,7 @@ LAYERS = [
     ["engine.ownership"],
     ["engine.metrics"],
     ["engine.events"],
-    ["engine.clock", "engine.settings"],
+    ["engine.clock", "engine.settings", "engine.spared"],
     ["catalog"],
 ]
 #: units of one line that stand on one another all the same, with the reason

@@ -12,12 +12,14 @@ from engine.wal.log import Pieces, SyncedFile
 
 class DoubtfulStore(MemoryStore):
     """`faults` are taken one by one by put_new: "lost" (the request never came), "unanswered" (it did, its answer did not),
-    "full", or None for a store that works. `late` arrives just before the next put_new."""
+    "full", or None for a store that works. `late` arrives just before the next put_new. So many reads of paths that end with
+    `unreadable_ending` have no answer."""
 
     def __init__(self) -> None:
         super().__init__()
         self.faults: list[str | None] = []
         self.unreadable = 0
+        self.unreadable_ending = ""
         self.late: tuple[str, bytes] | None = None
 
     def put_new(self, path: str, data: Data) -> None:
@@ -34,7 +36,7 @@ class DoubtfulStore(MemoryStore):
             raise OutcomeUnknown("store", self.url, path, "no answer")
 
     def get(self, path: str) -> bytes:
-        if self.unreadable:
+        if self.unreadable and path.endswith(self.unreadable_ending):
             self.unreadable -= 1
             raise StoreUnavailable("read", self.url, path, "no answer")
         return super().get(path)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pyarrow.flight as flight
 import pytest
 import requests
@@ -144,6 +145,14 @@ def test_everything_works_over_tls(tmp_path: Path) -> None:
             with flight.connect(location, tls_root_certs=certificate.cert.read_bytes()) as client:
                 ticket = flight.Ticket(b'{"database":"d","sql_query":"SELECT value FROM t","query_type":"sql"}')
                 assert client.do_get(ticket).read_all().to_pylist() == [{"value": 1.0}]
+
+
+def test_it_loads_nothing_that_it_does_not_use(server: Server) -> None:
+    """B5: pyarrow would import what it finds of these."""
+    mapped = {Path(each.path) for each in psutil.Process(server.engine_pid()).memory_maps()}
+
+    assert any("pyarrow" in path.parts for path in mapped)
+    assert not [path for path in mapped if {"numpy", "pandas"} & set(path.parts)]
 
 
 def test_files_of_the_server_are_for_its_user_alone(server: Server) -> None:

@@ -40,7 +40,16 @@ def built(driver: str, sanitizers: str, sources: Sequence[str] = SOURCES) -> Pat
     """The driver's program; skips the test where the compiler cannot make one."""
     if shutil.which(COMPILER) is None:
         pytest.skip(f"no compiler {COMPILER}")
-    command = [COMPILER, "-std=c++17", "-O1", "-g", f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-Wall", "-Wextra"]
+    command = [
+        COMPILER,
+        "-std=c++17",
+        "-O1",
+        "-g1",
+        f"-fsanitize={sanitizers}",
+        "-fno-sanitize-recover=all",
+        "-Wall",
+        "-Wextra",
+    ]
     command += ["-DFLIGHTLINE_SMALL_LIMITS"]
     command += ["-pthread", f"-I{NATIVE}", *(str(NATIVE / name) for name in sources), str(HERE / driver)]
     digest = hashlib.sha256(" ".join(command).encode())

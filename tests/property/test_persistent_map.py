@@ -36,7 +36,7 @@ steps = st.lists(st.tuples(st.sampled_from(KEYS), st.one_of(st.none(), st.intege
 
 def same(found: PersistentMap[Any, Any], expected: dict[Any, Any]) -> bool:
     return (
-        dict(found.items()) == expected
+        dict(found.items()) == dict(found.pairs()) == expected
         and len(found) == len(expected)
         and sorted(map(repr, found.entries())) == sorted(map(repr, expected.values()))
         and all((key in found) == (key in expected) and found.find(key) == expected.get(key) for key in KEYS)

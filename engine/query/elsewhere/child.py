@@ -7,6 +7,11 @@ Held by tests/integration/engine/test_elsewhere.py (C1, C2).
 Elsewhere: who starts it, and when it is killed (workers.py).
 """
 
+from engine.spared import spare
+
+if __name__ == "__main__":
+    spare()
+
 import os
 import queue
 import resource

@@ -17,7 +17,7 @@ tests/property/test_sql_against_duckdb.py (O1).
 Elsewhere: how it is answered (direct.py), when (planned.py), which texts share a reading (templates.py).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -36,7 +36,15 @@ from engine.query.shapes.folding import Folding, Picking, count_of, plain_schema
 from engine.query.shapes.needs import ALL_ROWS, MOST_ROWS, End, FindTable, Needs, Source, output_name, source_of
 from engine.query.shapes.values import Values, bound
 
-Asked = Folding | Picking | Literal["rows", "count"]
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Nothing is asked of any table: the statement says this row itself."""
+
+    row: pa.RecordBatch
+
+
+Asked = Folding | Picking | Said | Literal["rows", "count"]
 """What is asked of the rows that are let through: an aggregate, themselves, or how many they are."""
 
 
@@ -49,7 +57,8 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    table: str
+    #: None where no table is read
+    table: str | None
     asked: Asked
     #: of what is asked; columns here and below are named as there
     schema: pa.Schema
@@ -85,6 +94,8 @@ class Outline:
         return Needs(ends=frozenset([End(not self.order[0].ascending, count)]), each=False)
 
     def in_words(self) -> str:
+        if self.table is None:
+            return "without the physical plan: what the statement says"
         said = {"rows": "rows", "count": "the number of rows"}
         what = said[self.asked] if isinstance(self.asked, str) else _SAID[type(self.asked)]
         parts = [f"without the physical plan: {what} of {self.table}"]
@@ -107,7 +118,7 @@ _SAID: Mapping[type, str] = {Folding: "sums of rows", Picking: "one row of each 
 class Reading:
     """An outline whose conditions may have places that are open."""
 
-    table: Table
+    table: Table | None
     asked: Asked
     schema: pa.Schema
     #: of rows of the table, and of rows that an aggregate made
@@ -120,6 +131,8 @@ class Reading:
 
     def bound(self, values: Values) -> Outline | None:
         """None where a value does not fit its place, or a condition cannot be said."""
+        if self.table is None:
+            return Outline(None, self.asked, self.schema, EVERYTHING, None, None, (), 0, None, self.columns)
         types, kept_types = _types(table_schema(self.table)), _types(self.schema)
         predicate, others = EVERYTHING, []
         for tree in _conjuncts(bound(each, values, types) for each in self.conditions):
@@ -132,17 +145,20 @@ class Reading:
         kept = condition_of([bound(each, values, kept_types) for each in self.having], kept_types)
         if (others and (rest is None or isinstance(self.asked, Folding | Picking))) or (self.having and kept is None):
             return None
-        asked = self.asked if isinstance(self.asked, str) else replace(self.asked, predicate=predicate)
+        asked = replace(self.asked, predicate=predicate) if isinstance(self.asked, Folding | Picking) else self.asked
         given = self.table.name, asked, self.schema, predicate, rest, kept
         return Outline(*given, self.order, self.skip, self.fetch, self.columns)
 
 
 def reading_of(plan: LogicalPlan, context: SessionContext, find_table: FindTable) -> Reading | None:
     above: list[tuple[str, Any]] = []
+    whole = plan
     while (kind := type(node := plan.to_variant()).__name__) in _ABOVE:
         above.append((kind, node))
         plan = plan.inputs()[0]
     reader = None
+    if kind == "EmptyRelation":
+        return _of_values(node, above, context, whole)
     if kind == "Aggregate":
         reader = _of_aggregate(node, plan, context, find_table)
     elif kind == "TableScan":
@@ -238,6 +254,18 @@ def _of_aggregate(node: Any, plan: LogicalPlan, context: SessionContext, find_ta
     schema = plain_schema(context.create_dataframe_from_logical_plan(plan).schema())
     names: dict[str, Tree] = {name: Column(name) for name in schema.names}
     return _Reader(source.table, asked, schema, names, conditions) if len(names) == len(schema) else None
+
+
+def _of_values(node: Any, above: Sequence[tuple[str, Any]], context: SessionContext, whole: LogicalPlan) -> Reading | None:
+    """One row of literals."""
+    if not node.produce_one_row() or [kind for kind, _ in above] != ["Projection"]:
+        return None
+    schema = plain_schema(context.create_dataframe_from_logical_plan(whole).schema())
+    values = [each.value for each in map(tree_of, above[0][1].projections()) if isinstance(each, expressions.Literal)]
+    if [value.type for value in values] != schema.types or len(set(schema.names)) < len(schema):
+        return None
+    row = pa.record_batch([pa.array([value.as_py()], value.type) for value in values], schema=schema)
+    return Reading(None, Said(row), schema, (), (), (), 0, None, tuple(schema.names))
 
 
 def _is_count(node: Any, source: Source) -> bool:

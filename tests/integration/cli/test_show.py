@@ -43,7 +43,23 @@ def test_a_terminal_gets_a_table_that_fits(url: str) -> None:
     assert max(len(line) for line in done.lines) <= 24
     assert max(len(line) for line in summary.lines) <= 60
     assert "queries summary:" in summary.lines
-    assert "++" in summary.lines  # a table without rows
+    assert "(no rows)" in summary.lines
+
+
+def test_retention_of_a_database_that_is_not_there_is_an_error(url: str) -> None:
+    done = influxdb3("show", "retention", "--database", "cli_nowhere", url=url)
+
+    assert (done.code, done.out, done.err) == (1, "", "Show command failed: database not found: cli_nowhere\n")
+
+
+def test_a_server_without_a_certificate_does_not_speak_tls(url: str) -> None:
+    done = influxdb3("show", "databases", url=url.replace("http", "https"))
+
+    assert "what answers there does not speak TLS; is it http://?" in done.err
+
+
+def test_no_rows_are_no_line_in_csv(url: str) -> None:
+    assert influxdb3("show", "tokens", "--format", "csv", url=url).out == ""
 
 
 def test_retention_of_tables_says_where_it_is_from(url: str) -> None:

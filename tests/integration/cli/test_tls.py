@@ -54,6 +54,15 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(secure: Server, scheme
     assert "--tls-ca names one to trust" in done.err
 
 
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_who_forgets_that_the_server_has_a_certificate_is_told(secure: Server, scheme: str) -> None:
+    done = influxdb3("show", "databases", url=f"{scheme}://127.0.0.1:{secure.port}")
+
+    assert done.code == 1
+    wanted = {"http": "https", "grpc": "grpc+tls"}[scheme]
+    assert f"closed without an answer (a server with a certificate wants {wanted}://)" in done.err
+
+
 def test_a_lost_token_is_replaced_over_tls(tmp_path: Path, certificate: Certificate) -> None:
     listener = tmp_path / "recovery"
     options = (

@@ -77,7 +77,7 @@ class Shell:
 # --------------------------------------------------------------------------------------------------- what has to happen
 
 
-def starts(shell: Shell, step: Step) -> None:
+def starts(shell: Shell, step: Step, **more: str) -> None:
     """The server of the document answers, and Ctrl-C ends it."""
     listener = shell.home / "listener"
     listener.unlink(missing_ok=True)
@@ -85,6 +85,7 @@ def starts(shell: Shell, step: Step) -> None:
         "INFLUXDB3_HTTP_BIND_ADDR": "127.0.0.1:0",
         "INFLUXDB3_WITHOUT_AUTH": "true",
         "INFLUXDB3_TCP_LISTENER_FILE_PATH": str(listener),
+        **more,
     }
     process = subprocess.Popen(
         ["bash", "-c", "exec " + step.command.partition("influxdb3")[1] + step.command.partition("influxdb3")[2]],
@@ -119,8 +120,25 @@ def starts_on_a_store_that_speaks_s3(shell: Shell, step: Step) -> None:
     starts(shell, Step(command))
 
 
-def needs_a_bucket(shell: Shell, step: Step) -> None:
-    """The same at AWS, with an account; and several nodes, which this version does not have."""
+def starts_on_s3(shell: Shell, step: Step) -> None:
+    """As it would at AWS: the store that speaks S3 comes from the environment. The address is one that is free here."""
+    bucket, store = new_name(), moto().url
+    ask("PUT", f"{store}/{bucket}")
+    command = re.sub(r"--bucket=\S+", f"--bucket={bucket}", step.command)
+    command = re.sub(r"--http-bind=\S+", "", command)
+    command = re.sub(r"=(?:\[AWS[ A-Z]*KEY\]|<AWS_\w+>|AWS_\w*KEY)", "=minio", command)
+
+    starts(shell, Step(command), AWS_ENDPOINT=store, AWS_ALLOW_HTTP="true")
+
+
+def says_that_nodes_work_alone(shell: Shell, step: Step) -> None:
+    """Several nodes that serve each other's rows: the options are known, and the server does not pretend."""
+    done = shell.run(re.sub(r"\[\.\.\.OPTIONS\]|<(\w+)>", r"\1", step.command), INFLUXDB3_NODE_ID="local01")
+
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"Serve command failed: --[\w-]+ is not supported by this version: a node works alone so far, .*\n", done.stderr
+    )
 
 
 def explains(shell: Shell, step: Step) -> None:
@@ -219,7 +237,8 @@ RULES: list[tuple[str, Callable[[Shell, Step], None]]] = [
     (r"^influxdb3 --version", tells_the_version),
     (r"^influxdb3 .*(?:-h|--help)$", explains),
     (r"^influxdb3 serve .*--aws-endpoint", starts_on_a_store_that_speaks_s3),
-    (r"^influxdb3 serve .*--(?:object-store=s3|bucket|mode|read-from)", needs_a_bucket),
+    (r"^influxdb3 serve .*--(?:mode=(?:compactor|read )|read-from)", says_that_nodes_work_alone),
+    (r"^influxdb3 serve .*--object-store=s3", starts_on_s3),
     (r"^influxdb3 serve ", starts),
     (r"^influxdb3 write ", writes),
     (r"^curl .*write_lp.*no_sync=true", lambda shell, step: writes(shell, Step(step.command))),

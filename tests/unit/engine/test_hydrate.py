@@ -90,6 +90,21 @@ def test_series_are_ranked_by_their_tags_in_the_order_of_the_key_null_first() ->
     )
 
 
+def test_many_series_of_which_few_have_a_tag_are_ranked_as_a_sort_of_their_keys_would() -> None:
+    """H2: and numbers that belong to no series are refused."""
+    keys = [(f"h{number * 7919 % 5003}", f"z{number % 3}" if number % 97 == 0 else None) for number in range(5000)]
+    index = SeriesIndex(2)
+    index.resolve([pa.array([host for host, _ in keys]), pa.array([zone for _, zone in keys])], len(keys))
+
+    rank = series_rank(index, [pa.array(range(2500), pa.int32()).buffers()[1], pa.array(range(5000), pa.int32()).buffers()[1]])
+
+    in_order = sorted(range(5000), key=lambda number: (keys[number][0], keys[number][1] is not None, keys[number][1] or ""))
+    assert [rank[number].as_py() for number in in_order] == list(range(5000))
+    for number in (-1, 5000):
+        with pytest.raises(ValueError, match="out of range"):
+            index.rank([pa.array([number], pa.int32()).buffers()[1]])
+
+
 def test_series_without_tags_are_all_alike() -> None:
     """H2."""
     index = SeriesIndex(0)

@@ -153,6 +153,15 @@ def test_leftover_temporary_files_are_no_objects_and_go_at_the_next_open(tmp_pat
     assert files(tmp_path) == ["a/1"]
 
 
+def test_a_file_in_the_place_of_the_directory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StoreUnfit, match="a file is there, where a directory is needed") as refused:
+            LocalStore(place)
+        assert "--data-dir" in str(refused.value.hint)
+
+
 def test_who_only_looks_changes_nothing(tmp_path: Path) -> None:
     """L8."""
     LocalStore(tmp_path).put_new("a/1", b"x")
@@ -338,13 +347,6 @@ def test_a_read_error_names_the_object(tmp_path: Path) -> None:
         store.get("a/b")
     with pytest.raises(ObjectMissing, match="a/b/1/c"):
         store.get("a/b/1/c")
-
-
-def test_a_data_directory_that_is_a_file_is_refused_at_open(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-
-    with pytest.raises(StoreUnavailable, match="file"):
-        LocalStore(tmp_path / "file")
 
 
 def test_a_large_object_is_stored_whole(tmp_path: Path) -> None:

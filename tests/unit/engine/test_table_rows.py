@@ -421,3 +421,24 @@ def test_memory_is_counted_once_for_each_batch(monkeypatch: pytest.MonkeyPatch) 
     assert table.data.late is None
     assert len(counted) == before
     assert before < 40 * 3, "a batch is measured when it is made, and when it is joined"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_files_of_a_time_are_those_that_overlap_it(seed: int) -> None:
+    """B8: however they lie, one within another, in any order."""
+    chance = random.Random(seed)
+    files = []
+    for number in range(chance.randint(0, 30)):
+        first_ns = chance.randint(-50, 50)
+        last_ns = first_ns + chance.choice([0, 1, 5, 60])
+        rows = None if chance.random() < 0.7 else pa.record_batch([pa.array([], pa.int32())], names=["series"])
+        files.append(HeldFile(DataFile(f"{number}.parquet", 1, 0, 1, 100, first_ns, last_ns), rows))
+    data = TableData(files=tuple(files))
+
+    assert [held for held in files if held.rows is None] == list(data.stored_files)
+    assert [held for held in files if held.rows is not None] == list(data.files_in_memory)
+    for _ in range(50):
+        first_ns = chance.randint(-60, 60)
+        times = TimeRange(first_ns, first_ns + chance.choice([0, 1, 30]))
+        expected = sorted((held for held in files if held.times.overlaps(times)), key=lambda held: held.times.start_ns)
+        assert data.files_within(times) == expected

@@ -169,7 +169,7 @@ def test_gen1_durations_are_three() -> None:
         ("--replication-interval", "1s"),
         ("--read-from-writer-ids", "host02"),
         ("--run-compactions", "true"),
-        ("--mode", "read_write"),
+        ("--mode", "compactor"),
         ("--traces-exporter", "jaeger"),
         ("--telemetry-endpoint", "http://x"),
     ],
@@ -188,7 +188,14 @@ def test_the_sentence_names_the_variable_where_that_was_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "value"), [("--mode", "all"), ("--traces-exporter", "none"), ("--run-compactions", "false"), ("--mode", "ALL")]
+    ("flag", "value"),
+    [
+        ("--mode", "all"),
+        ("--traces-exporter", "none"),
+        ("--run-compactions", "false"),
+        ("--mode", "ALL"),
+        ("--mode", "read_write"),
+    ],
 )
 def test_asking_for_what_is_the_case_anyway_is_fine(flag: str, value: str) -> None:
     resolve({"--node-id": "n", flag: value}, {}, MACHINE)

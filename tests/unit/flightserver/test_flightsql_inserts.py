@@ -112,6 +112,13 @@ def test_values_that_arrive_as_unions_become_one_column() -> None:
         fitted(mixed, "usage")
 
 
+def test_a_time_that_arrives_in_a_union_keeps_its_nanoseconds() -> None:
+    times = pa.array([1_700_000_000_123_456_789, None], pa.timestamp("ns"))
+    union = pa.UnionArray.from_dense(pa.array([0, 0], pa.int8()), pa.array([0, 1], pa.int32()), [times])
+
+    assert fitted(union, "time").equals(times)
+
+
 def test_tags_stay_tags_in_a_new_table_and_other_marks_are_left_behind() -> None:
     """W3."""
     schema = pa.schema([pa.field("host", pa.utf8(), metadata=TAG), pa.field("n", pa.int32(), metadata=FLOAT)])

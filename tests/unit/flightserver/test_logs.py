@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from catalog.errors import Unavailable
 from catalog.tokens import new_secret
 from flightserver.logs import LineFormatter, LogOptions, logging_config, parse_log_filter
 
@@ -35,6 +36,18 @@ def test_json_is_one_object_with_the_same_content() -> None:
         "message": "flushed",
         "rows": 5,
     }
+
+
+def test_a_line_about_an_error_of_ours_ends_with_the_way_out() -> None:
+    """L4."""
+    line = record("")
+    line.msg, line.args = "snapshot failed: %s", (Unavailable("the disk is full", hint="make room"),)
+    without = record("")
+    without.msg, without.args = "snapshot failed: %s", (Unavailable("nobody knows"),)
+
+    assert LineFormatter(as_json=False).format(line).endswith(" snapshot failed: the disk is full; make room")
+    assert json.loads(LineFormatter(as_json=True).format(line))["message"] == "snapshot failed: the disk is full; make room"
+    assert LineFormatter(as_json=False).format(without).endswith(" snapshot failed: nobody knows")
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -59,6 +59,21 @@ def test_a_flag_beats_its_variable_and_the_variable_beats_the_default() -> None:
     assert given(*cake, "-n", "10").number("--layers") == 10
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("update database sensors -r 7d", "unexpected argument 'sensors' found\n\n  tip: did you mean '--database sensors'?"),
+        ("query -d sensors SELECT 1", "unexpected argument '1' found\n\n  tip: put [QUERY] in quotes"),
+        ("query SELECT 1", "unexpected argument '1' found\n\n  tip: put [QUERY] in quotes"),
+        ("show nodes all", "unexpected argument 'all' found"),
+        ("query --verison", "unexpected argument '--verison' found\n\n  tip: a similar argument exists: '--version'"),
+        ("query --nonsense", "unexpected argument '--nonsense' found"),
+    ],
+)
+def test_a_word_too_many_and_an_unknown_option_are_told_with_what_was_probably_meant(line: str, message: str) -> None:
+    assert refused(*line.split(), tree=TREE) == message
+
+
 def test_values_come_by_name_list_and_older_spelling() -> None:
     """P1."""
     found = given("bake", "--at=here", "--with", "a", "-t", "me", "--with=b", "--shape", "circle", "you", "they")

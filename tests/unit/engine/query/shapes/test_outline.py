@@ -9,6 +9,7 @@ from catalog.tokens import ANYONE
 from engine.node import Node
 from engine.query import planned as planned_statements
 from engine.query.direct import answered
+from engine.query.limits import TooMuchMemory
 from engine.query.shapes.folding import Folding, Picking
 from engine.query.shapes.outline import Outline
 from engine.query.stop import Stop
@@ -90,7 +91,10 @@ def test_statements_about_rows_of_one_table_are_recognised(node: Node, sql: str,
 @pytest.mark.parametrize(
     "sql",
     [
-        "SELECT 1",
+        "SELECT random()",
+        "SELECT NULL",
+        "SELECT 1 WHERE false",
+        "VALUES (1), (2)",
         "SELECT i + 1 FROM t",
         "SELECT i FROM t WHERE i % 2 = 0",
         "SELECT i FROM t WHERE host > 'h1' OR i = 3",
@@ -104,7 +108,7 @@ def test_statements_about_rows_of_one_table_are_recognised(node: Node, sql: str,
         "SELECT row_number() OVER (ORDER BY time) FROM t",
         "SELECT date_bin_gapfill(INTERVAL '1 minute', time) AS m, max(i) FROM t "
         "WHERE time >= '1970-01-01' AND time < '1970-01-02' GROUP BY m",
-        "SELECT i FROM (SELECT 1 AS i)",
+        "SELECT i FROM (SELECT 1 AS i) ORDER BY i",
     ],
 )
 def test_other_statements_have_a_plan(node: Node, sql: str) -> None:
@@ -113,6 +117,8 @@ def test_other_statements_have_a_plan(node: Node, sql: str) -> None:
 
 
 ORDERED = [
+    "SELECT 1",
+    "SELECT 'a' AS x, 2.5, true, 1 + 1 AS y, TIMESTAMP '2020-01-01' AS z",
     "SELECT * FROM t ORDER BY time, host",
     "SELECT host, f FROM t ORDER BY host NULLS FIRST, f DESC, time",
     "SELECT host, region, i FROM t WHERE time >= '1970-01-01T00:00:50' ORDER BY region DESC, i, time DESC LIMIT 25 OFFSET 3",
@@ -152,14 +158,27 @@ def test_an_answer_without_an_order_is_cut_as_well(node: Node, limit: str, expec
     assert len(read(node, f"SELECT host, i FROM t {limit}")) == expected
 
 
+def test_rows_that_take_too_much_memory_to_be_put_in_order_end_the_statement(node: Node) -> None:
+    """Y2: rows that are handed on as they come need none."""
+    for sql, is_ordered in (("SELECT f FROM t ORDER BY f", True), ("SELECT f FROM t", False)):
+        made = planned(node, sql)
+        assert made.outline is not None
+        batches = answered(made.outline, made.tables.dataset("t"), Stop(), 100)
+        if is_ordered:
+            with pytest.raises(TooMuchMemory):
+                next(batches)
+        else:
+            assert sum(batch.num_rows for batch in batches) == 186
+
+
 def test_no_more_rows_are_looked_for_than_are_wanted(node: Node) -> None:
-    """Y2."""
+    """Y3."""
     made = planned(node, "SELECT f FROM t LIMIT 5")
     table = made.tables.dataset("t")
     assert made.outline is not None
     assert table is not None
 
-    (batch,) = answered(made.outline, table, Stop())
+    (batch,) = answered(made.outline, table, Stop(), 1 << 30)
 
     assert batch.num_rows == 5
     (report,) = made.tables.reports
@@ -167,13 +186,13 @@ def test_no_more_rows_are_looked_for_than_are_wanted(node: Node) -> None:
 
 
 def test_a_statement_that_is_stopped_looks_no_further(node: Node) -> None:
-    """Y2."""
+    """Y3."""
     stop = Stop()
     made = planned(node, "SELECT f FROM t", stop)
     table = made.tables.dataset("t")
     assert made.outline is not None
     assert table is not None
-    batches = answered(made.outline, table, stop)
+    batches = answered(made.outline, table, stop, 1 << 30)
     next(batches)
     stop.set()
 
