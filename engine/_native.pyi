@@ -30,6 +30,11 @@ class SeriesIndex:
         or dictionary of string (anything with __arrow_c_array__), None for a tag that is null in all rows."""
     def codes(self, tag: int, series: Buffer | None = None) -> memoryview:
         """The value code (int32, -1 for null) of a tag for each series number given; for all series without."""
+    def find_codes(self, tag: int, values: Sequence[str | None]) -> memoryview:
+        """The codes (int32) of those of the values that the tag has in any series; -1 for None."""
+    def having(self, tag: int, codes: Buffer) -> memoryview:
+        """The series (int32, ascending) whose value of a tag has one of the codes, none of which is given twice. From lists
+        that are made when somebody asks; ValueError for a code that is no value's."""
     def values(self, tag: int, series: Buffer | None = None) -> Any:
         """The distinct values of a tag by code; with `series`, the value in each of these series, null where it has none.
         An object with __arrow_c_array__ (utf8)."""

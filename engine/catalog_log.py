@@ -40,6 +40,10 @@ class StoredCatalogLog:
             yield sequence, data
             sequence += 1
 
+    def is_there(self) -> bool:
+        """Whether anybody has founded this catalog."""
+        return self.read_checkpoint() is not None or next(iter(self.read(0)), None) is not None
+
     def write_checkpoint(self, sequence: int, data: bytes) -> None:
         self._store.put(self._paths.checkpoint, orjson.dumps({"sequence": sequence}) + b"\n" + data)
 

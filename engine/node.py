@@ -120,12 +120,16 @@ class Node:
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
         self._catalog_prefix = settings.cluster_id or settings.node_id
         catalog_log = StoredCatalogLog(hurried(store, _CATALOG_PATIENCE_S), CatalogPaths(self._catalog_prefix))
-        self._catalog = Catalog.open(catalog_log, clock=clock, later=self._in_background)
         self._files = FileIndex.open(store, paths)
         groups = open_log(store, paths)
         if not any(number_of(info.path) == self._files.wal_sequence + 1 for info in groups.objects()):
             refuse_lost_manifest(store, paths, self._files)
-        self._refuse_other_catalog(groups)
+        has_data = bool(self._files.number or groups.objects())
+        if has_data and not catalog_log.is_there():  # opening it would found a new one
+            raise self._not_of_this_catalog()
+        self._catalog = Catalog.open(catalog_log, clock=clock, later=self._in_background)
+        if has_data and self._catalog.state().find_node(self.node_id) is None:
+            raise self._not_of_this_catalog()
         self._ownership = Ownership(self._catalog, self.node_id, self.instance_id, clock, shared=store.durable_appends is None)
         self._register()
         if self._ownership.shared:
@@ -360,14 +364,13 @@ class Node:
     def metrics_text(self) -> bytes:
         return self._metrics.text()
 
-    def _refuse_other_catalog(self, groups: GroupLog) -> None:
+    def _not_of_this_catalog(self) -> Damaged:
         """A node that has rows has been registered, or this is not the catalog that says what they are (N4)."""
-        if self._catalog.state().find_node(self.node_id) is None and (self._files.number or groups.objects()):
-            raise Damaged(
-                f"the catalog {self._catalog_prefix}/catalog does not know node {self.node_id}, which has data here",
-                hint="start it with the --cluster-id that it had, or restore its catalog from a backup",
-                object=f"{self._catalog_prefix}/catalog",
-            )
+        return Damaged(
+            f"the catalog {self._catalog_prefix}/catalog does not know node {self.node_id}, which has data here",
+            hint="start it with the --cluster-id that it had, or restore its catalog from a backup",
+            object=f"{self._catalog_prefix}/catalog",
+        )
 
     def _open_writer(self, groups: GroupLog, replayed: Replayed, on_fatal: Callable[[BaseException], None]) -> WalWriter:
         """The log, going on where replay ended."""

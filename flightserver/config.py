@@ -87,7 +87,7 @@ _CREDENTIALS = re.compile(r"//[^/@]*@")
 def this_machine() -> Machine:
     return Machine(
         memory_bytes=_memory_bytes(),
-        cpus=len(os.sched_getaffinity(0)),
+        cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         hostname=socket.gethostname(),
         home=Path.home(),
     )

@@ -92,9 +92,9 @@ class FileAccess:
 
     def columns(self, file: DataFile, groups: Sequence[int], names: Sequence[str]) -> pa.Table:
         """Columns that a file has, of some of its row groups."""
+        footer = self.footer(file)
         with self._naming(file):
             source = self._source(file)
-            footer = self._footer(file, source)
             try:
                 return read_columns(source, footer.metadata, groups, names)
             except (OSError, pa.ArrowInvalid):

@@ -50,6 +50,7 @@ ROW_GROUP_ROWS = 32_768
 ROW_GROUP_BYTES = 64 * 2**20
 PAGE_ROWS = 20_000
 SAMPLE_ROWS = 4096
+_VALUES_PER_THREAD = 200_000
 SEAL = struct.Struct("<8sII")
 SEAL_MAGIC = b"FLSEAL01"
 TIME_TYPE = pa.timestamp("ns")
@@ -89,7 +90,11 @@ class FileFacts:
     crc32: int
     time_min_ns: int
     time_max_ns: int
-    columns: tuple[ColumnFacts, ...]
+    metadata: pq.FileMetaData
+
+    @property
+    def columns(self) -> tuple[ColumnFacts, ...]:
+        return tuple(_column_facts(self.metadata, at) for at in range(self.metadata.num_columns))
 
 
 def encode(rows: pa.Table | pa.RecordBatchReader, description: FileDescription) -> pa.Buffer:
@@ -177,8 +182,10 @@ def read_row_groups(source: Source, metadata: pq.FileMetaData, numbers: Sequence
 
 def read_columns(source: Source, metadata: pq.FileMetaData, numbers: Sequence[int], names: Sequence[str]) -> pa.Table:
     """Some columns of some row groups, all of which the file has. Every page is checked."""
+    values = len(names) * sum(metadata.row_group(number).num_rows for number in numbers)
     with pq.ParquetFile(_readable(source), metadata=metadata, page_checksum_verification=True) as file:
-        return file.read_row_groups(list(numbers), columns=list(names))  # and whatever is called "name.…"
+        # and whatever is called "name.…"
+        return file.read_row_groups(list(numbers), columns=list(names), use_threads=values > _VALUES_PER_THREAD)
 
 
 def _readable(source: Source) -> pa.NativeFile:
@@ -342,11 +349,10 @@ def _footer_begin(content: memoryview) -> int:
 
 
 def _facts(metadata: pq.FileMetaData, data: pa.Buffer) -> FileFacts:
-    columns = tuple(_column_facts(metadata, at) for at in range(metadata.num_columns))
-    time = next(column for column in columns if column.name == "time")
+    time = _column_facts(metadata, metadata.schema.names.index("time"))
     assert isinstance(time.minimum, int)
     assert isinstance(time.maximum, int)
-    return FileFacts(metadata.num_rows, data.size, isal_zlib.crc32(data), time.minimum, time.maximum, columns)
+    return FileFacts(metadata.num_rows, data.size, isal_zlib.crc32(data), time.minimum, time.maximum, metadata)
 
 
 def _column_facts(metadata: pq.FileMetaData, at: int) -> ColumnFacts:

@@ -29,11 +29,19 @@ SeriesIndex::~SeriesIndex() {
 }
 
 size_t SeriesIndex::memory_bytes() const {
+    readers_.enter();
+    const size_t total = counted_bytes();
+    readers_.leave();
+    return total;
+}
+
+size_t SeriesIndex::counted_bytes() const {
     const auto series = static_cast<uint64_t>(size());
     size_t total = sizeof(*this) + slots_.memory_bytes() + states_.memory_bytes(series) + alias_slots_.memory_bytes() +
                    aliases_.memory_bytes() + tags_.memory_bytes(static_cast<uint64_t>(tag_count()));
     for (int i = 0; i < tag_count(); ++i) {
-        const Tag& each = tag(i);
+        Tag& each = tag(i);
+        total += each.postings.memory_bytes();
         total += sizeof(Tag) + each.slots.memory_bytes() + each.values.memory_bytes(static_cast<uint64_t>(code_count(i))) +
                  each.text.memory_bytes() + each.codes.memory_bytes(series);
         const Rare* rare = each.rare.load(std::memory_order_relaxed);

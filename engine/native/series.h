@@ -2,7 +2,8 @@
 //
 // S1  A number, once given, means the same values for ever. Null is a value; it is stored as code -1.
 // S2  Adding tags at the end changes no number: a series hashes and compares by its non-null (tag, code) pairs.
-// S3  Readers never lock and never wait. The caller keeps writers apart; every function says which it is.
+// S3  Readers never lock and never wait, but for what is kept for queries (Exported, Postings). The caller keeps writers apart;
+//     every function says which it is.
 // S4  An alias is the raw text of a line up to and including its first unescaped space. Equal text means equal series, so it is
 //     registered only for text that parsed. At most ALIASES_PER_SERIES are kept for a series, and none longer than ALIAS_LIMIT.
 //
@@ -41,6 +42,21 @@ struct Alias {
 };
 static_assert(sizeof(Alias) == 16, "aliases are laid out in units of 16 bytes");
 
+// By value of a tag: the series that have it (series_postings.h).
+struct Postings {
+    struct Lists {
+        int64_t size = 0;                      // of the first so many series
+        std::vector<int32_t> starts, numbers;  // the list of code n begins at starts[n - NULL_CODE]
+    };
+    std::mutex lock;
+    std::shared_ptr<const Lists> lists;
+
+    size_t memory_bytes() {
+        const std::lock_guard<std::mutex> guard(lock);
+        return lists ? (lists->starts.capacity() + lists->numbers.capacity()) * sizeof(int32_t) : 0;
+    }
+};
+
 class SeriesIndex {
   public:
     static constexpr size_t ALIAS_LIMIT = 4096;
@@ -74,6 +90,7 @@ class SeriesIndex {
         int32_t count = -1;
     };
     Exported& exported(int number) const { return tag(number).exported; }
+    Postings& postings(int number) const { return tag(number).postings; }
 
     // ---- the writer
     void add_tags(int count);
@@ -112,11 +129,13 @@ class SeriesIndex {
         std::atomic<Rare*> rare{nullptr};
         int64_t present = 0;  // series that have the tag; the writer's
         Exported exported;
+        Postings postings;
     };
 
     Tag& tag(int number) const { return *tags_[static_cast<uint64_t>(number)]; }
     static constexpr int64_t DENSITY = 64, ALWAYS_DENSE = 256;
 
+    size_t counted_bytes() const;
     static int32_t rare_code(const Rare& rare, int64_t series);
     void set_code(Tag& tag, int64_t series, int32_t code);
     bool equals(int64_t series, const TagCode* codes, size_t count) const;

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "lines_python.h"
+#include "series_postings.h"
 #include "series_rank.h"
 
 namespace flightline {
@@ -143,6 +144,58 @@ PyObject* codes(PyObject* self, PyObject* args, PyObject* kwargs) {
     return done ? as_memoryview(bytes.get(), "i") : nullptr;
 }
 
+PyObject* as_numbers(const std::vector<int32_t>& found) {
+    int32_t* at = nullptr;
+    const Owned bytes(new_numbers(static_cast<int64_t>(found.size()), at));
+    if (bytes == nullptr) return nullptr;
+    if (!found.empty()) std::memcpy(at, found.data(), found.size() * 4);
+    return as_memoryview(bytes.get(), "i");
+}
+
+PyObject* find_codes(PyObject* self, PyObject* args) {
+    int tag;
+    PyObject* given;
+    if (!PyArg_ParseTuple(args, "iO", &tag, &given)) return nullptr;
+    const SeriesIndex& index = of(self);
+    if (!check_tag(index, tag)) return nullptr;
+    const Owned sequence(PySequence_Fast(given, "values must be a sequence"));
+    if (sequence == nullptr) return nullptr;
+    std::vector<int32_t> found;
+    const Reading reading(reinterpret_cast<IndexObject*>(self)->index);
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence.get()); ++i) {
+        PyObject* value = PySequence_Fast_GET_ITEM(sequence.get(), i);
+        if (value == Py_None) {
+            found.push_back(NULL_CODE);
+            continue;
+        }
+        Py_ssize_t size;
+        const char* text = PyUnicode_AsUTF8AndSize(value, &size);
+        if (text == nullptr) return nullptr;
+        const int32_t code = reading->find_code(tag, {text, static_cast<size_t>(size)});
+        if (code != UNKNOWN) found.push_back(code);
+    }
+    return as_numbers(found);
+}
+
+PyObject* having(PyObject* self, PyObject* args) {
+    int tag;
+    PyObject* given;
+    if (!PyArg_ParseTuple(args, "iO", &tag, &given)) return nullptr;
+    const SeriesIndex& index = of(self);
+    if (!check_tag(index, tag)) return nullptr;
+    View codes;
+    if (!codes.open_numbers<int32_t>(given, "codes")) return nullptr;
+    std::vector<int32_t> found;
+    const bool done = without_gil([&] {
+        const int32_t* at = codes.at<int32_t>();
+        for (int64_t i = 0; i < codes.bytes() / 4; ++i) {
+            if (at[i] < NULL_CODE || at[i] >= index.code_count(tag)) throw std::invalid_argument("a code is out of range");
+        }
+        found = series_with(index, tag, at, codes.bytes() / 4);
+    });
+    return done ? as_numbers(found) : nullptr;
+}
+
 PyObject* newest(PyObject* self, PyObject* args, PyObject* kwargs) {
     static const char* names[] = {"series", nullptr};
     PyObject* given = Py_None;
@@ -277,11 +330,7 @@ PyObject* define(PyObject* self, PyObject* args) {
         of(self).define(series.at<int32_t>(), series.bytes() / 4, static_cast<uint32_t>(epoch) + 1, fresh);
     });
     if (!done) return nullptr;
-    int32_t* at = nullptr;
-    const Owned bytes(new_numbers(static_cast<int64_t>(fresh.size()), at));
-    if (bytes == nullptr) return nullptr;
-    if (!fresh.empty()) std::memcpy(at, fresh.data(), fresh.size() * 4);
-    return as_memoryview(bytes.get(), "i");
+    return as_numbers(fresh);
 }
 
 PyObject* rank(PyObject* self, PyObject* args) {
@@ -301,11 +350,7 @@ PyObject* rank(PyObject* self, PyObject* args) {
         ranks = rank_series(of(self), parts);
     });
     if (!done) return nullptr;
-    int32_t* at = nullptr;
-    const Owned bytes(new_numbers(static_cast<int64_t>(ranks.size()), at));
-    if (bytes == nullptr) return nullptr;
-    if (!ranks.empty()) std::memcpy(at, ranks.data(), ranks.size() * 4);
-    return as_memoryview(bytes.get(), "i");
+    return as_numbers(ranks);
 }
 
 PyCFunction with_keywords(PyObject* (*function)(PyObject*, PyObject*, PyObject*)) {
@@ -317,6 +362,8 @@ PyMethodDef index_methods[] = {
     {"resolve", resolve, METH_VARARGS, "The series number of each row (int32), new series added."},
     {"codes", with_keywords(codes), METH_VARARGS | METH_KEYWORDS, "The value code (int32, -1 for null) of a tag for each series."},
     {"values", with_keywords(values), METH_VARARGS | METH_KEYWORDS, "The values of a tag: the distinct ones by code, or each series' own."},
+    {"find_codes", find_codes, METH_VARARGS, "The codes (int32) of those of the values that a tag has."},
+    {"having", having, METH_VARARGS, "The series (int32, ascending) whose value of a tag has one of the codes."},
     {"set_floor", set_floor, METH_VARARGS, "Series first seen from now on count rows at or before this as late."},
     {"arrive", arrive, METH_VARARGS, "Take note of rows in order of arrival: (late rows, earliest, latest late time)."},
     {"newest", with_keywords(newest), METH_VARARGS | METH_KEYWORDS, "The newest time seen of each series (int64)."},

@@ -90,22 +90,22 @@ class Arena {
 
     // The number of the first of `units` contiguous units, or FULL. Writer only.
     uint64_t take(uint64_t units) {
-        unsigned bucket = buckets_.bucket_of(position_);
-        while (buckets_.bucket_begin(bucket) + buckets_.bucket_size(bucket) - position_ < units) {
+        uint64_t start = position_.load(std::memory_order_relaxed);
+        unsigned bucket = buckets_.bucket_of(start);
+        while (buckets_.bucket_begin(bucket) + buckets_.bucket_size(bucket) - start < units) {
             if (++bucket == buckets_.COUNT) return FULL;
-            position_ = buckets_.bucket_begin(bucket);
+            start = buckets_.bucket_begin(bucket);
         }
-        const uint64_t start = position_;
         buckets_.make(start);
-        position_ += units;
+        position_.store(start + units, std::memory_order_relaxed);
         return start;
     }
     char* at(uint64_t unit) const { return reinterpret_cast<char*>(&buckets_[unit]); }
-    size_t memory_bytes() const { return buckets_.memory_bytes(position_); }
+    size_t memory_bytes() const { return buckets_.memory_bytes(position_.load(std::memory_order_relaxed)); }
 
   private:
     Buckets<Unit, FIRST_BITS, MAX_BITS> buckets_;
-    uint64_t position_ = 0;
+    std::atomic<uint64_t> position_{0};
 };
 
 // Who is reading right now. seq_cst: either the reader sees the writer's new table or the writer sees the reader.
@@ -202,7 +202,7 @@ class SlotTable {
     std::atomic<Slots*> current_{nullptr};
     uint64_t count_ = 0;
     std::vector<Slots*> retired_;
-    size_t retired_bytes_ = 0;
+    std::atomic<size_t> retired_bytes_{0};
 };
 
 }  // namespace flightline

@@ -33,6 +33,8 @@ from engine.files.footers import Bounds, Footer
 
 #: all row groups of a file as one piece; others are called by their number
 WHOLE = -1
+#: the fields of row groups of fewer rows are read with their tags
+_ALONG_ROWS = 100_000
 #: files of more rows are never one piece
 _WHOLE_ROWS = 4_000_000
 _ROW_BYTES = 12  # series and time
@@ -154,7 +156,7 @@ class DecodedTable:
         row_bytes = _ROW_BYTES + sum(_TEXT_BYTES if self._is_text(name) else 8 for name in wanted)
         if not share.take(row_bytes * sum(footer.rows(unit) if unit != WHOLE else held.file.rows for unit in units)):
             return None
-        return [self._piece(held, footer, unit) for unit in units]
+        return [self._piece(held, footer, unit, wanted) for unit in units]
 
     def _units(self, held: HeldFile, footer: Footer, matching: Sequence[int], names: Collection[str]) -> Sequence[int]:
         """Group by group where few are wanted; text always, since that of a whole file may be too much for one array."""
@@ -169,11 +171,12 @@ class DecodedTable:
     def _is_text(self, name: str) -> bool:
         return self.fields[name] == FieldType.STRING
 
-    def _piece(self, held: HeldFile, footer: Footer, unit: int) -> Piece:
+    def _piece(self, held: HeldFile, footer: Footer, unit: int, names: Sequence[str]) -> Piece:
         times = held.times if unit == WHOLE else TimeRange(*footer.times(unit))
-        return Piece(held, times, self._numbered(held, footer, unit), unit, footer, self)
+        return Piece(held, times, self._numbered(held, footer, unit, names), unit, footer, self)
 
-    def _numbered(self, held: HeldFile, footer: Footer, unit: int) -> pa.RecordBatch:
+    def _numbered(self, held: HeldFile, footer: Footer, unit: int, names: Sequence[str]) -> pa.RecordBatch:
+        """Series and times of a piece. Its fields are wanted soon: where that costs little they are read along."""
         path, key = held.file.path, (held.file.path, unit, "")
         found = self._decoded.find(key)
         if found is None:
@@ -181,8 +184,11 @@ class DecodedTable:
                 found = self._decoded.find(key)
                 if found is None:
                     tags = [tag for tag in self._tags if tag in footer.names]
-                    read = self._decoded.access.columns(held.file, _groups(footer, unit), [*tags, TIME_COLUMN])
+                    along = names if unit != WHOLE and footer.rows(unit) <= _ALONG_ROWS else ()
+                    read = self._decoded.access.columns(held.file, _groups(footer, unit), [*tags, TIME_COLUMN, *along])
                     found = self._made(read, tags)
+                    for name in along:
+                        self._decoded.keep((path, unit, name), _one(read.column(name)))
                     if unit == WHOLE:
                         self._forget_groups(path, footer)
                     self._decoded.keep(key, found)

@@ -3,10 +3,11 @@
     rows of the outline's source ─▶ kept ─▶ in order ─▶ cut ─▶ the columns of the answer
 
 Y1  The batches are the rows that the plan of the outline gives.
-Y2  Work ends with the statement's flag; rows that are not put in order are handed on as they are found, and no more are
+Y2  Rows that would take more memory than they may end the statement, and nothing else.
+Y3  Work ends with the statement's flag; rows that are not put in order are handed on as they are found, and no more are
     looked for than are wanted.
 
-Held by tests/unit/engine/query/shapes/test_outline.py (Y1, Y2) and tests/property/test_sql_against_duckdb.py (Y1).
+Held by tests/unit/engine/query/shapes/test_outline.py (Y1-Y3) and tests/property/test_sql_against_duckdb.py (Y1).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,19 +15,21 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.query.limits import TooMuchMemory
 from engine.query.shapes.conditions import Condition
 from engine.query.shapes.outline import Key, Outline, Said
 from engine.query.stop import Stop
 from engine.query.tables import TableDataset
 
 
-def answered(outline: Outline, table: TableDataset | None, stop: Stop) -> Iterator[pa.RecordBatch]:
-    """Batches with the outline's columns, by position. `table`: the one that the outline reads, if it reads one."""
+def answered(outline: Outline, table: TableDataset | None, stop: Stop, memory_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Batches with the outline's columns, by position. `table`: the one that the outline reads, if it reads one;
+    `memory_bytes`: what its rows may take while they are put in order."""
     batches = stop.checked(_found(outline, table))
     if outline.kept is not None:
         batches = _kept(batches, outline.kept)
     if outline.order:
-        batches = _sorted(list(batches), outline)
+        batches = _sorted(_collected(batches, memory_bytes), outline)
     elif outline.is_cut:
         batches = _cut(batches, outline)
     for batch in batches:
@@ -64,6 +67,17 @@ def _cut(batches: Iterable[pa.RecordBatch], outline: Outline) -> Iterator[pa.Rec
             left -= part.num_rows
             if left == 0:
                 return
+
+
+def _collected(batches: Iterable[pa.RecordBatch], memory_bytes: int) -> list[pa.RecordBatch]:
+    found: list[pa.RecordBatch] = []
+    left = memory_bytes
+    for batch in batches:
+        left -= batch.nbytes
+        if left < 0:
+            raise TooMuchMemory(memory_bytes)
+        found.append(batch)
+    return found
 
 
 def _sorted(batches: Sequence[pa.RecordBatch], outline: Outline) -> Iterator[pa.RecordBatch]:

@@ -248,10 +248,10 @@ class Tables(SchemaProvider):  # type: ignore[misc]
         stops = outline.fetch is not None and not outline.order and outline.rest is None
         return stops or dataset.rows_about(outline.predicate) <= DIRECT_ROWS
 
-    def answered(self, outline: Outline, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def answered(self, outline: Outline, schema: pa.Schema, memory_bytes: int) -> Iterator[pa.RecordBatch]:
         """Batches of that schema, straight from the rows."""
         dataset = None if outline.table is None else self.dataset(outline.table)
-        return (announced(batch, schema) for batch in answered(outline, dataset, self._stop))
+        return (announced(batch, schema) for batch in answered(outline, dataset, self._stop, memory_bytes))
 
     def fitted(self, fit: _Fit) -> _Way:
         """The statement as it is to run over these rows."""

@@ -5,8 +5,8 @@ Arrow IPC file whose schema metadata spells the tree in order (call, field_ref, 
 literals. What is not understood narrows nothing. What a plan keeps
 to itself above a scan is read the same way, from shapes/expressions.py.
 
-F1  A row that the filter accepts lies in `times`, has, for each tag in `tags`, one of the values there, and for each tag in
-    `without` none of those.
+F1  A row that the filter accepts lies in `times`, has, for each tag in `tags`, one of the values there, for each tag in
+    `without` none of those, and for each tag in `tests` a value that passes them.
 F2  `exact` is claimed only when every row that does so is accepted.
 F3  `expression_for` accepts exactly the rows that do so.
 
@@ -26,6 +26,8 @@ from catalog.names import TIME_COLUMN
 from engine.buffer.rows import TimeRange
 from engine.hydrate import TAG_ARROW
 from engine.query.shapes.expressions import Call, Column, Literal, Tree, columns_of
+from engine.query.texts import Either, OneOf, Test, like, matches
+from engine.query.texts import expression_of as expression_of_tests
 
 ALL_TIME = TimeRange(-(2**63), 2**63 - 1)
 
@@ -40,6 +42,13 @@ class Predicate:
     tags: Mapping[str, frozenset[Value]] = field(default_factory=dict)
     exact: bool = True
     without: Mapping[str, frozenset[Value]] = field(default_factory=dict)
+    #: conditions on texts, all of which a tag's value passes; no value passes none
+    tests: Mapping[str, tuple[Test, ...]] = field(default_factory=dict)
+
+    @property
+    def tested(self) -> Sequence[str]:
+        """The tags that it speaks of."""
+        return list(dict.fromkeys([*self.tags, *self.without, *self.tests]))
 
     def since(self, start_ns: int) -> "Predicate":
         """The same, without the times before `start_ns`; as exact as it was, for whoever applies `times` too."""
@@ -52,18 +61,42 @@ class Predicate:
         without = dict(self.without)
         for name, values in other.without.items():
             without[name] = without.get(name, frozenset()) | values
+        tests = dict(self.tests)
+        for name, own in other.tests.items():
+            tests[name] = tuple(dict.fromkeys([*tests.get(name, ()), *own]))
         times = TimeRange(max(self.times.start_ns, other.times.start_ns), min(self.times.end_ns, other.times.end_ns))
-        return Predicate(times, tags, self.exact and other.exact, without)
+        return Predicate(times, tags, self.exact and other.exact, without, tests)
 
     def either(self, other: "Predicate") -> "Predicate":
         """The narrowest that holds both. Exact only where both speak of one and the same tag, or of nothing."""
         times = self.times.union(other.times)
+        if (self.tests or other.tests) and self.tested == other.tested and len(self.tested) == 1:
+            (name,) = self.tested
+            one, two = self._as_tests(name), other._as_tests(name)
+            if one is not None and two is not None:
+                exact = self.exact and other.exact and self.times == other.times
+                return Predicate(times, exact=exact, tests={name: (Either(one, two),)})
         shared = self.tags.keys() & other.tags.keys()
         tags = {name: self.tags[name] | other.tags[name] for name in shared}
         without = {name: self.without[name] & other.without[name] for name in self.without.keys() & other.without.keys()}
         alike = self.times == other.times and len(shared) == 1 and self.tags.keys() == other.tags.keys()
-        plain = not self.without and not other.without
+        plain = not (self.without or other.without or self.tests or other.tests)
         return Predicate(times, tags, alike and plain and self.exact and other.exact, without)
+
+    def _as_tests(self, name: str) -> tuple[Test, ...] | None:
+        """What it says of a tag, where a row without the tag does not pass."""
+        values, excluded = self.tags.get(name), self.without.get(name)
+        if values is not None and None in values:
+            return None
+        if values is None and not self.tests.get(name) and (excluded is None or None not in excluded):
+            return None
+        listed = () if values is None else (OneOf(_known(values)),)
+        unlisted = () if excluded is None else (OneOf(_known(excluded), negated=True),)
+        return *self.tests.get(name, ()), *listed, *unlisted
+
+
+def _known(values: frozenset[Value]) -> frozenset[str]:
+    return frozenset(value for value in values if value is not None)
 
 
 EVERYTHING = Predicate()
@@ -86,6 +119,7 @@ def expression_for(predicate: Predicate) -> pc.Expression | None:
     parts += [_any_of(name, values) for name, values in predicate.tags.items()]
     for name, values in predicate.without.items():
         parts.append(~_any_of(name, values) if None in values else ~_any_of(name, values) | pc.field(name).is_null())
+    parts += [expression_of_tests(tests, name) for name, tests in predicate.tests.items()]
     return reduce(and_, parts) if parts else None
 
 
@@ -160,6 +194,14 @@ def narrowed(tree: Tree, tags: Collection[str]) -> Predicate:
 
 def _leaf(tree: Tree, tags: Collection[str]) -> Predicate:
     match tree:
+        case Call("not", (Call("like" | "ilike" as word, (left, Literal(value))),)):
+            return _tested(word, left, value, tags, negated=True)
+        case Call("like" | "ilike" as word, (left, Literal(value))):
+            return _tested(word, left, value, tags, negated=False)
+        case Call("RegexMatch" | "RegexIMatch" as word, (left, Literal(value))):
+            return _tested(word, left, value, tags, negated=False)
+        case Call("RegexNotMatch" | "RegexNotIMatch" as word, (left, Literal(value))):
+            return _tested(word, left, value, tags, negated=True)
         case Call("is_null", (Column(name),)) if name in tags:
             return Predicate(tags={name: frozenset([None])})
         case Call("is_not_null", (Column(name),)) | Call("not", (Call("is_null", (Column(name),)),)) if name in tags:
@@ -175,6 +217,17 @@ def _leaf(tree: Tree, tags: Collection[str]) -> Predicate:
         case Call(comparison, (Literal(value), Column(name))) if comparison in _MIRRORED:
             return _compared(_MIRRORED[comparison], name, value, tags)
     return _UNKNOWN
+
+
+def _tested(word: str, left: Tree, literal: pa.Scalar, tags: Collection[str], *, negated: bool) -> Predicate:
+    column = left.arguments[0] if isinstance(left, Call) and left.name == "cast_text" else left
+    pattern = literal.as_py()
+    if not isinstance(column, Column) or column.name not in tags or not isinstance(pattern, str):
+        return _UNKNOWN
+    ignores_case = word in ("ilike", "RegexIMatch", "RegexNotIMatch")
+    made = like if word in ("like", "ilike") else matches
+    test = made(pattern, ignores_case=ignores_case, negated=negated)
+    return _UNKNOWN if test is None else Predicate(exact=test.exact, tests={column.name: (test,)})
 
 
 def _texts(listed: Sequence[Tree]) -> frozenset[Value] | None:

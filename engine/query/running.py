@@ -95,7 +95,7 @@ class Running:
         planned = self._planned
         here, tables = planned.here, planned.tables
         if planned.is_direct and planned.outline is not None:
-            return tables.answered(planned.outline, planned.schema)
+            return tables.answered(planned.outline, planned.schema, self._limits.memory_bytes)
         if here is not None and not planned.must_run_elsewhere:
             return here.batches(self._run, self._stop.sleep, tables.all_reports)
         tables.needs_all()

@@ -30,6 +30,7 @@ from engine.query.decoded import DecodedTable, Piece
 from engine.query.predicate import ALL_TIME, Predicate, columns_in, expression_for
 from engine.query.report import Chunk, ScanReport
 from engine.query.select import Ranges, SeriesSet, ranges_of, selected, series_matching
+from engine.query.texts import all_of
 
 _ROW = "\0row"
 #: so many parts at most are made of files, however many these are
@@ -159,7 +160,7 @@ class Scan:
         """The columns by which the predicate may leave out rows of a file."""
         times, own = self.predicate.times, held.times
         is_cut = own.start_ns < times.start_ns or times.end_ns < own.end_ns
-        return [*dict.fromkeys([*self.predicate.tags, *self.predicate.without]), *([TIME_COLUMN] if is_cut else [])]
+        return [*self.predicate.tested, *([TIME_COLUMN] if is_cut else [])]
 
     def _kept(self, batch: pa.RecordBatch, tested: Sequence[str]) -> pa.RecordBatch:
         """The rows that the predicate lets through: by the codes of tags, not by their texts."""
@@ -175,6 +176,9 @@ class Scan:
                 masks.append(_is_one_of(column, self.predicate.tags[name]))
             if name in self.predicate.without:
                 masks.append(pc.invert(_is_one_of(column, self.predicate.without[name])))
+            if name in self.predicate.tests:
+                passing = all_of(self.predicate.tests[name], column.dictionary)
+                masks.append(passing.take(column.indices).fill_null(False))
         return batch.filter(reduce(pc.and_, masks)) if masks else batch
 
     def tails(self, held: HeldFile, columns: Sequence[str], *, newest: bool) -> pa.Table | None:

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from engine._native import SeriesIndex, find_ranges, series_runs, sort_rows, spread
 from engine.batch import int32_array, series_buffer, time_buffer
 from engine.query.predicate import ALL_TIME, Predicate, Value
+from engine.query.texts import all_of
 
 #: up to so many ranges are put together as slices; beyond, taking row by row is cheaper
 SLICES = 512
@@ -41,14 +42,43 @@ class SeriesSet:
 def series_matching(index: SeriesIndex, tags: Sequence[str], predicate: Predicate) -> SeriesSet | None:
     """The numbers of the series that can match; None where all can. Others may be added meanwhile."""
     count = len(index)
-    matching: pa.BooleanArray | None = None
-    for number, name in enumerate(tags):
-        for here in (
-            *([_has_one_of(index, number, count, predicate.tags[name])] if name in predicate.tags else ()),
-            *([pc.invert(_has_one_of(index, number, count, predicate.without[name]))] if name in predicate.without else ()),
-        ):
-            matching = here if matching is None else pc.and_(matching, here)
-    return None if matching is None else SeriesSet(pc.indices_nonzero(matching).cast(pa.int32()), count)
+    wanted = {
+        number: codes for number, name in enumerate(tags) if (codes := _wanted(index, number, name, predicate)) is not None
+    }
+    unwanted = {
+        number: _codes(index, number, predicate.without[name]) for number, name in enumerate(tags) if name in predicate.without
+    }
+    if not wanted and not unwanted:
+        return None
+    chosen: pa.Int32Array | None = None
+    for number in sorted(wanted, key=lambda number: len(wanted[number])):
+        if chosen is None:
+            chosen = int32_array(index.having(number, _buffer(wanted[number])))
+        else:
+            chosen = chosen.filter(pc.is_in(_codes_in(index, number, chosen), value_set=wanted[number]))
+    if chosen is None:
+        chosen = pa.arange(0, count, 1).cast(pa.int32())
+    for number, codes in unwanted.items():
+        chosen = chosen.filter(pc.invert(pc.is_in(_codes_in(index, number, chosen), value_set=codes)))
+    return SeriesSet(chosen.filter(pc.less(chosen, count)), count)
+
+
+def _wanted(index: SeriesIndex, number: int, name: str, predicate: Predicate) -> pa.Int32Array | None:
+    """The codes of the values that a tag may have; None for any."""
+    listed = _codes(index, number, predicate.tags[name]) if name in predicate.tags else None
+    if name not in predicate.tests:
+        return listed
+    known = pa.array(index.values(number))
+    passing = pc.indices_nonzero(all_of(predicate.tests[name], known)).cast(pa.int32())  # each value is looked at once
+    return passing if listed is None else listed.filter(pc.is_in(listed, value_set=passing))
+
+
+def _codes(index: SeriesIndex, number: int, values: frozenset[Value]) -> pa.Int32Array:
+    return int32_array(index.find_codes(number, list(values)))
+
+
+def _codes_in(index: SeriesIndex, number: int, series: pa.Int32Array) -> pa.Int32Array:
+    return int32_array(index.codes(number, _buffer(series)))
 
 
 def selected(
@@ -166,7 +196,7 @@ class _Places:
                 series = series.take(self.order)
         self.numbers, self.starts = series_runs(_buffer(series))
         numbers = int32_array(self.numbers)
-        self.ascending = bool(pc.all(pc.less(numbers[:-1], numbers[1:])).as_py()) if len(numbers) else True
+        self.ascending = bool(pc.all(pc.less(numbers[:-1], numbers[1:]), min_count=0).as_py())
 
 
 _places: dict[tuple[int, bool], tuple[ref[pa.RecordBatch], _Places]] = {}
@@ -196,12 +226,3 @@ def _joined(begins: Sequence[int], ends: Sequence[int]) -> list[tuple[int, int]]
 
 def _buffer(numbers: pa.Int32Array) -> pa.Buffer:
     return numbers.buffers()[1].slice(numbers.offset * 4, len(numbers) * 4)
-
-
-def _has_one_of(index: SeriesIndex, tag: int, count: int, values: frozenset[Value]) -> pa.BooleanArray:
-    codes = int32_array(index.codes(tag))[:count]
-    known = pa.array(index.values(tag))
-    wanted = pc.index_in(pa.array([value for value in values if value is not None], pa.utf8()), value_set=known)
-    if None in values:
-        wanted = pa.concat_arrays([wanted.cast(pa.int32()), pa.array([-1], pa.int32())])
-    return pc.is_in(codes, value_set=wanted.drop_null().cast(pa.int32()))

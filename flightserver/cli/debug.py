@@ -98,7 +98,7 @@ def _open_log(given: Given) -> StoredCatalogLog:
     opened = look_into(given, "debug catalog")
     prefix = given.find("--catalog-prefix") or opened.node_id
     log = StoredCatalogLog(opened.store, CatalogPaths(prefix))
-    if log.read_checkpoint() is None and next(iter(log.read(0)), None) is None:
+    if not log.is_there():
         raise CommandError(f"{opened.store.url} holds no catalog of {prefix}; --node-id or --catalog-prefix names another one")
     return log
 

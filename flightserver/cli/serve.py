@@ -1,9 +1,14 @@
 """`influxdb3 serve`: the server's options as options of the command line, and the running server.
 
-Held by tests/unit/flightserver/test_config_declarations.py (every option is offered and explained).
+V1  Everything else that the command line does needs nothing that only Linux has; `serve` says so.
+
+Held by tests/integration/cli/test_main.py (V1) and tests/unit/flightserver/test_config_declarations.py (every option is offered
+and explained).
 Elsewhere: the options (flightserver.options), their meaning together (config.py), the running server (boot.py).
 """
 
+import platform
+import select
 import sys
 
 from flightserver.boot import ServeError, serve
@@ -52,6 +57,8 @@ def _help(option: Option) -> str:
 
 
 def run(given: Given) -> int:
+    if not hasattr(select, "epoll"):
+        raise CommandError(f"the server runs on Linux, and this is {platform.system()}; all other commands work here")
     environment = read_environment()
     arguments = {(_long(spelling)): text for spelling, text in given.spelled.items() if _long(spelling) != QUICK_START.flag}
     try:

@@ -142,7 +142,7 @@ def _emit(given: Given, fetch: Callable[[str], bytes]) -> None:
         from flightserver.cli.files import write_file
 
         write_file(file, [fetch(name)])
-    elif name == "pretty" and is_terminal(sys.stdout):
+    elif name == "pretty" and is_terminal(sys.stdout) and "--full" not in given:
         rows = csv.reader(io.StringIO(fetch("csv").decode("utf-8", "replace"), newline=""))
         sys.stdout.writelines(line + "\n" for line in fitted(next(rows, []), rows, terminal_width()))
     elif name == "parquet" and is_terminal(sys.stdout):

@@ -1,6 +1,7 @@
 """Rows as a table that fits a terminal. Pure.
 
 Y1  No line is wider than the terminal: wide cells are cut with an ellipsis, and columns that find no room are named below.
+    Empty ones give way first.
 Y2  A table of any length is printed page by page; only one page is held.
 Y3  A cell cannot control the terminal: control characters are shown as symbols.
 
@@ -8,59 +9,72 @@ Held by tests/unit/flightserver/cli/test_tables.py (Y1-Y3).
 """
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 PAGE_ROWS = 1000
-COLUMN_MIN = 6
+COLUMN_MIN = 8
 _SYMBOLS = {code: chr(0x2400 + code) for code in range(32)} | {0x7F: "␡"} | dict.fromkeys(range(128, 160), "·")
 
 
 def fitted(header: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> Iterator[str]:
-    """Lines, without their ends. Where nobody knows the columns of no rows, the empty table that the server prints."""
-    if not header:
-        yield from ("++", "++")
+    """Lines, without their ends."""
+    if not header:  # nobody knows the columns of no rows
+        yield "(no rows)"
         return
     rows = iter(rows)
     page = [list(map(_shown, row)) for row in islice(rows, PAGE_ROWS)]
     titles = [_shown(title) for title in header]
-    widths = _fit([max(map(_width, cells)) for cells in zip(titles, *page, strict=True)], width)
-    places = [number for number, found in enumerate(widths) if found]
+    wanted = [max(map(_width, cells)) for cells in zip(titles, *page, strict=True)]
+    empty = [bool(page) and not any(row[place] for row in page) for place in range(len(titles))]
+    places = _places(wanted, empty, width)
+    widths = dict(zip(places, _shrunk([wanted[place] for place in places], width), strict=True))
     border = "+" + "+".join("-" * (widths[place] + 2) for place in places) + "+"
-    yield from (border, _line(titles, places, widths), border)
+    yield from (border, _line(titles, widths), border)
     shown = 0
     while page:
         shown += len(page)
-        yield from (_line(row, places, widths) for row in page)
+        yield from (_line(row, widths) for row in page)
         page = [list(map(_shown, row)) for row in islice(rows, PAGE_ROWS)]
     if shown:
         yield border
-    left_out = [title for title, found in zip(titles, widths, strict=True) if not found]
+    left_out = [title for place, title in enumerate(titles) if place not in widths]
     if left_out:
-        yield _cut(f"({len(left_out)} columns find no room: {', '.join(left_out)}; use --full)", width).rstrip()
+        yield _cut(f"(--full shows {_count(left_out)} more: {', '.join(left_out)})", width).rstrip()
 
 
-def _fit(widths: list[int], width: int) -> list[int]:
-    """Widths that fit together; zero for a column that is left out."""
-    kept = len(widths)
-    while kept > 1 and sum(min(found, COLUMN_MIN) + 3 for found in widths[:kept]) + 1 > width:
-        kept -= 1
-    room = max(width - 1 - 3 * kept, 1)
-    fitted_widths = widths[:kept]
-    while (surplus := sum(fitted_widths) - room) > 0 and max(fitted_widths) > 1:
-        widest = max(fitted_widths)
-        following = max((found for found in fitted_widths if found < widest), default=1)
-        many = fitted_widths.count(widest)
+def _count(columns: Sequence[str]) -> str:
+    return f"{len(columns)} column{'' if len(columns) == 1 else 's'}"
+
+
+def _places(wanted: Sequence[int], empty: Sequence[bool], width: int) -> list[int]:
+    """Which columns are shown: all if they fit, else those that are not empty, else the first of these."""
+    places = list(range(len(wanted)))
+    if sum(found + 3 for found in wanted) + 1 > width and not all(empty):
+        places = [place for place in places if not empty[place]]
+    while len(places) > 1 and sum(min(wanted[place], COLUMN_MIN) + 3 for place in places) + 1 > width:
+        places.pop()
+    return places
+
+
+def _shrunk(wanted: Sequence[int], width: int) -> list[int]:
+    """Widths that fit together: the widest give way."""
+    room = max(width - 1 - 3 * len(wanted), 1)
+    widths = list(wanted)
+    while (surplus := sum(widths) - room) > 0 and max(widths) > 1:
+        widest = max(widths)
+        following = max((found for found in widths if found < widest), default=1)
+        many = widths.count(widest)
         lower = max(following, widest - -(-surplus // many), 1)
-        fitted_widths = [min(found, lower) for found in fitted_widths]
-    cut = [place for place in range(kept) if fitted_widths[place] < widths[place]]
-    for place in cut[: max(room - sum(fitted_widths), 0)]:
-        fitted_widths[place] += 1
-    return fitted_widths + [0] * (len(widths) - kept)
+        widths = [min(found, lower) for found in widths]
+    cut = [place for place, found in enumerate(widths) if found < wanted[place]]
+    for place in cut[: max(room - sum(widths), 0)]:
+        widths[place] += 1
+    return widths
 
 
-def _line(cells: Sequence[str], places: Sequence[int], widths: Sequence[int]) -> str:
-    return "|" + "|".join(f" {_cut(cells[place], widths[place])} " for place in places) + "|"
+def _line(cells: Sequence[str], widths: Mapping[int, int]) -> str:
+    return "|" + "|".join(f" {_cut(cells[place], width)} " for place, width in widths.items()) + "|"
 
 
 def _cut(text: str, width: int) -> str:

@@ -152,6 +152,7 @@ FORMAT = Option(
     choices=FORMATS,
     older_choices=(("json_lines", "jsonl"),),
 )
+FULL = Option("--full", "Do not shorten what is wider than the terminal.", rare=True)
 OUTPUT = Option("--output", "Write to this file instead of the terminal.", value="FILE", short="-o")
 TOKEN_FORMAT = Option("--format", "text or json.", value="FORMAT", default="text", choices=("text", "json"))
 CATALOG = (
@@ -205,11 +206,7 @@ Examples:
             FORMAT,
             OUTPUT,
             Option("--file", "Read the statement from this file; - is the standard input.", value="FILE", short="-f"),
-            Option(
-                "--full",
-                "Do not shorten what is wider than the terminal.",
-                rare=True,
-            ),
+            FULL,
             _host("--query-host", "INFLUXDB3_QUERY_HOST_URL"),
             TOKEN,
             *TLS,
@@ -405,9 +402,9 @@ Examples:
         "show databases",
         "All databases.",
         "show:databases",
-        (Option("--show-deleted", "Deleted ones, too."), FORMAT, OUTPUT, *SERVER),
+        (Option("--show-deleted", "Deleted ones, too."), FORMAT, FULL, OUTPUT, *SERVER),
     ),
-    Command("show tokens", "All tokens, without their secrets.", "show:tokens", (FORMAT, OUTPUT, *SERVER)),
+    Command("show tokens", "All tokens, without their secrets.", "show:tokens", (FORMAT, FULL, OUTPUT, *SERVER)),
     Command(
         "show retention",
         "How long rows are kept.",
@@ -416,11 +413,12 @@ Examples:
             DATABASE._replace(required=False),
             Option("--tables", "Of each table, and whether that is said of the table or of its database."),
             FORMAT,
+            FULL,
             OUTPUT,
             *SERVER,
         ),
     ),
-    Command("show nodes", "The nodes that share this catalog.", "show:nodes", (FORMAT, OUTPUT, *SERVER)),
+    Command("show nodes", "The nodes that share this catalog.", "show:nodes", (FORMAT, FULL, OUTPUT, *SERVER)),
     Command(
         "show system summary",
         "The first rows of every system table.",
@@ -429,6 +427,7 @@ Examples:
             DATABASE,
             Option("--limit", "Rows of each table; 0 for all.", value="N", short="-l", default="10", kind=whole),
             FORMAT,
+            FULL,
             *SERVER,
         ),
     ),
@@ -442,6 +441,7 @@ Examples:
             Option("--order-by", "Columns to order by, the greatest first.", value="NAMES", short="-o", kind=listed, many=True),
             Option("--select", "Columns to show.", value="NAMES", short="-s", kind=listed, many=True),
             FORMAT,
+            FULL,
             OUTPUT._replace(short=None),
             *SERVER,
         ),
@@ -451,7 +451,7 @@ Examples:
         "show system table-list",
         "The system tables and their columns.",
         "show:table_list",
-        (DATABASE, FORMAT, OUTPUT, *SERVER),
+        (DATABASE, FORMAT, FULL, OUTPUT, *SERVER),
     ),
     Command("show plugins", "All plugins.", absent=NO_PLUGINS),
     Command("show license", "The license.", absent=NO_LICENSE),

@@ -1,23 +1,26 @@
-"""A result on its way to a client: read ahead a little by one thread, sent by another.
+"""A result on its way to a client: read ahead a little by one thread, sent by another; or, when it is brief, both by one.
 
     the engine's batches ─▶ Ahead (a thread of ours) ─▶ at most AHEAD_BYTES wait ─▶ ResultStream (the call's own thread) ─▶ gRPC
+                         ─▶ AtOnce (the call's own thread) ───────────────────────▶
 
 Z1  A client that does not read stops the engine: no more than AHEAD_BYTES and one batch are ready for it.
 Z2  When the client is gone, its deadline has passed or the query is cancelled, QueryResult.close is called within
     WATCH_INTERVAL_S, while the engine works on a batch too. It is called once a stream ends, however it ends.
 Z3  While the engine needs its time, an empty batch goes out after every KEEP_ALIVE_S of silence, so that no proxy gives up.
+    (Not while a statement runs that was brief the last time, and takes its time now; the next time it is not taken for brief.)
 Z4  A call's context is asked by the call's own thread, or while that thread waits: it is gone with the call.
 
 Z5  A stream whose caller has lost the right to be here ends before its next batch.
 
 Held by tests/integration/flight/test_streams.py (Z1-Z4) and tests/integration/flight/test_tokens.py (Z5).
-Elsewhere: what the batches look like (flightsql.results), cancelling by name (handlers.running).
+Elsewhere: what the batches look like (flightsql.results), cancelling by name (handlers.running), which statements are brief
+(handlers.brief).
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from functools import partial
@@ -27,6 +30,7 @@ import pyarrow as pa
 from engine.requests import QueryResult
 from flightserver.errors import Cancelled, flight_errors
 from flightserver.flightsql.results import empty_batch, message_bytes, plain_batches
+from flightserver.handlers.brief import Brief
 from flightserver.handlers.call import Call
 from flightserver.handlers.guarded import GuardedNode
 from flightserver.handlers.running import Running
@@ -36,6 +40,7 @@ AHEAD_BYTES = 4 << 20
 KEEP_ALIVE_S = 5.0
 WATCH_INTERVAL_S = 0.02
 _UNWATCHED_S = 0.01
+_LINGER_S = 1.0
 
 
 class Nothing(Enum):
@@ -43,6 +48,46 @@ class Nothing(Enum):
 
     YET = 1
     MORE = 2
+
+
+class Made:
+    """How long a result took to make, and how large it is."""
+
+    def __init__(self) -> None:
+        self._began_s = time.monotonic()
+        self.seconds = 0.0
+        self.size_bytes = 0
+        self.is_whole = False
+
+    def ends(self) -> None:
+        self.seconds, self.is_whole = time.monotonic() - self._began_s, True
+
+
+class AtOnce:
+    """Batches of one result, made by whoever takes them."""
+
+    def __init__(self, result: QueryResult, schema: pa.Schema) -> None:
+        self._result = result
+        self._batches = plain_batches(result, schema)
+        self._is_cancelled = False
+        self.made = Made()
+
+    def take(self) -> pa.RecordBatch | Nothing:
+        batch = next(self._batches, None)
+        if self._is_cancelled:
+            raise Cancelled("the query was cancelled")
+        if batch is None:
+            self.made.ends()
+            return Nothing.MORE
+        self.made.size_bytes += message_bytes(batch)
+        return batch
+
+    def cancel(self) -> None:
+        self._is_cancelled = True
+        self.close()
+
+    def close(self) -> None:
+        self._result.close()
 
 
 class Ahead:
@@ -57,6 +102,7 @@ class Ahead:
         self._ready_bytes = 0
         self._ended = self._working = self._closed = False
         self._failure: Exception | None = None
+        self.made = Made()
 
     def begin(self) -> None:
         """The engine works while the schema is on its way."""
@@ -110,6 +156,7 @@ class Ahead:
 
     def _show(self, batch: pa.RecordBatch) -> None:
         size = message_bytes(batch)
+        self.made.size_bytes += size
         with self._changed:
             if not self._ended:
                 self._ready.append((batch, size))
@@ -122,13 +169,16 @@ class Ahead:
             if self._ended:
                 return
             self._ended, self._failure = True, failure
+            if failure is None:
+                self.made.ends()
             if isinstance(failure, Cancelled):
                 self._ready.clear()
             self._changed.notify()
 
 
 class Watcher:
-    """One thread, while there are calls that wait for their engine, that asks whether their clients still wait for them."""
+    """One thread, while there are calls that wait for their engine, and a little longer: it asks whether their clients still
+    wait for them."""
 
     def __init__(self) -> None:
         self._watched: dict[object, tuple[Callable[[], bool], Callable[[], None]]] = {}
@@ -151,15 +201,17 @@ class Watcher:
                 del self._watched[key]
 
     def _run(self) -> None:
+        idle = 0
         while True:
+            time.sleep(WATCH_INTERVAL_S)
             with self._lock:
-                if not self._watched:
+                idle = 0 if self._watched else idle + 1
+                if idle * WATCH_INTERVAL_S > _LINGER_S:
                     self._thread = None
                     return
                 gone = [cancel for is_cancelled, cancel in self._watched.values() if is_cancelled()]
             for cancel in gone:
                 cancel()
-            time.sleep(WATCH_INTERVAL_S)
 
 
 class Streams:
@@ -170,21 +222,36 @@ class Streams:
         self._running = running
         self._keep_alive_s = keep_alive_s
         self._threads = Threads("read-ahead")
+        self._brief = Brief()
 
-    def open(self, call: Call, node: GuardedNode, result: QueryResult, schema: pa.Schema, query_id: bytes) -> "ResultStream":
-        """`schema` is what leaves, `query_id` the name by which the query may be cancelled; empty if it has none."""
-        ahead = Ahead(result, schema, self._threads)
-        end = partial(self._end, query_id, ahead)
-        stream = ResultStream(ahead, schema, call, node, self._watcher, self._keep_alive_s, end)
+    def open(
+        self,
+        call: Call,
+        node: GuardedNode,
+        result: QueryResult,
+        schema: pa.Schema,
+        query_id: bytes,
+        statement: Hashable | None = None,
+    ) -> "ResultStream":
+        """`schema` is what leaves, `query_id` the name by which the query may be cancelled; empty if it has none. `statement`:
+        what the same one will be known by the next time."""
+        is_brief = statement is not None and self._brief.expects(statement)
+        source = AtOnce(result, schema) if is_brief else Ahead(result, schema, self._threads)
+        end = partial(self._end, query_id, source, statement)
+        stream = ResultStream(source, schema, call, node, self._watcher, self._keep_alive_s, end)
         if query_id:
-            self._running.begin(query_id, node.identity, ahead.cancel)
-        ahead.begin()
+            self._running.begin(query_id, node.identity, source.cancel)
+        if isinstance(source, Ahead):
+            source.begin()
         return stream
 
-    def _end(self, query_id: bytes, ahead: Ahead) -> None:
-        ahead.close()
+    def _end(self, query_id: bytes, source: Ahead | AtOnce, statement: Hashable | None) -> None:
+        source.close()
         if query_id:
-            self._running.end(query_id, ahead.cancel)
+            self._running.end(query_id, source.cancel)
+        if statement is not None:
+            made = source.made
+            self._brief.note(statement, made.seconds, made.size_bytes, is_whole=made.is_whole)
 
 
 class ResultStream(Iterator[pa.RecordBatch]):
@@ -195,7 +262,7 @@ class ResultStream(Iterator[pa.RecordBatch]):
 
     def __init__(
         self,
-        ahead: Ahead,
+        source: Ahead | AtOnce,
         schema: pa.Schema,
         call: Call,
         node: GuardedNode,
@@ -203,7 +270,7 @@ class ResultStream(Iterator[pa.RecordBatch]):
         keep_alive_s: float,
         end: Callable[[], None],
     ) -> None:
-        self._ahead = ahead
+        self._source = source
         self._schema = schema
         self._call = call
         self._node = node
@@ -215,9 +282,7 @@ class ResultStream(Iterator[pa.RecordBatch]):
     def __next__(self) -> pa.RecordBatch:
         try:
             with flight_errors(detailed=self._call.detailed):
-                batch = self._ahead.take(_UNWATCHED_S)
-                if batch is Nothing.YET:
-                    batch = self._watched()
+                batch = self._next()
                 self._node.check_again()
         except Exception:
             self._finish()
@@ -227,10 +292,16 @@ class ResultStream(Iterator[pa.RecordBatch]):
             raise StopIteration
         return batch
 
-    def _watched(self) -> pa.RecordBatch | Nothing:
-        """The next batch of an engine that needs its time, or an empty one to be sent meanwhile."""
-        with self._watcher.watching(self._call.is_cancelled, self._ahead.cancel):
-            batch = self._ahead.take(self._keep_alive_s - _UNWATCHED_S)
+    def _next(self) -> pa.RecordBatch | Nothing:
+        """The next batch or, of an engine that needs its time, an empty one to be sent meanwhile."""
+        source = self._source
+        if isinstance(source, AtOnce):
+            with self._watcher.watching(self._call.is_cancelled, source.cancel):
+                return source.take()
+        batch = source.take(_UNWATCHED_S)
+        if batch is Nothing.YET:
+            with self._watcher.watching(self._call.is_cancelled, source.cancel):
+                batch = source.take(self._keep_alive_s - _UNWATCHED_S)
         return empty_batch(self._schema) if batch is Nothing.YET else batch
 
     def _finish(self) -> None:

@@ -5,6 +5,7 @@
 #include <random>
 #include <thread>
 
+#include "../../engine/native/series_postings.h"
 #include "drive.h"
 
 namespace {
@@ -59,6 +60,11 @@ void look_around(Database& database, std::chrono::steady_clock::time_point until
             for (int tag = 0; tag < index->tag_count(); ++tag) REQUIRE(index->code(tag, series) < index->code_count(tag));
             index->newest(series);
         }
+        const int32_t codes[] = {0, NULL_CODE};
+        for (const int32_t series : series_with(*index, 0, codes, index->code_count(0) > 0 ? 2 : 0)) {
+            REQUIRE(index->code(0, series) <= 0);
+        }
+        REQUIRE(index->memory_bytes() > 0);
     }
 }
 

@@ -25,6 +25,7 @@ SOURCES = [
     "lines_rows.cpp",
     "lineschema.cpp",
     "series.cpp",
+    "series_postings.cpp",
 ]
 ENCODE_SOURCES = ["encode/columns.cpp", "encode/rows.cpp", "encode/text.cpp"]
 COMPILER = os.environ.get("CXX", "g++")

@@ -11,6 +11,7 @@ from engine.batch import SERIES, TIME
 from engine.buffer.rows import TimeRange
 from engine.query.predicate import Predicate
 from engine.query.select import SeriesSet, ranges_of, selected, series_matching
+from engine.query.texts import Like
 
 ROWS = st.lists(st.tuples(st.integers(0, 6), st.integers(-5, 20)), max_size=60)
 ORDERS = st.permutations(range(7))
@@ -97,16 +98,34 @@ def test_newest_and_oldest_rows_are_those_of_the_loop(
     ),
     first=st.none() | st.frozensets(st.sampled_from(["a", "b", "c", None])),
     second=st.none() | st.frozensets(st.sampled_from(["x", "y", None])),
+    without=st.none() | st.frozensets(st.sampled_from(["a", "c", None])),
+    pattern=st.none() | st.sampled_from(["x%", "%", "z"]),
 )
 def test_matching_series_are_those_of_the_loop(
-    keys: list[tuple[str | None, str | None]], first: frozenset[str | None] | None, second: frozenset[str | None] | None
+    keys: list[tuple[str | None, str | None]],
+    first: frozenset[str | None] | None,
+    second: frozenset[str | None] | None,
+    without: frozenset[str | None] | None,
+    pattern: str | None,
 ) -> None:
     """E2."""
     index = SeriesIndex(2)
     index.resolve([pa.array([a for a, _ in keys], pa.utf8()), pa.array([b for _, b in keys], pa.utf8())], len(keys))
     tags = {name: values for name, values in (("p", first), ("q", second)) if values is not None}
 
-    found = series_matching(index, ("p", "q"), Predicate(tags=tags))
+    tests = {"q": (Like(pattern),)} if pattern is not None else {}
 
-    expected = [n for n, (a, b) in enumerate(keys) if (first is None or a in first) and (second is None or b in second)]
-    assert found is None if not tags else found is not None and found.numbers.to_pylist() == expected
+    found = series_matching(
+        index, ("p", "q"), Predicate(tags=tags, without={"p": without} if without is not None else {}, tests=tests)
+    )
+
+    expected = [
+        n
+        for n, (a, b) in enumerate(keys)
+        if (first is None or a in first)
+        and (second is None or b in second)
+        and (without is None or a not in without)
+        and (pattern is None or (b is not None and (pattern == "%" or b == pattern.removesuffix("%"))))
+    ]
+    assert (found is None) == (not tags and without is None and pattern is None)
+    assert found is None or found.numbers.to_pylist() == expected

@@ -144,7 +144,8 @@ class Statements:
         minute = self._chance.randrange(-1, MINUTES + 2)
         time = f"'{(START + timedelta(minutes=minute)).isoformat()}'"
         tags = ["host = 'a'", "host IN ('a', 'b', 'c', 'z')", "host <> 'b'", "region IS NULL"]
-        tags.append("host NOT IN ('a', 'x', 'y', 'z')")
+        tags += ["host NOT IN ('a', 'x', 'y', 'z')", "region LIKE 'x%'", "region NOT LIKE '_1'", "host NOT ILIKE 'A%'"]
+        tags += ["(region LIKE 'x_' OR region = 'y')", "(host LIKE '%a' OR host <> 'b')", "(host LIKE 'a' OR host IS NULL)"]
         parts = self._chance.sample(["true", *tags, f"time < {time}", f"time >= {time}"], self._chance.randint(1, 2))
         return Said.alike(" AND ".join(parts))
 
@@ -393,6 +394,9 @@ class Statements:
                 *map(Said.alike, (f"time >= {time}", f"time < {time}", f"time BETWEEN {time} AND {later}") if times else ()),
                 Said("host ~ '^[ab]$'", "regexp_matches(host, '^[ab]$')"),
                 Said("region !~ '1'", "NOT regexp_matches(region, '1')"),
+                Said("region ~ '^x.' OR region = 'y'", "regexp_matches(region, '^x.') OR region = 'y'"),
+                Said("host ~* '^[AC]$'", "regexp_matches(host, '^[ac]$')"),
+                *map(Said.alike, ("host NOT LIKE 'b%'", "host ILIKE 'A'", "region LIKE 'x%' OR region LIKE 'y'")),
             ]
         )
 

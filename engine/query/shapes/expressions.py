@@ -37,7 +37,7 @@ class Interval:
 @dataclass(frozen=True, slots=True)
 class Call:
     """A function, an operator (`Eq`, `And`, …) or one of `is_null`, `is_not_null`, `not`, `in_list`, `like`,
-    `cast_double`, `cast_text`."""
+    `ilike`, `cast_double`, `cast_text`."""
 
     name: str
     arguments: tuple["Tree", ...]
@@ -286,11 +286,16 @@ def _function(message: _Message) -> Tree:
     return Call(message.text(1), message.nodes(2))
 
 
-def _like(message: _Message) -> Tree:
+def _like(message: _Message, name: str = "like") -> Tree:
     escape = message.text(4)
-    if message.number(1) or escape not in ("", "\\"):
+    if escape not in ("", "\\"):
         return OPAQUE
-    return Call("like", (*message.nodes(2), *message.nodes(3)))
+    found = Call(name, (*message.nodes(2), *message.nodes(3)))
+    return Call("not", (found,)) if message.number(1) else found
+
+
+def _ilike(message: _Message) -> Tree:
+    return _like(message, "ilike")
 
 
 _READERS: Mapping[int, Any] = {
@@ -307,6 +312,7 @@ _READERS: Mapping[int, Any] = {
     19: _aggregate,
     20: _function,
     31: _like,
+    32: _ilike,
     34: _placeholder,
 }
 

@@ -81,7 +81,7 @@ class Needs:
     @property
     def is_all(self) -> bool:
         predicate = self.predicate
-        return self.ends is None and predicate.times == ALL_TIME and not predicate.tags and not predicate.without
+        return self.ends is None and predicate.times == ALL_TIME and not predicate.tested
 
     def either(self, other: "Needs") -> "Needs":
         ends = None if self.ends is None or other.ends is None else self.ends | other.ends

@@ -12,7 +12,9 @@ import pytest
 
 from flightserver.config import ConfigError, resolve, this_machine
 from flightserver.options import OPTIONS
-from tests.helpers.servers import ROOT
+from tests.conftest import PRODUCT
+from tests.helpers.cli import environment_of
+from tests.helpers.servers import PATIENCE_S, ROOT, running
 
 SEEDS = ROOT.parent / "shared" / "seeds"
 
@@ -117,6 +119,49 @@ def test_a_dotenv_file_in_a_directory_above_counts(tmp_path: Path) -> None:
     done = influxdb3("serve", directory=below)
 
     assert done.stderr.startswith("Serve command failed: INFLUXDB3_PLUGIN_DIR is not supported by this version: ")
+
+
+#: what the standard library lacks on macOS, of the things that any of our modules uses
+ELSEWHERE = """
+import os, platform, select, sys
+for module, names in {
+    os: ("sched_getaffinity", "sched_setaffinity", "pipe2", "eventfd", "memfd_create", "posix_fallocate", "fdatasync"),
+    select: ("epoll", "EPOLLIN", "EPOLLRDHUP", "EPOLLHUP", "EPOLLERR", "EPOLLOUT", "EPOLLET", "EPOLLONESHOT"),
+}.items():
+    for name in names:
+        delattr(module, name)
+platform.system = lambda: "Darwin"
+from flightserver.cli.main import main
+sys.exit(main())
+"""
+
+
+def test_commands_need_nothing_that_only_linux_has(tmp_path: Path) -> None:
+    """V1."""
+
+    def elsewhere(*arguments: str, url: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", ELSEWHERE, *arguments],
+            env=environment_of({"INFLUXDB3_HOST_URL": url} if url else {}),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+
+    with running(tmp_path, "--object-store", "file", command=PRODUCT) as server:
+        written = elsewhere("write", "-q", "-d", "db", "cpu n=1i 1", url=server.url)
+        asked = elsewhere("query", "-d", "db", "--format", "csv", "SELECT n FROM cpu", url=server.url)
+        looked = elsewhere("debug", "verify", "--data-dir", str(tmp_path), "--node-id", "node")
+    refused = elsewhere("serve", "--node-id", "n")
+
+    assert (written.returncode, written.stderr) == (0, "")
+    assert (asked.returncode, asked.stdout) == (0, "n\n1\n")
+    assert (looked.returncode, looked.stderr) == (0, "")
+    assert (
+        refused.stderr == "Serve command failed: the server runs on Linux, and this is Darwin; all other commands work here\n"
+    )
 
 
 def test_nothing_is_imported_from_the_directory_it_is_started_in(tmp_path: Path) -> None:

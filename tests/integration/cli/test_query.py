@@ -85,7 +85,9 @@ def test_several_words_are_a_usage_error(url: str) -> None:
     done = influxdb3("query", *DATABASE, "SELECT", "1", url=url)
 
     assert done.code == 2
-    assert done.err.startswith("error: unexpected argument '1' found\n\nUsage: influxdb3 query --database <DATABASE_NAME>")
+    assert done.err.startswith(
+        "error: unexpected argument '1' found\n\n  tip: put [QUERY] in quotes\n\nUsage: influxdb3 query "
+    )
 
 
 def test_a_file_holds_the_whole_answer_or_is_not_there(url: str, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def asked(node: Node, sql: str) -> tuple[list[dict[str, Any]], ScanReport]:
     executor = node._executor.result()
     planned = executor._planned("db", sql, {}, Stop(), ANYONE).fitted()
     if planned.is_direct and planned.outline is not None:
-        batches = list(planned.tables.answered(planned.outline, planned.schema))
+        batches = list(planned.tables.answered(planned.outline, planned.schema, 1 << 30))
     else:
         assert planned.here is not None
         batches = list(planned.here.batches(lambda frame: (batch.to_pyarrow() for batch in frame.execute_stream())))

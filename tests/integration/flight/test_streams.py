@@ -12,6 +12,7 @@ import pyarrow.flight as fl
 import pytest
 
 from flightserver.flightsql.results import BATCH_BYTES_MAX
+from flightserver.handlers.brief import BRIEF_S
 from flightserver.handlers.streams import AHEAD_BYTES
 from flightserver.server import EngineServer
 from tests.helpers.flight_process import within
@@ -123,6 +124,33 @@ def test_a_quick_result_needs_no_empty_batches(node: MemoryNode) -> None:
     patient.shutdown()
 
 
+def test_a_statement_that_was_brief_is_run_by_its_calls_own_thread(flight: fl.FlightClient, node: MemoryNode) -> None:
+    """Z3: and is not filled with empty batches if it takes its time after all, but is the next time."""
+    threads = []
+
+    def run(pause_s: float) -> int:
+        def work(closed: threading.Event) -> None:
+            threads.append(threading.current_thread().name.partition("-")[0])
+            time.sleep(pause_s)
+
+        node.before_batch = work
+        return len([chunk.data for chunk in flight.do_get(ticket("SELECT 1 AS one"))])
+
+    counts = [run(0), run(2 * BRIEF_S), run(6 * KEEP_ALIVE_S)]
+
+    assert counts[:2] == [1, 1]
+    assert counts[2] > 2
+    assert threads == ["read", "Dummy", "read"]
+
+
+def run_before(flight: fl.FlightClient, node: MemoryNode, was_brief: bool) -> int:
+    """How many results are closed by now."""
+    if was_brief:
+        flight.do_get(ticket("SELECT 1")).read_all()
+        within(60, lambda: node.closed_results == 1)
+    return node.closed_results
+
+
 def waiting_query(node: MemoryNode) -> threading.Event:
     """From now on each query's engine works until it is told to stop; the event tells that one has begun."""
     begun = threading.Event()
@@ -135,38 +163,46 @@ def waiting_query(node: MemoryNode) -> threading.Event:
     return begun
 
 
-def test_a_client_that_cancels_ends_the_work_at_once(flight: fl.FlightClient, node: MemoryNode) -> None:
+@pytest.mark.parametrize("was_brief", [False, True])
+def test_a_client_that_cancels_ends_the_work_at_once(flight: fl.FlightClient, node: MemoryNode, was_brief: bool) -> None:
     """Z2, Z4."""
+    closed_before = run_before(flight, node, was_brief)
     begun = waiting_query(node)
     stream = flight.do_get(ticket("SELECT 1"))
     assert begun.wait(60)
 
     started = time.monotonic()
     stream.cancel()
-    within(60, lambda: node.closed_results == 1)
+    within(60, lambda: node.closed_results == closed_before + 1)
 
     assert time.monotonic() - started < 20, "on a busy machine; alone it takes some 20 ms"
 
 
-def test_a_client_whose_connection_breaks_ends_the_work(server: EngineServer, node: MemoryNode) -> None:
+@pytest.mark.parametrize("was_brief", [False, True])
+def test_a_client_whose_connection_breaks_ends_the_work(
+    flight: fl.FlightClient, server: EngineServer, node: MemoryNode, was_brief: bool
+) -> None:
     """Z2, Z4."""
+    closed_before = run_before(flight, node, was_brief)
     begun = waiting_query(node)
     connection = slow_reader(server.port, "SELECT 1")
     assert begun.wait(60)
 
     connection.close()
 
-    within(60, lambda: node.closed_results == 1)
+    within(60, lambda: node.closed_results == closed_before + 1)
 
 
-def test_a_deadline_ends_the_work(flight: fl.FlightClient, node: MemoryNode) -> None:
+@pytest.mark.parametrize("was_brief", [False, True])
+def test_a_deadline_ends_the_work(flight: fl.FlightClient, node: MemoryNode, was_brief: bool) -> None:
     """Z2, Z4."""
+    closed_before = run_before(flight, node, was_brief)
     waiting_query(node)
 
     with pytest.raises(fl.FlightTimedOutError):
         flight.do_get(ticket("SELECT 1"), fl.FlightCallOptions(timeout=0.3)).read_all()
 
-    within(60, lambda: node.closed_results == 1)
+    within(60, lambda: node.closed_results == closed_before + 1)
 
 
 def test_a_result_is_closed_when_it_has_been_read(flight: fl.FlightClient, node: MemoryNode) -> None:

@@ -273,3 +273,61 @@ def test_a_series_costs_less_than_450_bytes() -> None:
 
     assert len(index) == count
     assert index.memory_bytes / count < 450
+
+
+@pytest.mark.parametrize("count", [0, 1, 4_096, 4_097, 20_000])
+def test_series_are_found_by_their_values(count: int) -> None:
+    """P1: of dense tags and of such as few series have."""
+    chance = random.Random(count)
+    columns = [
+        pa.array([f"host{n}" for n in range(count)], pa.utf8()),
+        pa.array([chance.choice(["a", "b", "c", None]) for _ in range(count)], pa.utf8()),
+        pa.array(["rare" if n % 1_000 == 999 else None for n in range(count)], pa.utf8()),
+    ]
+    index = SeriesIndex(3)
+    resolve(index, *columns) if count else None
+
+    asked: list[tuple[int, list[str | None]]] = [
+        (0, ["host3", "host19999", "nobody"]),
+        (1, ["c", None, "a"]),
+        (1, [None]),
+        (2, ["rare"]),
+        (2, [None]),
+        (1, []),
+    ]
+    for tag, values in asked:
+        found = index.having(tag, index.find_codes(tag, values)).tolist()
+        assert found == [n for n, value in enumerate(columns[tag].to_pylist()) if value in values]
+
+
+def test_series_that_came_after_the_lists_were_made_are_found() -> None:
+    """P2: a few, and then so many that the lists are made again."""
+    index = SeriesIndex(1)
+    known = 0
+    for count in (5_000, 5_001, 5_100, 9_000, 30_000):
+        resolve(index, pa.array([f"v{n}" for n in range(known, count)]))
+        known = count
+        for value in (0, 4_999, 5_000, count - 1):
+            assert index.having(0, index.find_codes(0, [f"v{value}", "later"])).tolist() == ([value] if value < count else [])
+    before = index.memory_bytes
+    index.having(0, index.find_codes(0, ["v1"]))
+
+    assert index.memory_bytes == before
+    assert before > SeriesIndex(1).memory_bytes + 30_000 * 8
+
+
+def test_codes_that_are_no_values_are_refused() -> None:
+    """P1."""
+    index = SeriesIndex(1)
+    resolve(index, pa.array(["a", None]))
+
+    assert index.find_codes(0, ["a", "b", None]).tolist() == [0, -1]
+    for wrong in (1, -2):
+        with pytest.raises(ValueError, match="out of range"):
+            index.having(0, int32(wrong))
+    with pytest.raises(IndexError):
+        index.having(1, int32())
+    with pytest.raises(IndexError):
+        index.find_codes(1, [])
+    with pytest.raises(TypeError):
+        index.find_codes(0, [1])  # type: ignore[list-item]

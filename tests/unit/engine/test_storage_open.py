@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.storage.base import StorePermission, StoreUnavailable, StoreUnfit
+from engine.storage.base import StorePermission, StoreUnfit
 from engine.storage.local import LocalStore
 from engine.storage.memory import MemoryStore, ThrottledMemoryStore
 from engine.storage.open import UNSUPPORTED, AwsCredentialsFile, StoreOptions, open_store
@@ -133,7 +133,7 @@ def test_a_data_directory_in_place_of_a_file_is_told_at_open(tmp_path: Path) -> 
     """O1."""
     (tmp_path / "data").write_bytes(b"")
 
-    with pytest.raises(StoreUnavailable, match="data"):
+    with pytest.raises(StoreUnfit, match="data: a file is there"):
         open_store(StoreOptions("file", data_dir=tmp_path / "data"))
 
 

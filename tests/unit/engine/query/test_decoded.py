@@ -16,7 +16,7 @@ from engine.files.footers import Bounds
 from engine.files.manifest import DataFile
 from engine.files.parquet import FileDescription, encode
 from engine.hydrate import hydrated, table_schema
-from engine.query.decoded import WHOLE, Decoded, DecodedTable, Piece
+from engine.query.decoded import WHOLE, Decoded, DecodedTable, Piece, Share
 from engine.storage.memory import MemoryStore
 
 TABLE = Table.create(0, "t", ["host", "rack"], [("s", FieldType.STRING), ("v", FieldType.FLOAT), ("w", FieldType.INTEGER)])
@@ -190,7 +190,7 @@ def test_nothing_is_kept_without_a_budget(store: Counting, monkeypatch: pytest.M
 def test_a_damaged_file_is_named(store: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of it is kept."""
     held, decoded = put(store, monkeypatch), kept_in(store)
-    (piece,) = wanted(of_table(decoded), held, ["v"], "h3")
+    (piece,) = wanted(of_table(decoded), held, [], "h3")
     data = bytearray(store.get(held.file.path))
     for at in range(8, len(data) // 2):
         data[at] ^= 0xFF
@@ -217,3 +217,15 @@ def test_threads_that_want_the_same_decode_it_once(store: Counting, monkeypatch:
         thread.join()
 
     assert len({id(rows) for rows in found}) == 1
+
+
+def test_fields_of_a_small_row_group_are_read_with_its_tags(store: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, decoded = put(store, monkeypatch), kept_in(store)
+    of_table(decoded).pieces(held, bounds("h7"), [], Share(PLENTY))  # the footer is known from now on
+    reads = len(store.reads)
+
+    (piece,) = wanted(of_table(decoded), held, ["s", "v"], "h3")
+
+    assert len(store.reads) == reads + 1
+    assert piece.with_fields(["s", "v"]).column("s").to_pylist() == [f"text {row}" for row in range(3 * STEPS, 4 * STEPS)]
+    assert len(store.reads) == reads + 1

@@ -39,7 +39,7 @@ def test_no_line_is_wider_than_the_terminal(rows: list[list[str]], width: int) -
 
 
 def test_no_rows_of_no_known_columns_are_an_empty_table() -> None:
-    assert list(fitted([], [], 80)) == ["++", "++"]
+    assert list(fitted([], [], 80)) == ["(no rows)"]
     assert list(fitted(["a"], [], 80)) == ["+---+", "| a |", "+---+"]
 
 
@@ -49,8 +49,16 @@ def test_columns_without_room_are_named() -> None:
 
     lines = list(fitted(names, [["value"] * 10], 40))
 
-    assert lines[-1].startswith("(6 columns find no room: column4, colu")
-    assert lines[1] == "| column0 | column1 | column2 | colum… |"
+    assert lines[-1].startswith("(--full shows 7 columns more: column3, ")
+    assert lines[1] == "| column0 | column1 | column2 |"
+
+
+def test_empty_columns_give_way_first() -> None:
+    """Y1."""
+    lines = list(fitted(["token_id", "name", "description", "permissions"], [["0", "_admin", "", "*:*:*"]], 44))
+
+    assert lines[1] == "| token_id | name   | permissions |"
+    assert lines[-1] == "(--full shows 1 column more: description)"
 
 
 def test_a_long_table_is_read_page_by_page() -> None:

@@ -57,6 +57,7 @@ def is_folded(made: planned_statements.Planned) -> bool:
     ("sql", "keys", "measures"),
     [
         ("SELECT avg(i) FROM t", (), (Measure("avg", "i"),)),
+        ("SELECT sum(i) FROM t WHERE host LIKE 'h%' OR host ~ '^h[12]$'", (), (Measure("sum", "i"),)),
         ("SELECT host, max(f) - min(f) FROM t GROUP BY host", ("host",), (Measure("max", "f"), Measure("min", "f"))),
         (
             f"SELECT {HOUR} AS m, region, host, sum(f), count(*) FROM t GROUP BY 1, 2, 3 ORDER BY m DESC LIMIT 2",
@@ -128,7 +129,8 @@ def test_one_row_of_each_group_is_picked(
         "SELECT min(time), max(time) FROM t GROUP BY host",
         "SELECT max(time) FROM t",
         "SELECT sum(i) FROM t WHERE f > 3",
-        "SELECT sum(i) FROM t WHERE host LIKE 'h%'",
+        "SELECT sum(i) FROM t WHERE upper(host) = 'H1'",
+        "SELECT sum(i) FROM t WHERE host ILIKE 'h%'",
         "SELECT sum(DISTINCT i), sum(DISTINCT f) FROM t",
         "SELECT sum(i) FILTER (WHERE b) FROM t",
         "SELECT sum(i + 1) FROM t",

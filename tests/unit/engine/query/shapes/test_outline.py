@@ -9,6 +9,7 @@ from catalog.tokens import ANYONE
 from engine.node import Node
 from engine.query import planned as planned_statements
 from engine.query.direct import answered
+from engine.query.limits import TooMuchMemory
 from engine.query.shapes.folding import Folding, Picking
 from engine.query.shapes.outline import Outline
 from engine.query.stop import Stop
@@ -157,14 +158,27 @@ def test_an_answer_without_an_order_is_cut_as_well(node: Node, limit: str, expec
     assert len(read(node, f"SELECT host, i FROM t {limit}")) == expected
 
 
+def test_rows_that_take_too_much_memory_to_be_put_in_order_end_the_statement(node: Node) -> None:
+    """Y2: rows that are handed on as they come need none."""
+    for sql, is_ordered in (("SELECT f FROM t ORDER BY f", True), ("SELECT f FROM t", False)):
+        made = planned(node, sql)
+        assert made.outline is not None
+        batches = answered(made.outline, made.tables.dataset("t"), Stop(), 100)
+        if is_ordered:
+            with pytest.raises(TooMuchMemory):
+                next(batches)
+        else:
+            assert sum(batch.num_rows for batch in batches) == 186
+
+
 def test_no_more_rows_are_looked_for_than_are_wanted(node: Node) -> None:
-    """Y2."""
+    """Y3."""
     made = planned(node, "SELECT f FROM t LIMIT 5")
     table = made.tables.dataset("t")
     assert made.outline is not None
     assert table is not None
 
-    (batch,) = answered(made.outline, table, Stop())
+    (batch,) = answered(made.outline, table, Stop(), 1 << 30)
 
     assert batch.num_rows == 5
     (report,) = made.tables.reports
@@ -172,13 +186,13 @@ def test_no_more_rows_are_looked_for_than_are_wanted(node: Node) -> None:
 
 
 def test_a_statement_that_is_stopped_looks_no_further(node: Node) -> None:
-    """Y2."""
+    """Y3."""
     stop = Stop()
     made = planned(node, "SELECT f FROM t", stop)
     table = made.tables.dataset("t")
     assert made.outline is not None
     assert table is not None
-    batches = answered(made.outline, table, stop)
+    batches = answered(made.outline, table, stop, 1 << 30)
     next(batches)
     stop.set()
 

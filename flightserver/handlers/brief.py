@@ -1,0 +1,41 @@
+"""Which statements are brief, judged by how they ran the last time.
+
+Handing a result from one thread to another costs more than most small statements do, and under load each hand-over waits its
+turn. So a statement that was brief is expected to be so again, and is run by its call's own thread.
+
+V1  Brief is what was read to its end within BRIEF_S and took no more than BRIEF_BYTES; whatever ended otherwise is not.
+V2  The KNOWN_MAX statements that ran last are remembered, by a number made of their text.
+
+Held by tests/unit/flightserver/test_brief.py (V1, V2).
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+
+#: far below the time after which a proxy wants to hear something
+BRIEF_S = 0.5
+BRIEF_BYTES = 1 << 20
+KNOWN_MAX = 4_096
+
+
+class Brief:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[int, None] = OrderedDict()
+
+    def expects(self, statement: Hashable) -> bool:
+        return hash(statement) in self._known
+
+    def note(self, statement: Hashable, seconds: float, size_bytes: int, *, is_whole: bool) -> None:
+        number = hash(statement)
+        is_brief = is_whole and seconds < BRIEF_S and size_bytes <= BRIEF_BYTES
+        if is_brief == (number in self._known):
+            return
+        with self._lock:
+            if not is_brief:
+                self._known.pop(number, None)
+                return
+            self._known[number] = None
+            if len(self._known) > KNOWN_MAX:
+                self._known.popitem(last=False)
