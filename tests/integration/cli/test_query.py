@@ -220,7 +220,7 @@ def test_ctrl_c_stops_the_query_on_the_server_too(url: str, server: Server) -> N
 
 def test_a_terminal_hears_that_the_server_is_still_at_it(url: str) -> None:
     """N1."""
-    done = on_a_terminal("query", *DATABASE, ENDLESS, url=url, interrupt_after_s=3.0, plain=False)
+    done = on_a_terminal("query", *DATABASE, ENDLESS, url=url, interrupt_at="waiting for the server", plain=False)
 
     assert done.code == 130
     assert "waiting for the server" in done.out
