@@ -44,7 +44,7 @@ size_t SeriesIndex::counted_bytes() const {
         total += each.postings.memory_bytes();
         total += sizeof(Tag) + each.slots.memory_bytes() + each.values.memory_bytes(static_cast<uint64_t>(code_count(i))) +
                  each.text.memory_bytes() + each.codes.memory_bytes(series);
-        const Rare* rare = each.rare.load(std::memory_order_relaxed);
+        const Rare* rare = each.rare.load(std::memory_order_acquire);
         if (rare != nullptr)
             total += sizeof(Rare) + rare->entries.memory_bytes(static_cast<uint64_t>(rare->count.load(std::memory_order_relaxed)));
     }

@@ -164,7 +164,7 @@ class SlotTable {
         retired_bytes_ = 0;
     }
     size_t memory_bytes() const {
-        const Slots* slots = current_.load(std::memory_order_relaxed);
+        const Slots* slots = current_.load(std::memory_order_acquire);
         return (slots == nullptr ? 0 : bytes_of(slots->mask + 1)) + retired_bytes_;
     }
 

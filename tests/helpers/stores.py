@@ -136,7 +136,7 @@ class Server:
 @functools.cache
 def moto() -> Server:
     port = free_port()
-    return start("moto", port, [str(SCRIPTS / "moto_server"), "-H", "127.0.0.1", "-p", str(port)])
+    return start("moto", port, [sys.executable, "-m", "tests.helpers.moto_front", str(port)])
 
 
 @functools.cache
