@@ -153,6 +153,10 @@ def find_ranges(
 def spread(begins: Buffer, ends: Buffer) -> memoryview:
     """The numbers (int32) of all rows in the ranges, in their order."""
 
+def spell(codes: Buffer, offsets: Buffer, texts: Buffer) -> tuple[memoryview, bytes]:
+    """Codes (int32) as the texts they stand for, as an Arrow string array has them: (offsets, bytes). Text n is
+    texts[offsets[n]:offsets[n + 1]]."""
+
 def keep_thread_state() -> None:
     """For a thread of another library that calls Python again and again: its thread state is kept until it ends."""
 

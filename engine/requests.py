@@ -7,7 +7,7 @@ Held by tests/integration/flight/test_real_node.py (R1, R2).
 Elsewhere: how a write is carried out (engine.ingest), how it travels (flightserver.wire).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -120,6 +120,8 @@ class QueryResult:
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
     close: Callable[[], None] = field(default=_nothing)
+    #: what statements have in common that are much the same; None for one that comes once
+    kind: Hashable | None = None
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return self.batches

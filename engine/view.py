@@ -39,6 +39,7 @@ from catalog.errors import Damaged
 from catalog.persistent import PersistentMap
 from catalog.schema import FieldType
 from catalog.state import CatalogState
+from engine._native import time_range
 from engine.batch import Group, TableRows, series_buffer, size_of, time_buffer
 from engine.buffer.rows import (
     Arrange,
@@ -55,7 +56,6 @@ from engine.buffer.rows import (
     seal,
     sealed,
     since,
-    times_of,
 )
 from engine.clock import Clock
 from engine.files.manifest import DataFile
@@ -241,9 +241,10 @@ class Views:
             key = database_id, table_id
             rests = rows_before.get(key) == data.open_rows
             has_room = self._unsettled_bytes - bytes_before < budget_bytes
-            if data.late is None and rests and data.open_rows >= least_rows:
+            late = data.late
+            if late is None and rests and data.open_rows >= least_rows:
                 data = self.seal(database_id, table_id)
-            elif data.late is not None and has_room and (rests or key in self._met_late):
+            elif late is not None and has_room and (rests or key in self._met_late):
                 self._met_late.discard(key)
                 data, _ = self.seal_share(database_id, table_id, budget_bytes=budget_bytes)
             self._open_rows[key] = data.open_rows
@@ -329,9 +330,10 @@ class Views:
 
 def _arrived(rows: TableRows) -> OpenBatch:
     """A batch as readers see it, its late rows found while the index takes note of it."""
-    late_rows, late_start_ns, late_end_ns = rows.index.arrive(series_buffer(rows.rows), time_buffer(rows.rows))
+    times = time_buffer(rows.rows)
+    late_rows, late_start_ns, late_end_ns = rows.index.arrive(series_buffer(rows.rows), times)
     late = TimeRange(late_start_ns, late_end_ns) if late_rows else None
-    return OpenBatch(rows.rows, times_of(rows.rows), late)
+    return OpenBatch(rows.rows, TimeRange(*time_range(times)), late)
 
 
 def _settled(done: Settled, data: TableData) -> TableData:

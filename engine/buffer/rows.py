@@ -61,9 +61,12 @@ class OpenBatch:
     times: TimeRange
     late: TimeRange | None
     byte_count: int = field(init=False, compare=False)
+    #: batches of one kind differ by less than a factor of eight in their rows
+    kind: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "byte_count", size_of(self.rows))
+        object.__setattr__(self, "kind", int(self.rows.num_rows).bit_length() // 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +140,17 @@ class TableData:
     floor_ns: int | None = None
     #: bytes of rows that no file holds
     unsettled_bytes: int = field(init=False, compare=False)
-    #: the range in which open batches may repeat a key
-    late: TimeRange | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.files, Files):
             object.__setattr__(self, "files", Files(self.files))
-        byte_count = sum(batch.byte_count for batch in self.open) + sum(run.byte_count for run in self.runs)
+        byte_count = sum([batch.byte_count for batch in self.open]) + sum([run.byte_count for run in self.runs])
         object.__setattr__(self, "unsettled_bytes", byte_count)
-        object.__setattr__(self, "late", _late_of(self.open))
+
+    @property
+    def late(self) -> TimeRange | None:
+        """The range in which open batches may repeat a key."""
+        return _late_of(self.open)
 
     @property
     def stored_files(self) -> Sequence[HeldFile]:
@@ -182,7 +187,7 @@ class TableData:
         batches = [*self.open, self._judged(batch)]
         while (few := _to_join(batches, self.fenced)) is not None:
             batches[few:] = [_joined(batches[few:])]
-        return replace(self, open=tuple(batches))
+        return TableData(tuple(batches), self.runs, self.files, self.fenced, self.floor_ns)
 
     def _judged(self, batch: OpenBatch) -> OpenBatch:
         """B7."""
@@ -218,25 +223,18 @@ _JOIN_BYTES = 16 << 20
 
 def _to_join(batches: Sequence[OpenBatch], first: int) -> int | None:
     """Where the last batches begin that are no larger than the newest in kind, if there are enough of them."""
-    kind = _kind(batches[-1])
+    kind = batches[-1].kind
     at = len(batches)
-    while at > first and _kind(batches[at - 1]) <= kind:
+    while at > first and batches[at - 1].kind <= kind:
         at -= 1
     if len(batches) - at < _JOIN_AT or batches[-1].rows.num_rows >= _JOIN_ROWS:
         return None
-    return at if sum(size_of(batch.rows) for batch in batches[at:]) <= _JOIN_BYTES else None
-
-
-def _kind(batch: OpenBatch) -> int:
-    """Batches of one kind differ by less than a factor of eight."""
-    return int(batch.rows.num_rows).bit_length() // 3
+    return at if sum(batch.byte_count for batch in batches[at:]) <= _JOIN_BYTES else None
 
 
 def _joined(batches: Sequence[OpenBatch]) -> OpenBatch:
-    times, late = batches[0].times, batches[0].late
-    for batch in batches[1:]:
-        times, late = batch.times.union(times), batch.late.union(late) if batch.late else late
-    return OpenBatch(concatenated([batch.rows for batch in batches]), times, late)
+    times = TimeRange(min([batch.times.start_ns for batch in batches]), max([batch.times.end_ns for batch in batches]))
+    return OpenBatch(concatenated([batch.rows for batch in batches]), times, _late_of(batches))
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,11 +347,8 @@ def _not_before(rows: pa.RecordBatch, floor_ns: int | None) -> pa.RecordBatch:
 
 
 def _late_of(open_batches: Sequence[OpenBatch]) -> TimeRange | None:
-    late: TimeRange | None = None
-    for batch in open_batches:
-        if batch.late is not None:
-            late = batch.late.union(late)
-    return late
+    late = [batch.late for batch in open_batches if batch.late is not None]
+    return TimeRange(min([each.start_ns for each in late]), max([each.end_ns for each in late])) if late else None
 
 
 def _files_met(

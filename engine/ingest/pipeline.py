@@ -143,9 +143,11 @@ def _wanted(parsed: Parsed, series: DatabaseSeries) -> dict[str, WantedTable]:
     """What each table needs. One that comes in several parts needs what all of them need."""
     wanted: dict[str, WantedTable] = {}
     for table in parsed.tables:
-        before = wanted.get(table.name) or _known(table, series)
-        new_fields = tuple((name, FieldType(kind)) for name, kind in table.new_fields)
-        wanted[table.name] = replace(before, tags=(*before.tags, *table.new_tags), fields=(*before.fields, *new_fields))
+        name, new_tags, new_fields = table.name, table.new_tags, table.new_fields
+        needs = wanted[name] = wanted.get(name) or _known(table, series)
+        if new_tags or new_fields:
+            fields = ((field, FieldType(kind)) for field, kind in new_fields)
+            wanted[name] = replace(needs, tags=(*needs.tags, *new_tags), fields=(*needs.fields, *fields))
     return wanted
 
 

@@ -13,7 +13,7 @@ PyMODINIT_FUNC PyInit__native() {
     PyObject* module = PyModule_Create(&definition);
     if (module == nullptr) return nullptr;
     if (!add_lines(module) || !add_rows(module) || !add_scan(module) || !add_fold(module) ||
-        !add_columns(module) || !add_threads(module)) {
+        !add_columns(module) || !add_threads(module) || !add_spell(module)) {
         Py_DECREF(module);
         return nullptr;
     }

@@ -10,5 +10,6 @@ bool add_lines(PyObject* module);  // SeriesIndex, LineSchema, ParsedTable, Pars
 bool add_rows(PyObject* module);   // sort_rows, last_valid, remap, series_runs
 bool add_scan(PyObject* module);   // clip, spread
 bool add_fold(PyObject* module);   // Fold
+bool add_spell(PyObject* module);  // spell
 bool add_threads(PyObject* module);  // keep_thread_state
 bool add_columns(PyObject* module);  // inverse, scatter, narrow, time_range, count_windows

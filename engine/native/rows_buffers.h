@@ -1,4 +1,5 @@
-// Buffers in and out of the kernels over rows, and work without the GIL. For rows.cpp, scan.cpp, columns.cpp and fold.cpp.
+// Buffers in and out of the kernels over rows, and work without the GIL. For rows.cpp, scan.cpp, columns.cpp,
+// spell.cpp and fold.cpp.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +41,7 @@ class Lent {
 
     bool present() const { return open_; }
     size_t size() const { return open_ ? size_t(view_.len) / sizeof(T) : 0; }
+    const char* data() const { return static_cast<const char*>(view_.buf); }
     T operator[](size_t at) const {
         T value;
         std::memcpy(&value, static_cast<const char*>(view_.buf) + at * sizeof(T), sizeof(T));

@@ -89,7 +89,7 @@ class Executor:
             raise
         entry.planned()
         running = Running(planned, entry, stop, self._turns, self._workers, self._metrics, self._limits, self._keep)
-        return QueryResult(planned.schema, running, running.close)
+        return QueryResult(planned.schema, running, running.close, planned.like or (database_name, sql))
 
     def plan(
         self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
@@ -130,13 +130,14 @@ class Executor:
         if known is not None and template is not None:
             outline = known.reading.bound(template.values)
             if outline is not None and tables.suits(outline):
-                return Planned(sql, params, tables, known.schema, outline=outline)
+                return Planned(sql, params, tables, known.schema, outline=outline, like=like)
         try:
             if swells(sql):
                 return Planned(sql, params, tables, self._workers.schema(sql, params, tables))
             session = new_session(tables.schemas, self._runtime, self._limits.threads)
             prepared = prepare(session, sql, params, stop=stop)
-            planned = Planned(sql, params, tables, prepared.schema, prepared, session, key, tables.outline(prepared, session))
+            outline = tables.outline(prepared, session)
+            planned = Planned(sql, params, tables, prepared.schema, prepared, session, key, outline, like=like)
             if template is not None and like is not None and known is None and planned.outline is not None:
                 self._learn(template, like, planned)
             return planned

@@ -41,6 +41,7 @@ from engine.query.system_schema import SystemSchema
 from engine.query.system_tables import SCHEMA as SYSTEM
 from engine.query.system_tables import Live, Sources
 from engine.query.tables import Failed, Reported, TableDataset
+from engine.query.templates import Key as TemplateKey
 from engine.query.weight import Scans, explodes, is_suspect
 from engine.view import ReadView
 
@@ -66,6 +67,8 @@ class Planned:
     #: what it says, where it can be answered without its plan
     outline: Outline | None = None
     is_direct: bool = False
+    #: the template that it fits
+    like: TemplateKey | None = None
     fit: "_Fit | None" = None
     #: plans that may explode, where it is known which could
     suspects: tuple[DataFrame, ...] | None = None

@@ -123,10 +123,11 @@ class _Taking:
 
 
 def _spelled(value: object) -> str:
-    text = str(value)
     if isinstance(value, pa.TimestampScalar):
         seconds, rest_ns = divmod(value.value, 10**9)
         text = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns:09}Z"
+    else:
+        text = str(value)
     return "'" + text.replace("'", "''") + "'"
 
 

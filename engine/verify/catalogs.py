@@ -16,12 +16,10 @@ from catalog.errors import Damaged, ServiceError
 from catalog.state import EMPTY, CatalogState
 from engine.catalog_log import StoredCatalogLog
 from engine.paths import CatalogPaths, number_of
-from engine.storage.ahead import read_ahead
 from engine.storage.base import ObjectInfo, ObjectMissing
-from engine.verify.findings import CatalogReport, Look
+from engine.verify.findings import RESTORE, CatalogReport, Look
 
 _COMMIT = re.compile(r"\d{20,}\.catalog")
-_RESTORE = "restore this object from a backup"
 _WITHOUT_CHECKPOINT = "move it away: the catalog is complete without it, and only slower to start"
 
 
@@ -51,20 +49,20 @@ def _is_commit(paths: CatalogPaths, path: str) -> bool:
 
 def _commits(look: Look, paths: CatalogPaths, objects: list[ObjectInfo]) -> dict[int, Batch | None]:
     """By number; None for one that cannot be read. Those that are missing are named here."""
-    for info, data in read_ahead(look.store.get, look.unknown(objects)):
+    for info, data in look.read(look.unknown(objects)):
         try:
             batch = decode_batch(data, info.path)
         except Damaged as error:
-            look.note("damaged", info.path, _without_name(error, info.path), _RESTORE)
+            look.note("damaged", info.path, _without_name(error, info.path), RESTORE)
             continue
         if batch.sequence != number_of(info.path):
-            look.note("damaged", info.path, f"it holds commit {batch.sequence}", _RESTORE)
+            look.note("damaged", info.path, f"it holds commit {batch.sequence}", RESTORE)
         else:
             look.right(info, batch)
     found = {number_of(info.path): look.content(info.path) for info in objects}
     for number in range(1, max(found, default=0)):
         if number not in found:
-            look.note("missing", paths.log(number), "later commits of the catalog are there", _RESTORE)
+            look.note("missing", paths.log(number), "later commits of the catalog are there", RESTORE)
     return {number: batch if isinstance(batch, Batch) else None for number, batch in sorted(found.items())}
 
 
@@ -106,7 +104,7 @@ def _made_again(
             try:
                 state = replace(apply_all(batch.ops, state), sequence=number)
             except ServiceError as error:
-                look.note("damaged", paths.log(number), f"it does not follow from the commits before it: {error}", _RESTORE)
+                look.note("damaged", paths.log(number), f"it does not follow from the commits before it: {error}", RESTORE)
                 broken = True
         if checkpoint is not None and number == checkpoint.sequence:
             if not broken and encode_checkpoint(state) != encode_checkpoint(checkpoint):
@@ -115,7 +113,7 @@ def _made_again(
             state, broken = (checkpoint, False) if broken else (state, False)
     if checkpoint is not None and checkpoint.sequence > max(commits, default=0):
         first = max(commits, default=0) + 1
-        look.note("missing", paths.log(first), f"the checkpoint holds commit {checkpoint.sequence}", _RESTORE)
+        look.note("missing", paths.log(first), f"the checkpoint holds commit {checkpoint.sequence}", RESTORE)
         return checkpoint
     return None if broken or not commits else state
 

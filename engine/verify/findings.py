@@ -4,14 +4,17 @@ damaged   the object is there, and is not what was written
 missing   something says that it must be there
 orphan    it lies among our objects, and nothing says that it should
 
-Elsewhere: who looks (walk.py, catalogs.py, nodes.py).
+Elsewhere: who looks (walk.py first; then catalogs.py, and nodes.py with segments.py, lists.py and files.py).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from engine.storage.base import ObjectInfo, ObjectStore
+from engine.storage.ahead import read_ahead
+from engine.storage.base import ObjectInfo, ObjectMissing, ObjectStore
+
+RESTORE = "restore this object from a backup"
 
 Kind: TypeAlias = Literal["damaged", "missing", "orphan"]
 
@@ -77,6 +80,23 @@ class Look:
     known: dict[str, tuple[int, object]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     sound: set[str] = field(default_factory=set)
+    has_missed: bool = False
+    """Something went away between its listing and its reading: a server goes on here."""
+
+    def read(self, objects: Iterable[ObjectInfo]) -> Iterator[tuple[ObjectInfo, bytes]]:
+        """Each object with its bytes, but for those that have gone since they were listed."""
+
+        def get(path: str) -> bytes:
+            try:
+                return self.store.get(path)
+            except ObjectMissing:
+                return b""
+
+        for info, data in read_ahead(get, objects):
+            if data or not info.size:
+                yield info, data
+            else:
+                self.has_missed = True
 
     def note(self, kind: Kind, path: str, message: str, next_step: str) -> None:
         self.findings.append(Finding(kind, path, message, next_step))

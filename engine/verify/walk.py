@@ -52,7 +52,7 @@ def verify_store(
     scope = _scope(store, node_id, catalog_prefix)
     look = Look(store, note_progress)
     report = _look(look, scope)
-    if report.findings:  # V2
+    if report.findings or look.has_missed:  # V2
         seen = {finding.about for finding in report.findings}
         report = _look(look.again(), scope)
         confirmed = [finding for finding in report.findings if finding.about in seen]

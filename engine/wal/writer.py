@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from catalog.errors import ServiceError, Unavailable
-from engine.batch import Group, Stage, TableRows, WriteBatch, concatenated, size_of
+from engine.batch import Group, Stage, TableRows, WriteBatch, concatenated
 from engine.clock import Clock
 from engine.metrics import Metrics
 from engine.ownership import Fenced
@@ -408,7 +408,7 @@ def gathered(batches: Sequence[WriteBatch]) -> tuple[TableRows, ...]:
     result: list[TableRows] = []
     for tables in by_table.values():
         few = sum(table.rows.num_rows for table in tables) <= _GATHER_ROWS and all(table.encoded is None for table in tables)
-        if len(tables) > 1 and few and sum(size_of(table.rows) for table in tables) <= _GATHER_BYTES:
+        if len(tables) > 1 and few and sum(table.byte_count for table in tables) <= _GATHER_BYTES:
             last = tables[-1]
             rows = concatenated([table.rows for table in tables])
             result.append(TableRows(last.database_id, last.table_id, last.index, rows))

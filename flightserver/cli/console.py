@@ -51,6 +51,12 @@ def confirm(question: str, *accepted: str, stream: TextIO | None = None) -> bool
     return sys.stdin.readline().strip().lower() in (accepted or ("yes", "y"))
 
 
+def refuse_file_name(text: str) -> None:
+    """Neither lines nor statements are a single word that names a file."""
+    if " " not in text.strip() and os.path.isfile(text):
+        raise CommandError(f"{text} is a file; --file {text} takes what is in it")
+
+
 def write_out(data: bytes) -> None:
     """Bytes to the standard output, whatever its encoding."""
     sys.stdout.flush()

@@ -21,7 +21,16 @@ import pyarrow as pa
 
 from flightserver.cli import flight
 from flightserver.cli.answers import Refused, Unreachable
-from flightserver.cli.console import CommandError, Interrupted, Progress, is_terminal, size, terminal_width, write_out
+from flightserver.cli.console import (
+    CommandError,
+    Interrupted,
+    Progress,
+    is_terminal,
+    refuse_file_name,
+    size,
+    terminal_width,
+    write_out,
+)
 from flightserver.cli.files import write_file
 from flightserver.cli.parsing import Given
 from flightserver.cli.pointing import point_at
@@ -134,6 +143,7 @@ def statement_text(given: Given) -> str:
     """The argument, else the file, else the standard input."""
     argument, file = given.find("QUERY"), given.find("--file")
     if argument is not None:
+        refuse_file_name(argument)
         return argument
     if file is not None and file != "-":
         try:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple
 
-from flightserver.cli.console import CommandError
+from flightserver.cli.console import CommandError, refuse_file_name
 from flightserver.cli.parsing import Given, UsageError
 from flightserver.cli.splitting import Read
 
@@ -44,6 +44,8 @@ def open_sources(given: Given) -> Iterator[Source]:
     start = given.number("--start-at")
     if start and (texts or len(files) != 1):
         raise UsageError("--start-at needs exactly one --file", "write")
+    for text in texts:
+        refuse_file_name(text)
     if len(texts) > 1 and any(" " not in text.strip() for text in texts):
         raise CommandError(NOT_QUOTED)  # no line is a single word: the shell has cut one into several
     if texts:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine._native import spell
+
 BATCH_BYTES_MAX = 2 * 1024 * 1024
 _ENVELOPE_BYTES = 64
 _GOOD_BYTES = BATCH_BYTES_MAX * 3 // 4  # rows differ in size
@@ -53,7 +55,7 @@ def plain_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Itera
 
 
 def plain_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    columns = [plain_column(column, wanted.type) for column, wanted in zip(batch.columns, schema, strict=True)]
+    columns = [plain_column(column, kind) for column, kind in zip(batch.columns, schema.types, strict=True)]
     if not columns:
         return batch.replace_schema_metadata(schema.metadata)
     return pa.RecordBatch.from_arrays(columns, schema=schema)
@@ -63,8 +65,17 @@ def plain_column(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if column.type == kind:
         return column
     if pa.types.is_dictionary(column.type):
-        return pc.take(plain_column(column.dictionary, kind), column.indices, boundscheck=False)
+        return _spelled(column.indices, plain_column(column.dictionary, kind))
     return column.cast(kind)
+
+
+def _spelled(indices: pa.Array, values: pa.Array) -> pa.Array:
+    if indices.type != pa.int32() or values.type != pa.utf8() or indices.null_count or values.null_count:
+        return pc.take(values, indices, boundscheck=False)
+    _, offsets, texts = values.buffers()
+    codes = indices.buffers()[1].slice(indices.offset * 4, len(indices) * 4)
+    made = spell(codes, offsets.slice(values.offset * 4, (len(values) + 1) * 4), texts or b"")
+    return pa.StringArray.from_buffers(len(indices), *map(pa.py_buffer, made))
 
 
 def empty_batch(schema: pa.Schema) -> pa.RecordBatch:

@@ -1,10 +1,10 @@
-"""Which statements are brief, judged by how they ran the last time.
+"""Which kinds of statements are brief, judged by how the last one of the kind ran.
 
 Handing a result from one thread to another costs more than most small statements do, and under load each hand-over waits its
-turn. So a statement that was brief is expected to be so again, and is run by its call's own thread.
+turn. So a statement of a kind that was brief is expected to be so again, and is run by its call's own thread.
 
 V1  Brief is what was read to its end within BRIEF_S and took no more than BRIEF_BYTES; whatever ended otherwise is not.
-V2  The KNOWN_MAX statements that ran last are remembered, by a number made of their text.
+V2  The KNOWN_MAX kinds that ran last are remembered, by a number made of what they have in common.
 
 Held by tests/unit/flightserver/test_brief.py (V1, V2).
 """
@@ -24,11 +24,11 @@ class Brief:
         self._lock = threading.Lock()
         self._known: OrderedDict[int, None] = OrderedDict()
 
-    def expects(self, statement: Hashable) -> bool:
-        return hash(statement) in self._known
+    def expects(self, kind: Hashable) -> bool:
+        return hash(kind) in self._known
 
-    def note(self, statement: Hashable, seconds: float, size_bytes: int, *, is_whole: bool) -> None:
-        number = hash(statement)
+    def note(self, kind: Hashable, seconds: float, size_bytes: int, *, is_whole: bool) -> None:
+        number = hash(kind)
         is_brief = is_whole and seconds < BRIEF_S and size_bytes <= BRIEF_BYTES
         if is_brief == (number in self._known):
             return

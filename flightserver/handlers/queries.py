@@ -34,7 +34,6 @@ from flightserver.handlers.runs import chained
 from flightserver.handlers.streams import Streams
 from flightserver.handlers.updates import Updates
 
-_Statement = tuple[str, str]
 """Database and text."""
 
 
@@ -57,16 +56,13 @@ class Queries:
     def stream(self, call: Call, ticket: bytes) -> fl.FlightDataStream:
         wanted = tickets.decode(ticket)
         node = call.node
-        statement: _Statement | None
         if isinstance(wanted, tickets.StatementTicket):
-            result = _statement(node, wanted.database, wanted.text, wanted.language, wanted.params)
-            statement, query_id = (wanted.database, wanted.text), b""
+            result, query_id = _statement(node, wanted.database, wanted.text, wanted.language, wanted.params), b""
         else:
             database = wanted.database or self._database(call, wanted.command)
-            result, statement = self._result(call, database, wanted.command)
-            query_id = wanted.query_id
+            result, query_id = self._result(call, database, wanted.command), wanted.query_id
         schema = plain_schema(result.schema)
-        return fl.GeneratorStream(schema, self._streams.open(call, node, result, schema, query_id, statement))
+        return fl.GeneratorStream(schema, self._streams.open(call, node, result, schema, query_id))
 
     def tables(self, call: Call) -> Iterator[fl.FlightInfo]:
         """Every table as a path [database, table] that GetFlightInfo, GetSchema and DoPut understand."""
@@ -110,21 +106,20 @@ class Queries:
             return COUNT
         return plain_schema(call.node.plan_sql(bound.database, bound.query, bound.first(), call.origin()))
 
-    def _result(self, call: Call, database: str, command: Message) -> tuple[QueryResult, "_Statement | None"]:
-        """And by what it is known when it comes again, unless it changes something or has many runs."""
+    def _result(self, call: Call, database: str, command: Message) -> QueryResult:
         if self._metadata.answers(command):
             table = self._metadata.table(call, database, command)
-            return QueryResult(table.schema, iter(table.to_batches())), None
+            return QueryResult(table.schema, iter(table.to_batches()))
         call.check_language()
         bound = self._bound(call, database, command)
         if is_insert(bound.query):
-            return self._updates.as_query(call, bound), None
+            return self._updates.as_query(call, bound)
         node, origin = call.node, call.origin()
         first = node.query_sql(bound.database, bound.query, bound.first(), origin)
         if bound.rows is None:
-            return first, (bound.database, bound.query)
+            return first
         others = islice(bound.each(), 1, None)
-        return chained(first, (node.query_sql(bound.database, bound.query, values, origin) for values in others)), None
+        return chained(first, (node.query_sql(bound.database, bound.query, values, origin) for values in others))
 
     def _bound(self, call: Call, database: str, command: Message) -> Bound:
         match command:

@@ -231,13 +231,11 @@ class Streams:
         result: QueryResult,
         schema: pa.Schema,
         query_id: bytes,
-        statement: Hashable | None = None,
     ) -> "ResultStream":
-        """`schema` is what leaves, `query_id` the name by which the query may be cancelled; empty if it has none. `statement`:
-        what the same one will be known by the next time."""
-        is_brief = statement is not None and self._brief.expects(statement)
+        """`schema` is what leaves, `query_id` the name by which the query may be cancelled; empty if it has none."""
+        is_brief = result.kind is not None and self._brief.expects(result.kind)
         source = AtOnce(result, schema) if is_brief else Ahead(result, schema, self._threads)
-        end = partial(self._end, query_id, source, statement)
+        end = partial(self._end, query_id, source, result.kind)
         stream = ResultStream(source, schema, call, node, self._watcher, self._keep_alive_s, end)
         if query_id:
             self._running.begin(query_id, node.identity, source.cancel)
@@ -245,13 +243,13 @@ class Streams:
             source.begin()
         return stream
 
-    def _end(self, query_id: bytes, source: Ahead | AtOnce, statement: Hashable | None) -> None:
+    def _end(self, query_id: bytes, source: Ahead | AtOnce, kind: Hashable | None) -> None:
         source.close()
         if query_id:
             self._running.end(query_id, source.cancel)
-        if statement is not None:
+        if kind is not None:
             made = source.made
-            self._brief.note(statement, made.seconds, made.size_bytes, is_whole=made.is_whole)
+            self._brief.note(kind, made.seconds, made.size_bytes, is_whole=made.is_whole)
 
 
 class ResultStream(Iterator[pa.RecordBatch]):

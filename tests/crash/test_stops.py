@@ -14,6 +14,7 @@ from engine.node import Node
 from engine.storage.base import ObjectStore
 from engine.storage.local import LocalStore
 from engine.storage.memory import MemoryStore
+from engine.verify.walk import NothingToVerify, verify_store
 from engine.wal.log import Pieces, SegmentLog, SyncedFile
 from tests.helpers.engine import bury, open_node, read, running, write
 from tests.helpers.stopping_store import Stopped, StoppingStore
@@ -78,7 +79,10 @@ def rows_of(node: Node) -> list[dict[str, object]]:
 
 
 def check_next_lives(disk: ObjectStore, outcome: Outcome) -> None:
-    """A start finds what was acknowledged and can be written to; so does the one after it."""
+    """A start finds what was acknowledged and can be written to; so does the one after it. And a stop leaves nothing on the
+    store that somebody who looks at it could take for damage."""
+    with suppress(NothingToVerify):
+        assert verify_store(disk).findings == ()
     for life in range(2):
         with running(disk, wal_flush_interval_ms=1) as node:
             outcome.check(rows_of(node))
@@ -86,6 +90,7 @@ def check_next_lives(disk: ObjectStore, outcome: Outcome) -> None:
             outcome.write(node, "next", life, 1.0)
     with running(disk) as node:
         outcome.check(rows_of(node))
+    assert verify_store(disk).findings == ()
 
 
 @pytest.mark.parametrize("landed", [False, True])

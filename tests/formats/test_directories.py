@@ -12,6 +12,7 @@ import pytest
 from engine.storage.base import ObjectStore
 from engine.storage.local import LocalStore
 from engine.storage.memory import MemoryStore
+from engine.verify.walk import verify_store
 from flightserver.version import version
 from tests.formats.make_directory import DIRECTORIES, LAYOUTS, SECOND, START, content, made, unpacked
 from tests.helpers.engine import ManualClock, open_node, read, write
@@ -40,12 +41,15 @@ def meant(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_directory_of_the_past_opens_with_exactly_its_rows(name: str, tmp_path: Path) -> None:
-    node = open_node(stored(name, tmp_path), ManualClock(LATER))
+    store = stored(name, tmp_path)
+    before = verify_store(store)
+    node = open_node(store, ManualClock(LATER))
 
     found = content(node)
     health = node.health()
     node.close()
 
+    assert before.findings == verify_store(store).findings == ()
     assert found == meant(name)
     assert health == {"status": "pass", "problems": []}
 

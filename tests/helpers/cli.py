@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,9 +71,10 @@ def started(*arguments: str, url: str) -> "subprocess.Popen[bytes]":
 
 
 def on_a_terminal(
-    *arguments: str, url: str, columns: int = 80, typed: str = "", interrupt_after_s: float | None = None, plain: bool = True
+    *arguments: str, url: str, columns: int = 80, typed: str = "", interrupt_at: str = "", plain: bool = True
 ) -> Done:
-    """With a terminal of so many columns for all three streams; `typed` is what the person answers."""
+    """With a terminal of so many columns for all three streams; `typed` is what the person answers, and Ctrl-C what follows
+    once `interrupt_at` has been read."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     variables = environment_of({"INFLUXDB3_HOST_URL": url, "TERM": "xterm"})
@@ -85,9 +85,11 @@ def on_a_terminal(
     os.close(theirs)
     if typed:
         os.write(ours, typed.encode())
-    if interrupt_after_s is not None:
-        threading.Timer(interrupt_after_s, process.send_signal, [signal.SIGINT]).start()
-    text = _everything(ours)
+    text = ""
+    if interrupt_at:
+        text = _everything(ours, until=interrupt_at)
+        process.send_signal(signal.SIGINT)
+    text += _everything(ours)
     code = process.wait(PATIENCE_S)
     os.close(ours)
     return Done(code, _as_left(text) if plain else text)
@@ -99,7 +101,7 @@ def _as_left(text: str) -> str:
     return _CONTROLS.sub("", "\n".join(lines))
 
 
-def _everything(descriptor: int) -> str:
+def _everything(descriptor: int, until: str = "") -> str:
     parts: list[bytes] = []
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
@@ -110,6 +112,8 @@ def _everything(descriptor: int) -> str:
         if not data:
             break
         parts.append(data)
+        if until and until.encode() in b"".join(parts):
+            break
     return b"".join(parts).decode("utf-8", "replace")
 
 

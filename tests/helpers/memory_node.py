@@ -168,7 +168,7 @@ class MemoryNode:
                 self.closed_results += not closed.is_set()
                 closed.set()
 
-        return QueryResult(frame.schema(), self._run(frame, closed), close)
+        return QueryResult(frame.schema(), self._run(frame, closed), close, (database, sql))
 
     def plan_sql(
         self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL

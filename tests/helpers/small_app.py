@@ -2,14 +2,15 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import parse_qs
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 
 def app(environ: dict[str, object], start_response: StartResponse) -> Iterable[bytes]:
-    """`/echo` returns the body, `/pid` the worker's process id, `/sleep?s=` waits, `/large?n=` sends n MiB."""
+    """`/echo` returns the body, `/pid` the worker's process id, `/sleep?s=` waits when its answer has begun, `/large?n=` sends
+    n MiB."""
     path = str(environ["PATH_INFO"])
     query = parse_qs(str(environ["QUERY_STRING"]))
     reader = environ["wsgi.input"]
@@ -19,8 +20,8 @@ def app(environ: dict[str, object], start_response: StartResponse) -> Iterable[b
     elif path == "/scheme":
         body = str(environ["wsgi.url_scheme"]).encode()
     elif path == "/sleep":
-        time.sleep(float(query["s"][0]))
-        body = b"slept"
+        start_response("200 OK", [("Content-Length", "5")])
+        return slept(float(query["s"][0]))
     elif path == "/large":
         chunks = int(query["n"][0])
         start_response("200 OK", [("Content-Length", str(chunks << 20))])
@@ -29,3 +30,9 @@ def app(environ: dict[str, object], start_response: StartResponse) -> Iterable[b
         raise RuntimeError("asked to fail")
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
+
+
+def slept(seconds: float) -> Iterator[bytes]:
+    yield b"s"
+    time.sleep(seconds)
+    yield b"lept"

@@ -1,8 +1,8 @@
 """An engine process for tests of the server around it: obeys the same orders, and its Flight server has no data.
 
-Actions: `echo` returns its body, `pid` the process id, `sleep` waits so many seconds. DoGet with ticket `n` streams n batches
-of 1 MiB. Files in the store's data_dir decide how it behaves: `refuse` makes it report that file's text instead of starting,
-`die` exit at once, `slow` take a second to start. Starts and stops are noted in `journal`.
+Actions: `echo` returns its body, `pid` the process id, `sleep` says so and waits so many seconds. DoGet with ticket `n` streams
+n batches of 1 MiB. Files in the store's data_dir decide how it behaves: `refuse` makes it report that file's text instead of
+starting, `die` exit at once, `slow` take a second to start. Starts and stops are noted in `journal`.
 """
 
 import fcntl
@@ -26,6 +26,7 @@ class SmallServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow shi
         if action.type == "pid":
             body = str(os.getpid()).encode()
         elif action.type == "sleep":
+            yield b"asleep"
             time.sleep(float(body))
         yield body
 

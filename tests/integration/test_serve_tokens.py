@@ -5,6 +5,7 @@ import os
 import pty
 import socket
 from collections.abc import Iterator
+from http.client import HTTPResponse, IncompleteRead
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -180,6 +181,15 @@ def test_released_endpoints_answer_without_a_token_also_while_the_engine_is_away
             psutil.Process(server.engine_pid()).resume()
 
 
+def long_answer(server: Server, token: str) -> HTTPResponse:
+    """Rows over HTTP that nobody would wait for to the end."""
+    query = "SELECT a.value, b.value FROM generate_series(1, 4000) a, generate_series(1, 4000) b"
+    document = json.dumps({"db": "a", "q": query, "format": "csv"}).encode()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    opened: HTTPResponse = urlopen(Request(server.url + "/api/v3/query_sql", document, headers), timeout=PATIENCE_S)
+    return opened
+
+
 def test_a_token_dies_at_once_for_every_worker_and_open_connection(tmp_path: Path) -> None:
     server = await_ready(launch(tmp_path, "--http-workers", "3", command=REAL, with_tokens=True))
     try:
@@ -196,9 +206,12 @@ def test_a_token_dies_at_once_for_every_worker_and_open_connection(tmp_path: Pat
             ).read()
         )["token"]
         assert {write(server, made) for _ in range(12)} == {204}
-        with server.flight() as client:
+        with server.flight() as client, long_answer(server, made) as answer:
             assert ask(client, made).num_rows == 1
+            assert answer.read(1000)
             assert call(server, "DELETE", "/api/v3/configure/token?token_name=x", operator)[0] == 200
+            with pytest.raises((IncompleteRead, ConnectionResetError)):
+                answer.read()
             assert {write(server, made) for _ in range(12)} == {401}
             with pytest.raises(flight.FlightUnauthenticatedError):
                 ask(client, made)

@@ -81,6 +81,15 @@ def test_without_a_statement_it_says_so(url: str) -> None:
     assert (done.code, done.err) == (1, expected)
 
 
+def test_the_name_of_a_file_is_no_statement(url: str) -> None:
+    done = influxdb3("query", *DATABASE, "pyproject.toml", url=url)
+
+    assert (done.code, done.err) == (
+        1,
+        "Query command failed: pyproject.toml is a file; --file pyproject.toml takes what is in it\n",
+    )
+
+
 def test_several_words_are_a_usage_error(url: str) -> None:
     done = influxdb3("query", *DATABASE, "SELECT", "1", url=url)
 
@@ -211,7 +220,7 @@ def test_ctrl_c_stops_the_query_on_the_server_too(url: str, server: Server) -> N
 
 def test_a_terminal_hears_that_the_server_is_still_at_it(url: str) -> None:
     """N1."""
-    done = on_a_terminal("query", *DATABASE, ENDLESS, url=url, interrupt_after_s=3.0, plain=False)
+    done = on_a_terminal("query", *DATABASE, ENDLESS, url=url, interrupt_at="waiting for the server", plain=False)
 
     assert done.code == 130
     assert "waiting for the server" in done.out

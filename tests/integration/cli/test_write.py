@@ -156,6 +156,7 @@ def test_several_arguments_are_several_lines(url: str) -> None:
             "ensure that a single protocol line string is provided as the final argument, enclosed in quotes",
         ),
         (("--file", "/nowhere"), None, "cannot read /nowhere: No such file or directory"),
+        (("pyproject.toml",), None, "pyproject.toml is a file; --file pyproject.toml takes what is in it"),
     ],
 )
 def test_without_lines_it_says_so(url: str, arguments: tuple[str, ...], stdin: str | None, message: str) -> None:

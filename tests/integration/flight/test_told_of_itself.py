@@ -143,7 +143,7 @@ def test_plans_are_readable_over_every_door(node: Node, url: str, http: Client) 
     rows = json.loads(asked(http, statement))
     pretty = asked(http, statement, format="pretty").splitlines()
 
-    assert list(plans) == [row["plan_type"] for row in rows] == ["Plan with Metrics", "scan of cpu"]
+    assert list(plans) == [row["plan_type"] for row in rows] == ["Plan with Metrics", "answered", "scan of cpu"]
     assert plans["scan of cpu"].startswith("reads 1 of 1 chunk, 0 of 0 files, 1 of 2 series\n  chunk as it arrived, 2 rows, ")
     assert plans["scan of cpu"].endswith(": 1 row")
     assert any(line.startswith("| scan of cpu") and "reads 1 of 1 chunk" in line for line in pretty)

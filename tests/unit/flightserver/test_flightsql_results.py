@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from flightserver.flightsql.results import BATCH_BYTES_MAX, cut, plain_batches, plain_schema
+from flightserver.flightsql.results import BATCH_BYTES_MAX, cut, plain_batches, plain_column, plain_schema
 
 MARK = {b"iox::column::type": b"iox::column_type::tag"}
 
@@ -13,6 +13,20 @@ MARK = {b"iox::column::type": b"iox::column_type::tag"}
 def plain(batch: pa.RecordBatch) -> pa.Table:
     schema = plain_schema(batch.schema)
     return pa.Table.from_batches(list(plain_batches([batch], schema)), schema)
+
+
+@pytest.mark.parametrize("values", [["a", "", "ü", "bcd"], ["a", None, "ü", "bcd"], []])
+@pytest.mark.parametrize("codes", [[0, 0, 1, 2, 2, 2], [1, None, 2, 2], []])
+def test_a_slice_of_coded_text_is_the_same_text(values: list[str | None], codes: list[int | None]) -> None:
+    """S1."""
+    dictionary = pa.array(["before", *values], pa.utf8()).slice(1)
+    indices = pa.array([0, *codes] if values else [], pa.int32()).slice(1 if values else 0)
+    column = pa.DictionaryArray.from_arrays(indices, dictionary)
+
+    found = plain_column(column, pa.utf8())
+
+    found.validate(full=True)
+    assert found.to_pylist() == column.to_pylist()
 
 
 @pytest.mark.parametrize(

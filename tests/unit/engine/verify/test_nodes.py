@@ -203,7 +203,7 @@ def test_files_that_a_manifest_has_taken_out_wait_to_be_deleted(store: Damaged) 
 
 
 def test_rows_of_a_table_that_the_catalog_has_never_had_are_named(store: Damaged) -> None:
-    """B2, B3."""
+    """B6."""
     for number in (4, 5):
         store.delete(f"n/catalog/log/{number:020}.catalog")
     store.delete("n/catalog/checkpoint")

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -57,9 +58,10 @@ def test_what_a_server_does_meanwhile_is_no_finding() -> None:
     node.close()
 
 
-def test_a_server_that_never_rests_is_never_accused() -> None:
+@pytest.mark.parametrize("kind", ["memory", "local"])
+def test_a_server_that_never_rests_is_never_accused(kind: str, tmp_path: Path) -> None:
     """V2, B5."""
-    store = MemoryStore()
+    store = MemoryStore() if kind == "memory" else LocalStore(tmp_path)
     node = open_node(store)
     done = threading.Event()
 
