@@ -75,10 +75,12 @@ def series_digest(index: SeriesIndex, tags: Sequence[str], series: pa.Buffer) ->
     for number, tag in enumerate(tags):
         values = pa.array(index.values(number, series))
         if values.null_count < len(values):
-            name, lengths = tag.encode(), pc.binary_length(values).fill_null(-1)
+            name, lengths = tag.encode(), pc.binary_length(values)
+            texts = pa.concat_arrays([values.fill_null("")])  # from the beginning of its buffers on
+            known = lengths.fill_null(-1)
             digest.update(b"%d %d " % (len(name), len(values)) + name)
-            digest.update(lengths.buffers()[1].slice(lengths.offset * 4, len(lengths) * 4))
-            digest.update(b"".join(text for text in values.cast(pa.binary()).to_pylist() if text))
+            digest.update(known.buffers()[1].slice(known.offset * 4, len(known) * 4))
+            digest.update(texts.buffers()[2].slice(0, pc.sum(lengths).as_py()))
     return b64encode(digest.digest()).decode().rstrip("=")
 
 

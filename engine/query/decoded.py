@@ -19,7 +19,6 @@ written (view.py).
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import cached_property
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -126,7 +125,7 @@ class Decoded:
 
     def learn_series(self, file: DataFile, series: SeriesSet) -> None:
         key = file.database_id, file.table_id, file.series
-        if file.series and key not in self._series:
+        if key not in self._series:
             with self._lock:
                 self._series[key] = series
                 while sum(map(len, self._series.values())) > _SERIES_KNOWN:
@@ -147,12 +146,15 @@ class Piece:
         self.footer = footer
         self.unit = unit
         self.names = names
+        self._rows: pa.RecordBatch | None = None
         self.times = held.times if unit == WHOLE else TimeRange(*footer.times(unit))
 
-    @cached_property
+    @property
     def rows(self) -> pa.RecordBatch:
         """Series and time; the same object for all who ask, as long as it is kept."""
-        return self.table.numbered(self)
+        if self._rows is None:
+            self._rows = self.table.numbered(self)  # no cached_property: its lock would be one for all pieces
+        return self._rows
 
     def with_fields(self, names: Collection[str]) -> pa.RecordBatch:
         """Series, time, and those of the fields that the file has."""
@@ -224,7 +226,7 @@ class DecodedTable:
                     parts = self._parts(piece, "")
                     found = self._decode(piece) if parts is None else pa.concat_batches(parts)
                     self._decoded.keep(key, found)
-                    if piece.unit == WHOLE or len(piece.footer.groups) == 1:
+                    if held.file.series and (piece.unit == WHOLE or len(piece.footer.groups) == 1):
                         self._decoded.learn_series(held.file, SeriesSet(pc.unique(found.column(0)), len(self._index)))
         assert isinstance(found, pa.RecordBatch)
         return found

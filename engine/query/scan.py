@@ -4,8 +4,10 @@ are chunks like those in memory, or, once a scan has had its share of these, as 
 K1  A part yields the rows of its chunk or file that the filter keeps, each once.
 K2  A chunk's rows pay for the columns that are asked for and for those of the filter, and for no others.
 K3  Rows that are only counted are not looked at where their number is known.
+K4  Files that are left out because others have the same series hold no series' last (first) row.
 
-Held by tests/property/test_sql_against_duckdb.py (K1) and tests/integration/engine/test_scans.py (K2, K3).
+Held by tests/property/test_sql_against_duckdb.py (K1), tests/integration/engine/test_scans.py (K2, K3) and
+tests/unit/engine/query/test_ending.py (K4).
 Elsewhere: which chunks and files (tables.py), the ends of series alone (ends.py).
 """
 
