@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from tests.helpers.filled import Filled
-from tests.helpers.stores import skip_loudly
+from tests.helpers.tools import skip_loudly
 
 ROWS = [("a", 1.0), ("b", 2.0), ("a", 3.0)]
 QUERY = "SELECT host, usage FROM cpu ORDER BY time"

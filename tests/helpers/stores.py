@@ -23,7 +23,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from email.utils import formatdate
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -32,10 +31,9 @@ from engine.storage.base import ObjectStore
 from engine.storage.counted import counted
 from engine.storage.open import StoreOptions, open_store
 from engine.storage.probe import check_store
+from tests.helpers.tools import REPOSITORY, node_modules_with, skip_loudly
 
-REPOSITORY = Path(__file__).parents[2]
 SCRIPTS = Path(sys.executable).parent
-AZURITE = REPOSITORY / ".flightline" / "azurite"
 AZURE_ACCOUNT = "devstoreaccount1"  # Azurite's own, known to everyone
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 S3_KEY, S3_SECRET = "someaccesskey", "somesecretkey"
@@ -165,21 +163,7 @@ def azurite() -> Server:
 
 def azurite_script() -> str:
     """Where npm put Azurite, now or in an earlier run."""
-    script = AZURITE / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-    if not script.exists() and (trouble := install_azurite()):
-        skip_loudly(f"azure: {trouble}")
-    return str(script)
-
-
-@functools.cache
-def install_azurite() -> str | None:
-    """What keeps Azurite from being installed, asked once a run."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        return "there is no node and npm to run Azurite with"
-    AZURITE.mkdir(parents=True, exist_ok=True)
-    command = ["npm", "install", "--prefix", str(AZURITE), "--no-audit", "--no-fund", "--loglevel=error", "azurite@3"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
-    return f"npm could not install Azurite: {done.stderr.strip()[-300:]}" if done.returncode else None
+    return str(node_modules_with("azurite", "azurite@3") / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js")
 
 
 def start(name: str, port: int, command: list[str], directories: Iterable[str] = ()) -> Server:
@@ -217,11 +201,6 @@ def free_port() -> int:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
         return port
-
-
-def skip_loudly(reason: str) -> NoReturn:
-    print(f"\nNOT TESTED  {reason}", file=sys.__stderr__, flush=True)
-    pytest.skip(reason)
 
 
 def ask(method: str, url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:

@@ -1,18 +1,22 @@
 """What tests need beyond pip: clients of other languages, installed once under .flightline, or named as not tested.
+Processes that test side by side wait for the one that installs.
 
 Every installer is its ecosystem's own client (pip, npm, Maven) with whatever registry it is set up to use.
 """
 
+import fcntl
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
-from tests.helpers.stores import REPOSITORY, skip_loudly
+import pytest
 
+REPOSITORY = Path(__file__).parents[2]
 TOOLS = REPOSITORY / ".flightline"
-INSTALL_S = 100
+INSTALL_S = 110
 
 
 def python_packages(name: str, *packages: str) -> Path:
@@ -58,9 +62,12 @@ def jar(group: str, artifact: str, version: str) -> Path:
 
 def _installed(directory: Path, what: tuple[str, ...], install: Callable[[], str | None]) -> None:
     mark = directory / "installed"
-    if mark.exists() and mark.read_text() == " ".join(what):
-        return
-    trouble = _try(directory, what, install)
+    TOOLS.mkdir(exist_ok=True)
+    with open(TOOLS / f"{directory.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if mark.exists() and mark.read_text() == " ".join(what):
+            return
+        trouble = _try(directory, what, install)
     if trouble:
         skip_loudly(f"{directory.name}: {trouble}")
 
@@ -88,3 +95,8 @@ def _run(command: list[str]) -> str | None:
         return None
     lines = (done.stdout + done.stderr).strip().splitlines()
     return next((line for line in lines if "ERROR" in line), lines[-1] if lines else "no reason given")[:300]
+
+
+def skip_loudly(reason: str) -> NoReturn:
+    print(f"\nNOT TESTED  {reason}", file=sys.__stderr__, flush=True)
+    pytest.skip(reason)

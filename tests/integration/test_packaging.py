@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.stores import skip_loudly
+from tests.helpers.tools import skip_loudly
 
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"

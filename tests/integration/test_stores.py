@@ -36,6 +36,7 @@ from engine.storage.probe import check_store
 from engine.storage.remote import LARGEST_BYTES, LONG_BYTES
 from tests.helpers import stores
 from tests.helpers.relay import Relay
+from tests.helpers.tools import REPOSITORY
 
 REMOTE = ["s3", "google", "azure"]
 
@@ -552,7 +553,7 @@ print(json.dumps(said))
 def in_a_child(root: Path, *, limit: int = 0, user: int = 0) -> dict[str, list[str]]:
     """What the calls of a process with these limits or of this user end with: error class and sentence, by call."""
     command = [sys.executable, "-c", IN_A_CHILD, str(root), str(limit), str(user)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=stores.REPOSITORY)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=REPOSITORY)
     said: dict[str, list[str]] = json.loads(done.stdout)
     return said
 
