@@ -130,7 +130,7 @@ class Executor:
         if known is not None and template is not None:
             outline = known.reading.bound(template.values)
             if outline is not None and tables.suits(outline):
-                return Planned(sql, params, tables, known.schema, outline=outline, like=like)
+                return Planned(sql, params, tables, known.schema, outline=outline, is_direct=True, like=like)
         try:
             if swells(sql):
                 return Planned(sql, params, tables, self._workers.schema(sql, params, tables))
@@ -157,8 +157,10 @@ class Executor:
         session = new_session(tables.schemas, self._runtime, self._limits.threads)
         try:
             open_plan, spelled = prepare(session, template.text), prepare(session, template.spelled, planned.params)
-        except QueryRefused:  # its values cannot be left open
-            return
+        except BaseException as error:
+            if isinstance(error, QueryRefused) or is_panic(error):
+                return  # its values cannot be left open; the statement itself is planned
+            raise
         reading = tables.reading(open_plan, session)
         is_alike = open_plan.schema.equals(planned.schema, check_metadata=True)
         if reading is not None and is_alike and reading.bound(template.values) == tables.outline(spelled, session):

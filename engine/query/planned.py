@@ -75,10 +75,10 @@ class Planned:
 
     def fitted(self) -> "Planned":
         """About to run: in the way that suits the rows there are."""
-        if self.outline is not None and self.tables.suits(self.outline):
-            return replace(self, is_direct=True)
         if self.here is None or self.session is None:
             return self
+        if self.outline is not None and self.tables.suits(self.outline):
+            return replace(self, is_direct=True)
         if self.here.explains:
             return replace(self, here=self.tables.explaining(self.here, self.session))
         fit = self.fit or self.tables.fit(self.here, self.session)

@@ -29,7 +29,7 @@ _REGEX = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Like:
+class _Pattern:
     pattern: str
     ignores_case: bool = False
     negated: bool = False
@@ -39,25 +39,24 @@ class Like:
         return not self.ignores_case
 
     def of(self, texts: Texts) -> Answers:
-        said = pc.match_like(texts, self.pattern, ignore_case=self.ignores_case)
-        return _judged(said, texts, negated=self.negated, ascii_only=self.ignores_case)
+        return _judged(self._found(texts), texts, negated=self.negated, ascii_only=self.ignores_case)
+
+    def _found(self, texts: Texts) -> Answers:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
-class Matches:
+class Like(_Pattern):
+    def _found(self, texts: Texts) -> Answers:
+        return pc.match_like(texts, self.pattern, ignore_case=self.ignores_case)
+
+
+@dataclass(frozen=True, slots=True)
+class Matches(_Pattern):
     """A regular expression, found anywhere in the text."""
 
-    pattern: str
-    ignores_case: bool = False
-    negated: bool = False
-
-    @property
-    def exact(self) -> bool:
-        return not self.ignores_case
-
-    def of(self, texts: Texts) -> Answers:
-        said = pc.match_substring_regex(texts, self.pattern, ignore_case=self.ignores_case)
-        return _judged(said, texts, negated=self.negated, ascii_only=self.ignores_case)
+    def _found(self, texts: Texts) -> Answers:
+        return pc.match_substring_regex(texts, self.pattern, ignore_case=self.ignores_case)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ import pytest
 
 from catalog.errors import InvalidRequest
 from engine.node import Node
-from engine.query import planned, statement, tables
+from engine.query import planned, tables
 from engine.query.made import MadeTable
 from engine.query.shapes.folding import Folding, Picking
 from engine.query.shapes.outline import Outline
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import open_node, read, write
+from tests.helpers.plannings import plannings as plannings
 
 
 @pytest.fixture
@@ -22,20 +23,6 @@ def node() -> Iterator[Node]:
     write(node, "t,host=a v=1 1")
     yield node
     node.close()
-
-
-@pytest.fixture
-def plannings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that were really planned."""
-    texts: list[str] = []
-    plan = statement._Planner.plan
-
-    def noted(planner: statement._Planner, text: str) -> object:
-        texts.append(text)
-        return plan(planner, text)
-
-    monkeypatch.setattr(statement._Planner, "plan", noted)
-    return texts
 
 
 def test_a_statement_is_planned_once_and_sees_every_new_row(node: Node, plannings: list[str]) -> None:

@@ -10,12 +10,13 @@ from datafusion import SessionContext
 from catalog.errors import ServiceError
 from catalog.tokens import ANYONE
 from engine.node import Node
-from engine.query import statement, templates
+from engine.query import templates
 from engine.query.shapes.values import moment_of
 from engine.query.stop import Stop
 from engine.query.templates import Template, template_of
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
+from tests.helpers.plannings import plannings as plannings
 
 HOUR_NS = 3600 * 10**9
 
@@ -116,19 +117,6 @@ def node() -> Iterator[Node]:
         lines = [f't,host=h{n % 3} v={n},i={n}i,s="s{n % 2}",b={str(n % 2 == 0).lower()} {n * 10**9}' for n in range(12)]
         write(node, "\n".join(lines))
         yield node
-
-
-@pytest.fixture
-def plannings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    texts: list[str] = []
-    plan = statement._Planner.plan
-
-    def noted(planner: statement._Planner, text: str) -> object:
-        texts.append(text)
-        return plan(planner, text)
-
-    monkeypatch.setattr(statement._Planner, "plan", noted)
-    return texts
 
 
 #: with places for a value, and values
