@@ -224,8 +224,8 @@ class Node:
         """The schema of a statement's result; nothing runs."""
         return self._executor.result().plan(database, sql, params, origin)
 
-    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
-        return self._executor.result().parameter_types(database, sql)
+    def parameter_types(self, database: str, sql: str, origin: Origin = FROM_SQL) -> Mapping[str, pa.DataType]:
+        return self._executor.result().parameter_types(database, sql, origin)
 
     def snapshot_now(self) -> int:
         """Settle the rows that are in no file yet; how many they were."""

@@ -11,7 +11,8 @@ Elsewhere: ending one stream (handlers.streams).
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -57,6 +58,21 @@ class Running:
                 raise Cancelled("the query was cancelled")
             self._streams.setdefault(query_id, []).append(cancel)
             self._note(query_id, "running", owner if known is None else known.owner)
+
+    @contextmanager
+    def beginning(self, query_id: bytes, owner: Identity, cancel: Callable[[], None]) -> Iterator[None]:
+        """Before a stream begins its statement is planned; `cancel` ends that. Without an id it has no name."""
+        if not query_id:
+            yield
+            return
+        self.begin(query_id, owner, cancel)
+        try:
+            yield
+        except BaseException:
+            self.end(query_id, cancel)
+            raise
+        with self._lock:
+            self._streams[query_id].remove(cancel)
 
     def end(self, query_id: bytes, cancel: Callable[[], None]) -> None:
         with self._lock:
