@@ -43,7 +43,7 @@ from engine.query.system_tables import Live
 from engine.query.tables import Failed, Reported, TableDataset
 from engine.query.templates import Key as TemplateKey
 from engine.query.templates import Known, Template, Templates, template_of
-from engine.query.weight import swells
+from engine.query.weight import searches, swells
 from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
 
@@ -80,7 +80,7 @@ class Executor:
     ) -> QueryResult:
         """Planned when this returns. Whoever asks for the first batch waits until it is the statement's turn."""
         entry = self._logged(database_name, sql, origin)
-        stop = self._started()
+        stop = self._started(sql)
         try:
             planned = self._planned(database_name, sql, params or {}, stop, origin.caller).fitted()
         except BaseException as error:
@@ -134,7 +134,7 @@ class Executor:
         try:
             if swells(sql):
                 return Planned(sql, params, tables, self._workers.schema(sql, params, tables))
-            session = new_session(tables.schemas, self._runtime, self._limits.threads)
+            session = new_session(tables.schemas, self._runtime, self._limits.threads, searches(sql))
             prepared = prepare(session, sql, params, stop=stop)
             outline = tables.outline(prepared, session)
             planned = Planned(sql, params, tables, prepared.schema, prepared, session, key, outline, like=like)
@@ -172,8 +172,8 @@ class Executor:
         if planned.can_be_kept:
             self._plans.keep(planned.key, planned)
 
-    def _started(self) -> Stop:
-        stop = Stop()
+    def _started(self, sql: str) -> Stop:
+        stop = Stop(searches(sql))
         timeout_ms = self._limits.timeout_ms
         if timeout_ms is not None:
             self._deadlines.add(stop, QueryTimedOut(timeout_ms), timeout_ms / 1000)
