@@ -100,4 +100,4 @@ def becomes_idle(server: Server) -> None:
         time.sleep(0.3)
         return cpu_s(server) - before_s < 0.1
 
-    wait_until(is_idle, within_s=10)
+    wait_until(is_idle, within_s=20)
