@@ -88,7 +88,9 @@ class Executor:
             entry.ended(events.FAILURE, str(error))
             raise
         entry.planned()
-        running = Running(planned, entry, stop, self._turns, self._workers, self._metrics, self._limits, self._keep)
+        running = Running(
+            planned, entry, stop, self._turns, self._workers, self._metrics, self._limits, self._keep, self._as_written
+        )
         return QueryResult(planned.schema, running, running.close, planned.like or (database_name, sql))
 
     def plan(
@@ -165,6 +167,14 @@ class Executor:
         is_alike = open_plan.schema.equals(planned.schema, check_metadata=True)
         if reading is not None and is_alike and reading.bound(template.values) == tables.outline(spelled, session):
             self._templates.keep(like, Known(planned.schema, reading))
+
+    def _as_written(self, planned: Planned, stop: Stop) -> Planned:
+        """For what was made of it otherwise there is too little memory."""
+        tables = planned.tables
+        tables.begin_anew()
+        session = new_session(tables.schemas, self._runtime, self._limits.threads)
+        prepared = prepare(session, planned.sql, planned.params, stop=stop)
+        return Planned(planned.sql, planned.params, tables, prepared.schema, prepared, session)
 
     def _keep(self, planned: Planned) -> None:
         """After its statement has ended, and nothing of it runs any more."""

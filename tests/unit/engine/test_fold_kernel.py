@@ -122,6 +122,26 @@ def test_what_is_no_number_comes_after_all_numbers() -> None:
         assert isnan(totals)
 
 
+def test_no_more_cells_are_made_than_there_may_be() -> None:
+    """A4: those that are there can still be added to, and what is merged brings its own room along."""
+    first, second = Fold([], 2), Fold([], 1)
+
+    def add(fold: Fold, times: list[int]) -> None:
+        fold.add(array("i", [0] * len(times)), array("q", [0]), array("q", times), *EVER, 0, 1, [])
+
+    with pytest.raises(MemoryError):
+        add(first, [1, 2, 3])
+    add(first, [2, 1, 2])
+    add(second, [9])
+    with pytest.raises(MemoryError):
+        add(second, [8])
+    first.merge(second)
+    with pytest.raises(MemoryError):
+        add(first, [8])
+
+    assert [longs(part) for part in first.cells()] == [[0, 0, 0], [1, 2, 9], [1, 2, 1]]
+
+
 def test_what_does_not_fit_is_refused() -> None:
     """A1."""
     numbers, times, keys = array("i", [0, 1]), array("q", [0, 1]), array("q", [0, 0])
