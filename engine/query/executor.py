@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
+from datafusion import SessionContext
 
 from catalog.errors import ServiceError
 from catalog.schema import Database, Table
@@ -136,7 +137,7 @@ class Executor:
         try:
             if swells(sql):
                 return Planned(sql, params, tables, self._workers.schema(sql, params, tables))
-            session = new_session(tables.schemas, self._runtime, self._limits.threads, searches(sql))
+            session = self._session(tables, sql)
             prepared = prepare(session, sql, params, stop=stop)
             outline = tables.outline(prepared, session)
             planned = Planned(sql, params, tables, prepared.schema, prepared, session, key, outline, like=like)
@@ -151,12 +152,15 @@ class Executor:
                 raise tables.reason(error) from None
             raise
 
+    def _session(self, tables: Tables, sql: str) -> SessionContext:
+        return new_session(tables.schemas, self._runtime, self._limits.threads, searches(sql))
+
     def _learn(self, template: Template, like: TemplateKey, planned: Planned) -> None:
         """Next time a statement like this one need not be planned, if that comes to the same (templates.py, L1)."""
         if not self._templates.is_due(like):
             return
         tables = planned.tables
-        session = new_session(tables.schemas, self._runtime, self._limits.threads)
+        session = self._session(tables, template.text)
         try:
             open_plan, spelled = prepare(session, template.text), prepare(session, template.spelled, planned.params)
         except BaseException as error:
@@ -172,7 +176,7 @@ class Executor:
         """For what was made of it otherwise there is too little memory."""
         tables = planned.tables
         tables.begin_anew()
-        session = new_session(tables.schemas, self._runtime, self._limits.threads)
+        session = self._session(tables, planned.sql)
         prepared = prepare(session, planned.sql, planned.params, stop=stop)
         return Planned(planned.sql, planned.params, tables, prepared.schema, prepared, session)
 
