@@ -202,8 +202,10 @@ class Fold:
         an Arrow bitmap or None, and which of its bits is row 0. MemoryError where there would be too many cells."""
     def merge(self, other: Fold) -> None:
         """Take in what another has, and how many cells it may have."""
-    def cells(self) -> tuple[bytes, bytes, bytes]:
-        """(keys, bins, numbers of rows), int64 each, one for each key and bin that has rows."""
-    def column(self, number: int) -> tuple[bytes, bytes, bytes, bytes, bytes]:
-        """For each cell (values, sum as 64 bits, sum as a double, smallest, largest); the last two mean nothing without values.
-        The sum as 64 bits is that of integers only."""
+    def outcome(
+        self, keys: Sequence[int], origin: int, width: int, measures: Sequence[tuple[str, int]]
+    ) -> tuple[int, list[tuple[bytes | None, bytes, int]]]:
+        """(how many rows, their columns): a row for each key and bin that has any, by bins, those of one bin by keys. Each
+        column is an Arrow bitmap (None: all are valid), values, and how many are null.
+        `keys`: -1 for the beginning of the bin (int64), or the number of a tag, whose code (int32) is 21 bits of the key less
+        one, null for 0. `measures`: count, sum, avg, min or max of a column, 8 bytes each; count of -1 counts rows."""

@@ -152,7 +152,7 @@ def encode_answers(answers: Sequence[bytes]) -> bytes:
 
 def encode_cancel(query_id: bytes) -> bytes:
     """CancelFlightInfoRequest.info.app_metadata, in protobuf without its library."""
-    info = b"\x32" + bytes([len(query_id)]) + query_id
+    info = b"\x3a" + bytes([len(query_id)]) + query_id
     return b"\x0a" + bytes([len(info)]) + info
 
 

@@ -15,6 +15,7 @@ from flightserver.flightsql.proto import flightsql_pb2 as sql
 from tests.helpers.busy import (
     EXPLODING,
     LONG_TO_PLAN,
+    SLOW_AFTERWARDS,
     SLOW_SCAN,
     ask,
     becomes_busy,
@@ -39,27 +40,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+WORK = pytest.mark.parametrize(
+    "statement",
+    [SLOW_SCAN, ROWS_THEN_WORK, SLOW_AFTERWARDS, EXPLODING],
+    ids=["before the first row", "in the middle", "after the last row of a scan", "a join that explodes"],
+)
+
 ASKS = """
 import json, sys, pyarrow.flight as fl
 fl.FlightClient(sys.argv[1]).do_get(fl.Ticket(json.dumps({"database": "db", "sql_query": sys.argv[2]}))).read_all()
 """
 
 
-def asking_in_a_process(server: Server, statement: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", ASKS, f"grpc://{server.host}:{server.port}", statement])
-
-
-STATEMENTS = {
-    "before the first row": SLOW_SCAN,
-    "in the middle": ROWS_THEN_WORK,
-    "a join that explodes": EXPLODING,
-    "while it is planned": LONG_TO_PLAN,
-}
-
-
-@pytest.mark.parametrize("when", STATEMENTS)
-def test_a_closed_http_connection_ends_the_work(server: Server, when: str) -> None:
-    connection = http_connection(server, STATEMENTS[when])
+@WORK
+def test_a_closed_http_connection_ends_the_work(server: Server, statement: str) -> None:
+    connection = http_connection(server, statement)
     becomes_busy(server)
 
     connection.close()
@@ -68,7 +63,7 @@ def test_a_closed_http_connection_ends_the_work(server: Server, when: str) -> No
     assert ask(server, "SELECT count(*) AS n FROM t") == [{"n": 100_000}]
 
 
-@pytest.mark.parametrize("statement", [SLOW_SCAN, ROWS_THEN_WORK, EXPLODING], ids=list(STATEMENTS)[:3])
+@WORK
 def test_a_flight_client_that_is_gone_ends_the_work(server: Server, statement: str) -> None:
     client = server.flight()
     reader = client.do_get(flight_info(client, statement).endpoints[0].ticket)
@@ -80,13 +75,22 @@ def test_a_flight_client_that_is_gone_ends_the_work(server: Server, statement: s
     becomes_idle(server)
 
 
+def test_planning_ends_with_its_http_connection(server: Server) -> None:
+    connection = http_connection(server, LONG_TO_PLAN)
+    becomes_busy(server)
+
+    connection.close()
+
+    becomes_idle(server)
+
+
 def test_planning_ends_with_its_flight_client(server: Server) -> None:
     """GetFlightInfo that waits no longer, and a DoGet whose connection breaks."""
     with server.flight() as client, pytest.raises(fl.FlightTimedOutError):
         flight_info(client, LONG_TO_PLAN, timeout_s=2)
     becomes_idle(server)
 
-    asking = asking_in_a_process(server, LONG_TO_PLAN)
+    asking = subprocess.Popen([sys.executable, "-c", ASKS, f"grpc://{server.host}:{server.port}", LONG_TO_PLAN])
     becomes_busy(server)
     asking.kill()
     asking.wait()
