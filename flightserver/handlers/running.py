@@ -1,6 +1,7 @@
 """Queries by the id that their FlightInfo and ticket carry, so that they can be cancelled by name.
 
-X1  Cancelling ends every stream of a query at once, and its planning; a ticket that was not redeemed yet is worth nothing from then on.
+X1  Cancelling ends every stream of a query at once, and its planning; a ticket that was not redeemed yet is worth nothing from
+    then on.
 X2  What is over can not be cancelled, and what nobody knows is not found. The newest KNOWN_MAX queries are remembered.
 X3  A query is its caller's: for others than administrators it is one that nobody knows.
 
