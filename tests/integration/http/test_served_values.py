@@ -1,4 +1,4 @@
-"""Values as a server spells them, which lacks libraries that tests have: pyarrow makes moments of nanoseconds with pandas only."""
+"""Values as a server spells them, which lacks libraries that tests have: pandas makes Python's moments of nanoseconds."""
 
 from collections.abc import Iterator
 from urllib.parse import urlencode

@@ -29,6 +29,7 @@ MINUTE = 'IntervalMonthDayNano("IntervalMonthDayNano { months: 0, days: 0, nanos
         ),
         ("round(selector_last(usage, time)['value'])", "round(selector_last(cpu.usage,cpu.time)[value])"),
         ("max(usage)", "max(cpu.usage)"),
+        ("approx_distinct(host)", "approx_distinct(cpu.host)"),
         ("count(*)", "count(*)"),
     ],
 )
