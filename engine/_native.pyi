@@ -179,10 +179,10 @@ def count_windows(times: Buffer, width: int) -> dict[int, int]:
 class Fold:
     """Counts, sums and extremes of columns, by key and by bin of time. One thread at a time.
 
-    `kinds`: a FieldType from 1 to 3 for each column, or 0 for what is only counted.
+    `kinds`: a FieldType from 1 to 3 for each column, or 0 for what is only counted. `cells_max`: how many cells rows may make.
     """
 
-    def __init__(self, kinds: Sequence[int]) -> None: ...
+    def __init__(self, kinds: Sequence[int], cells_max: int = ...) -> None: ...
     def add(
         self,
         codes: Buffer | None,
@@ -199,10 +199,13 @@ class Fold:
         """Take in rows: either all, whose keys are keys[codes[row]] (int64 by int32), or, without codes, those in ranges
         (int32), each of the key that stands at its place and in order of time. Negative keys are left out, and so are times
         outside of [first, last]. Bin n begins at origin + n * width; with width 0 there is one. Columns are values of 8 bytes,
-        an Arrow bitmap or None, and which of its bits is row 0."""
-    def merge(self, other: Fold) -> None: ...
-    def cells(self) -> tuple[bytes, bytes, bytes]:
-        """(keys, bins, numbers of rows), int64 each, one for each key and bin that has rows."""
-    def column(self, number: int) -> tuple[bytes, bytes, bytes, bytes, bytes]:
-        """For each cell (values, sum as 64 bits, sum as a double, smallest, largest); the last two mean nothing without values.
-        The sum as 64 bits is that of integers only."""
+        an Arrow bitmap or None, and which of its bits is row 0. MemoryError where there would be too many cells."""
+    def merge(self, other: Fold) -> None:
+        """Take in what another has, and how many cells it may have."""
+    def outcome(
+        self, keys: Sequence[int], origin: int, width: int, measures: Sequence[tuple[str, int]]
+    ) -> tuple[int, list[tuple[bytes | None, bytes, int]]]:
+        """(how many rows, their columns): a row for each key and bin that has any, by bins, those of one bin by keys. Each
+        column is an Arrow bitmap (None: all are valid), values, and how many are null.
+        `keys`: -1 for the beginning of the bin (int64), or the number of a tag, whose code (int32) is 21 bits of the key less
+        one, null for 0. `measures`: count, sum, avg, min or max of a column, 8 bytes each; count of -1 counts rows."""

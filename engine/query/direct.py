@@ -28,7 +28,7 @@ def answered(outline: Outline, table: TableDataset | None, stop: Stop, memory_by
     batches = stop.checked(_found(outline, table))
     if outline.kept is not None:
         batches = _kept(batches, outline.kept)
-    if outline.order:
+    if not outline.is_in_order:
         batches = _sorted(_collected(batches, memory_bytes), outline)
     elif outline.is_cut:
         batches = _cut(batches, outline)
@@ -75,7 +75,7 @@ def _collected(batches: Iterable[pa.RecordBatch], memory_bytes: int) -> list[pa.
     for batch in batches:
         left -= batch.nbytes
         if left < 0:
-            raise TooMuchMemory(memory_bytes)
+            raise TooMuchMemory(memory_bytes, is_beside_the_pool=True)
         found.append(batch)
     return found
 

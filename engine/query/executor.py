@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
+from datafusion import SessionContext
 
 from catalog.errors import ServiceError
 from catalog.schema import Database, Table
@@ -43,7 +44,7 @@ from engine.query.system_tables import Live
 from engine.query.tables import Failed, Reported, TableDataset
 from engine.query.templates import Key as TemplateKey
 from engine.query.templates import Known, Template, Templates, template_of
-from engine.query.weight import swells
+from engine.query.weight import searches, swells
 from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
 
@@ -80,7 +81,7 @@ class Executor:
     ) -> QueryResult:
         """Planned when this returns. Whoever asks for the first batch waits until it is the statement's turn."""
         entry = self._logged(database_name, sql, origin)
-        stop = self._started()
+        stop = self._started(sql)
         try:
             planned = self._planned(database_name, sql, params or {}, stop, origin.caller).fitted()
         except BaseException as error:
@@ -88,7 +89,9 @@ class Executor:
             entry.ended(events.FAILURE, str(error))
             raise
         entry.planned()
-        running = Running(planned, entry, stop, self._turns, self._workers, self._metrics, self._limits, self._keep)
+        running = Running(
+            planned, entry, stop, self._turns, self._workers, self._metrics, self._limits, self._keep, self._as_written
+        )
         return QueryResult(planned.schema, running, running.close, planned.like or (database_name, sql))
 
     def plan(
@@ -134,7 +137,7 @@ class Executor:
         try:
             if swells(sql):
                 return Planned(sql, params, tables, self._workers.schema(sql, params, tables))
-            session = new_session(tables.schemas, self._runtime, self._limits.threads)
+            session = self._session(tables, sql)
             prepared = prepare(session, sql, params, stop=stop)
             outline = tables.outline(prepared, session)
             planned = Planned(sql, params, tables, prepared.schema, prepared, session, key, outline, like=like)
@@ -149,12 +152,15 @@ class Executor:
                 raise tables.reason(error) from None
             raise
 
+    def _session(self, tables: Tables, sql: str) -> SessionContext:
+        return new_session(tables.schemas, self._runtime, self._limits.threads, searches(sql))
+
     def _learn(self, template: Template, like: TemplateKey, planned: Planned) -> None:
         """Next time a statement like this one need not be planned, if that comes to the same (templates.py, L1)."""
         if not self._templates.is_due(like):
             return
         tables = planned.tables
-        session = new_session(tables.schemas, self._runtime, self._limits.threads)
+        session = self._session(tables, template.text)
         try:
             open_plan, spelled = prepare(session, template.text), prepare(session, template.spelled, planned.params)
         except BaseException as error:
@@ -166,14 +172,22 @@ class Executor:
         if reading is not None and is_alike and reading.bound(template.values) == tables.outline(spelled, session):
             self._templates.keep(like, Known(planned.schema, reading))
 
+    def _as_written(self, planned: Planned, stop: Stop) -> Planned:
+        """For what was made of it otherwise there is too little memory."""
+        tables = planned.tables
+        tables.begin_anew()
+        session = self._session(tables, planned.sql)
+        prepared = prepare(session, planned.sql, planned.params, stop=stop)
+        return Planned(planned.sql, planned.params, tables, prepared.schema, prepared, session)
+
     def _keep(self, planned: Planned) -> None:
         """After its statement has ended, and nothing of it runs any more."""
         planned.tables.end()
         if planned.can_be_kept:
             self._plans.keep(planned.key, planned)
 
-    def _started(self) -> Stop:
-        stop = Stop()
+    def _started(self, sql: str) -> Stop:
+        stop = Stop(searches(sql))
         timeout_ms = self._limits.timeout_ms
         if timeout_ms is not None:
             self._deadlines.add(stop, QueryTimedOut(timeout_ms), timeout_ms / 1000)

@@ -4,8 +4,10 @@ L1  No more than `concurrent` statements run; the others wait their turn, first 
 L2  A statement that would read more files than `files` is refused before it opens one.
 L3  A statement that waits can be stopped while it does, and leaves its place to others. No more than WAITING_MAX wait.
 L4  A statement that takes longer than `timeout_ms`, its waiting included, is stopped and says so.
+L5  What is made of a statement's rows without its plan, in memory that the pool does not count, is bounded for each statement;
+    one that would exceed it is left to its plan, which spills.
 
-Held by tests/unit/engine/query/test_limits.py (L1, L3), tests/integration/engine/test_query_limits.py (L2) and
+Held by tests/unit/engine/query/test_limits.py (L1, L3), tests/integration/engine/test_query_limits.py (L2, L5) and
 tests/integration/engine/test_cancelling.py (L4).
 """
 
@@ -18,6 +20,8 @@ from engine.query.stop import Stop
 
 #: statements that wait for their turn; each holds a thread and a view
 WAITING_MAX = 2_000
+#: a statement may have this part of all memory beside the pool
+_SHARES = 4
 
 
 class TooManyFiles(InvalidRequest):
@@ -48,12 +52,14 @@ class TooMuchMemory(InvalidRequest):
 
     code = "query_memory"
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, *, is_beside_the_pool: bool = False) -> None:
+        """`is_beside_the_pool`: by what is worked out without the plan, which may do with less, since it can spill."""
         super().__init__(
             f"the query needs more than the {limit_bytes >> 20} MiB of memory that it may have",
             hint="narrow it or raise --exec-mem-pool-size",
             limit_bytes=limit_bytes,
         )
+        self.is_beside_the_pool = is_beside_the_pool
 
 
 class QueryTimedOut(InvalidRequest):
@@ -76,6 +82,11 @@ class QueryLimits:
     concurrent: int | None = None
     files: int | None = None
     timeout_ms: int | None = None
+
+    @property
+    def beside_pool_bytes(self) -> int:
+        """What a statement may take that is not counted by the pool (L5)."""
+        return self.memory_bytes // _SHARES
 
     def check_files(self, count: int) -> None:
         if self.files is not None and count > self.files:

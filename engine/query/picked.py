@@ -3,8 +3,10 @@
     chunks and files ─▶ each series' last row ─▶ the last of each group ─▶ hydrated once
 
 P1  For each group by tags that has rows, one of its rows with the newest (oldest) time.
+P2  Rows that may yet be picked take no more memory than they may: what would need more ends the statement, whose plan would
+    have to hold these rows, too, and more.
 
-Held by tests/property/test_sql_against_duckdb.py (P1).
+Held by tests/property/test_sql_against_duckdb.py (P1) and tests/integration/engine/test_query_limits.py (P2).
 """
 
 from collections.abc import Callable, Sequence
@@ -17,22 +19,28 @@ from engine._native import series_runs, sort_rows
 from engine.batch import concatenated, int32_array
 from engine.buffer.rows import HeldFile
 from engine.hydrate import hydrated
+from engine.query.limits import TooMuchMemory
 from engine.query.scan import Rows, Scan
 from engine.query.shapes.folding import Picking
 
 
-def picked_rows(picking: Picking, scan_of: Callable[[], Scan], schema: pa.Schema) -> pa.RecordBatch:
+def picked_rows(picking: Picking, scan_of: Callable[[], Scan], schema: pa.Schema, room_bytes: int) -> pa.RecordBatch:
     scan = scan_of()
     columns = list(dict.fromkeys([*picking.tags, *picking.columns, TIME_COLUMN]))
     found: list[pa.Table] = []
-    rows = [_ends_of(chunk, scan, picking, columns) for chunk in scan.chunks]
-    rows = [each for each in rows if each.num_rows]
+    rows: list[pa.RecordBatch] = []
+    for chunk in scan.chunks:
+        ends = _ends_of(chunk, scan, picking, columns)
+        if ends.num_rows:
+            rows.append(ends)
+            _check(rows, room_bytes)
     if rows:
         found.append(_picked(_hydrated(_last_of_series(rows, picking), scan, columns), picking))
     for held in scan.files:
         found.extend(_of_file(held, scan, picking, columns))
         if len(found) > 1:
             found = [_picked(pa.concat_tables(found).unify_dictionaries(), picking)]
+        _check(found, room_bytes)
     if not found:
         return pa.RecordBatch.from_pylist([], schema)
     names = [*picking.tags, *picking.columns]
@@ -41,6 +49,12 @@ def picked_rows(picking: Picking, scan_of: Callable[[], Scan], schema: pa.Schema
         [array if array.type == field.type else array.cast(field.type) for array, field in zip(arrays, schema, strict=True)],
         schema=schema,
     )
+
+
+def _check(found: Sequence[pa.RecordBatch | pa.Table], room_bytes: int) -> None:
+    """P2."""
+    if sum(each.nbytes for each in found) > room_bytes:
+        raise TooMuchMemory(room_bytes)
 
 
 def _ends_of(chunk: Rows, scan: Scan, picking: Picking, columns: Sequence[str]) -> pa.RecordBatch:

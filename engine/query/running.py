@@ -37,8 +37,11 @@ class Running:
         metrics: Metrics,
         limits: QueryLimits,
         keep: Callable[[Planned], None],
+        as_written: Callable[[Planned, Stop], Planned],
     ) -> None:
+        """`as_written`: the same statement by its plan alone, with nothing made of it that could not spill."""
         self._planned = planned
+        self._as_written = as_written
         self._keep = keep
         self._entry = entry
         self._stop = stop
@@ -92,10 +95,23 @@ class Running:
             self._stop.check()
 
     def _begun(self) -> Iterator[pa.RecordBatch]:
-        planned = self._planned
+        """With its first batch: until that is there, the statement can still go another way."""
+        batches = self._batches_of(self._planned)
+        try:
+            return chain([next(batches)], batches)
+        except StopIteration:
+            return batches
+        except Exception as error:
+            reason = self._planned.tables.reason(error)
+            if not (isinstance(reason, TooMuchMemory) and reason.is_beside_the_pool):
+                raise
+        self._planned = self._as_written(self._planned, self._stop)
+        return self._batches_of(self._planned)
+
+    def _batches_of(self, planned: Planned) -> Iterator[pa.RecordBatch]:
         here, tables = planned.here, planned.tables
         if planned.is_direct and planned.outline is not None:
-            return tables.answered(planned.outline, planned.schema, self._limits.memory_bytes)
+            return tables.answered(planned.outline, planned.schema, self._limits)
         if here is not None and not planned.must_run_elsewhere:
             return here.batches(self._run, self._stop.sleep, tables.all_reports)
         tables.needs_all()

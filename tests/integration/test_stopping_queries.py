@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.busy import (
     EXPLODING,
+    SLOW_AFTERWARDS,
     SLOW_SCAN,
     ask,
     becomes_busy,
@@ -33,7 +34,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 WORK = pytest.mark.parametrize(
-    "statement", [SLOW_SCAN, ROWS_THEN_WORK, EXPLODING], ids=["before the first row", "in the middle", "a join that explodes"]
+    "statement",
+    [SLOW_SCAN, ROWS_THEN_WORK, SLOW_AFTERWARDS, EXPLODING],
+    ids=["before the first row", "in the middle", "after the last row of a scan", "a join that explodes"],
 )
 
 

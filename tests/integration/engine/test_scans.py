@@ -8,6 +8,7 @@ import pytest
 
 from catalog.tokens import ANYONE
 from engine.node import Node
+from engine.query.limits import QueryLimits
 from engine.query.report import ScanReport
 from engine.query.stop import Stop
 from engine.storage.memory import MemoryStore
@@ -36,7 +37,7 @@ def asked(node: Node, sql: str) -> tuple[list[dict[str, Any]], ScanReport]:
     executor = node._executor.result()
     planned = executor._planned("db", sql, {}, Stop(), ANYONE).fitted()
     if planned.is_direct and planned.outline is not None:
-        batches = list(planned.tables.answered(planned.outline, planned.schema, 1 << 30))
+        batches = list(planned.tables.answered(planned.outline, planned.schema, QueryLimits(1 << 30, 2)))
     else:
         assert planned.here is not None
         batches = list(planned.here.batches(lambda frame: (batch.to_pyarrow() for batch in frame.execute_stream())))
