@@ -102,6 +102,8 @@ class Parsed(NamedTuple):
     earlier ones."""
     errors: list[tuple[int, str, str]]
     """(physical line number, message, the line up to 1024 bytes)"""
+    takes_now: bool
+    """Whether a row has the time `now_ns`, as one without a timestamp has."""
 
 def parse(
     schema: LineSchema,
