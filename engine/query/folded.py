@@ -10,7 +10,7 @@ Held by tests/unit/engine/query/shapes/test_folding.py (F1, F2) and tests/proper
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 
@@ -230,7 +230,11 @@ def _kind(field: FieldType) -> int:
     return int(field) if field in (FieldType.FLOAT, FieldType.INTEGER, FieldType.UINTEGER) else 0
 
 
-_KINDS = {FieldType.FLOAT: pa.float64(), FieldType.INTEGER: pa.int64(), FieldType.UINTEGER: pa.uint64()}
+_KINDS: Mapping[int, pa.DataType] = {
+    FieldType.FLOAT: pa.float64(),
+    FieldType.INTEGER: pa.int64(),
+    FieldType.UINTEGER: pa.uint64(),
+}
 _CODE, _TIME = pa.int32(), pa.timestamp("ns")
 
 
