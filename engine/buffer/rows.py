@@ -217,7 +217,7 @@ class TableData:
 
 _FILES_LOOKED_AT = 256  # with each late batch
 _JOIN_AT = 8  # a row is copied once for each power of eight, not of two
-_JOIN_ROWS = 4096
+_JOIN_ROWS = 32_768
 _JOIN_BYTES = 16 << 20
 
 
