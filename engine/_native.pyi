@@ -38,6 +38,9 @@ class SeriesIndex:
     def values(self, tag: int, series: Buffer | None = None) -> Any:
         """The distinct values of a tag by code; with `series`, the value in each of these series, null where it has none.
         An object with __arrow_c_array__ (utf8)."""
+    def columns(self, tags: Sequence[int], series: Buffer) -> Any:
+        """These tags in rows of these series: an object with __arrow_c_array__, to be taken once, a struct of dictionaries
+        (int32, utf8), null where a series has no value. A dictionary has all values of its tag, by code."""
     def set_floor(self, time_ns: int) -> None:
         """Rows at or before this may exist in files: series first seen from now on count them as late."""
     def arrive(self, series: Buffer, times: Buffer) -> tuple[int, int, int]:
@@ -102,6 +105,8 @@ class Parsed(NamedTuple):
     earlier ones."""
     errors: list[tuple[int, str, str]]
     """(physical line number, message, the line up to 1024 bytes)"""
+    takes_now: bool
+    """Whether a row has the time `now_ns`, as one without a timestamp has."""
 
 def parse(
     schema: LineSchema,

@@ -210,6 +210,9 @@ class Node:
     def start_lp(self, request: WriteRequest) -> StartedWrite:
         return self._ingest.start_lp(request)
 
+    def start_together(self, request: WriteRequest, line_counts: Sequence[int]) -> Sequence[StartedWrite] | None:
+        return self._ingest.start_together(request, line_counts)
+
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         return self._ingest.session(database, table, schema, options, self._replace_table)
 

@@ -188,6 +188,9 @@ class NodeLike(Protocol):
     def start_lp(self, request: WriteRequest) -> StartedWrite:
         """`write_lp` in two steps, for whoever has several bodies: those that are started together share a flush."""
 
+    def start_together(self, request: WriteRequest, line_counts: Sequence[int]) -> Sequence[StartedWrite] | None:
+        """`start_lp` for bodies of so many lines each, joined by newlines. None: nothing has happened, start one by one."""
+
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         """Afterwards the table exists with the columns of the schema, or the options refused it; `replace` has emptied it."""
 

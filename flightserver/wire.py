@@ -126,6 +126,11 @@ def decode_write(message: memoryview) -> tuple[WriteHeader, memoryview]:
     return header, message[end + 1 :]
 
 
+def header_text(message: memoryview) -> bytes:
+    """The header of a write as it came: two that are spelled alike mean the same."""
+    return bytes(message[:HEADER_BYTES_MAX]).partition(b"\n")[0]
+
+
 def encode_convoy(messages: Sequence[bytes]) -> bytes:
     """Several writes in one message of a lane."""
     lengths = encode_json({"lengths": [len(message) for message in messages]})

@@ -91,6 +91,10 @@ class GuardedNode:
         self.needs(request.database, WRITE)
         return self._node.start_lp(request)
 
+    def start_together(self, request: WriteRequest, line_counts: Sequence[int]) -> Sequence[StartedWrite] | None:
+        self.needs(request.database, WRITE)
+        return self._node.start_together(request, line_counts)
+
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         self.needs(database, WRITE)
         if options.if_exists == "replace":

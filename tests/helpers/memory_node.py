@@ -113,6 +113,9 @@ class MemoryNode:
     def start_lp(self, request: WriteRequest) -> StartedWrite:
         return StartedWrite(self.write_lp(request))
 
+    def start_together(self, request: WriteRequest, line_counts: Sequence[int]) -> None:
+        return None
+
     def write_lp(self, request: WriteRequest) -> WriteReport:
         self._fail()
         self.before_lines(request)
