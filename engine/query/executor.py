@@ -30,7 +30,7 @@ from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
 from engine.query.decoded import Decoded
 from engine.query.elsewhere.workers import Workers
-from engine.query.limits import QueryLimits, QueryTimedOut, Turns
+from engine.query.limits import LONG_S, PLACES_MAX, QueryLimits, QueryTimedOut, Turns
 from engine.query.messages import QueryRefused, is_panic
 from engine.query.placeholders import placeholder_types
 from engine.query.planned import Planned, Tables
@@ -69,6 +69,7 @@ class Executor:
         self._live = live
         self._unlogged = QueryLog(SystemClock(), 0)
         self._turns = Turns(limits.concurrent)
+        self._places = Turns(min(limits.threads, PLACES_MAX), LONG_S)
         self._deadlines = Deadlines()
         self._runtime = runtime_of(limits.memory_bytes)
         self._workers = Workers(replace(limits, memory_bytes=limits.memory_bytes // 2))
@@ -82,15 +83,15 @@ class Executor:
         entry = self._logged(database_name, sql, origin)
         stop = self._started(sql)
         try:
-            planned = self._planned(database_name, sql, params or {}, stop, origin.caller).fitted()
+            with self._places.taken(stop):
+                planned = self._planned(database_name, sql, params or {}, stop, origin.caller).fitted()
         except BaseException as error:
             stop.set()
             entry.ended(events.FAILURE, str(error))
             raise
         entry.planned()
-        running = Running(
-            planned, entry, stop, self._turns, self._workers, self._metrics, self._limits, self._keep, self._as_written
-        )
+        line = self._turns, self._places
+        running = Running(planned, entry, stop, line, self._workers, self._metrics, self._limits, self._keep, self._as_written)
         return QueryResult(planned.schema, running, running.close, planned.like or (database_name, sql))
 
     def plan(
@@ -98,8 +99,10 @@ class Executor:
     ) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
         try:
-            planned = self._planned(database_name, sql, params, Stop(), origin.caller)
-            self._keep(planned)
+            stop = Stop()
+            with self._places.taken(stop):
+                planned = self._planned(database_name, sql, params, stop, origin.caller)
+                self._keep(planned)
             return planned.schema
         except ServiceError as error:  # whoever asks for the schema first gets no further
             self._logged(database_name, sql, origin).ended(events.FAILURE, str(error))
