@@ -38,6 +38,9 @@ class SeriesIndex:
     def values(self, tag: int, series: Buffer | None = None) -> Any:
         """The distinct values of a tag by code; with `series`, the value in each of these series, null where it has none.
         An object with __arrow_c_array__ (utf8)."""
+    def columns(self, tags: Sequence[int], series: Buffer) -> Any:
+        """These tags in rows of these series: an object with __arrow_c_array__, to be taken once, a struct of dictionaries
+        (int32, utf8), null where a series has no value. A dictionary has all values of its tag, by code."""
     def set_floor(self, time_ns: int) -> None:
         """Rows at or before this may exist in files: series first seen from now on count them as late."""
     def arrive(self, series: Buffer, times: Buffer) -> tuple[int, int, int]:
@@ -102,6 +105,8 @@ class Parsed(NamedTuple):
     earlier ones."""
     errors: list[tuple[int, str, str]]
     """(physical line number, message, the line up to 1024 bytes)"""
+    takes_now: bool
+    """Whether a row has the time `now_ns`, as one without a timestamp has."""
 
 def parse(
     schema: LineSchema,
@@ -202,8 +207,10 @@ class Fold:
         an Arrow bitmap or None, and which of its bits is row 0. MemoryError where there would be too many cells."""
     def merge(self, other: Fold) -> None:
         """Take in what another has, and how many cells it may have."""
-    def cells(self) -> tuple[bytes, bytes, bytes]:
-        """(keys, bins, numbers of rows), int64 each, one for each key and bin that has rows."""
-    def column(self, number: int) -> tuple[bytes, bytes, bytes, bytes, bytes]:
-        """For each cell (values, sum as 64 bits, sum as a double, smallest, largest); the last two mean nothing without values.
-        The sum as 64 bits is that of integers only."""
+    def outcome(
+        self, keys: Sequence[int], origin: int, width: int, measures: Sequence[tuple[str, int]]
+    ) -> tuple[int, list[tuple[bytes | None, bytes, int]]]:
+        """(how many rows, their columns): a row for each key and bin that has any, by bins, those of one bin by keys. Each
+        column is an Arrow bitmap (None: all are valid), values, and how many are null.
+        `keys`: -1 for the beginning of the bin (int64), or the number of a tag, whose code (int32) is 21 bits of the key less
+        one, null for 0. `measures`: count, sum, avg, min or max of a column, 8 bytes each; count of -1 counts rows."""

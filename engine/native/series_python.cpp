@@ -290,6 +290,63 @@ PyObject* values(PyObject* self, PyObject* args, PyObject* kwargs) {
     return made;
 }
 
+// Columns that have been exported, to be taken once.
+struct ColumnsObject {
+    PyObject_HEAD PyObject* capsules;
+};
+
+PyTypeObject* columns_type = nullptr;
+
+void columns_dealloc(PyObject* self) {
+    Py_XDECREF(reinterpret_cast<ColumnsObject*>(self)->capsules);
+    PyTypeObject* type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyObject* columns_taken(PyObject* self, PyObject*, PyObject*) { return Py_NewRef(reinterpret_cast<ColumnsObject*>(self)->capsules); }
+
+PyMethodDef columns_methods[] = {
+    {"__arrow_c_array__", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(columns_taken)), METH_VARARGS | METH_KEYWORDS,
+     nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyType_Slot columns_slots[] = {
+    {Py_tp_dealloc, reinterpret_cast<void*>(columns_dealloc)},
+    {Py_tp_methods, columns_methods},
+    {0, nullptr},
+};
+
+PyType_Spec columns_spec = {"engine._native.TagColumns", sizeof(ColumnsObject), 0,
+                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, columns_slots};
+
+PyObject* columns(PyObject* self, PyObject* args) {
+    PyObject *given_tags, *given_series;
+    if (!PyArg_ParseTuple(args, "OO", &given_tags, &given_series)) return nullptr;
+    const SeriesIndex& index = of(self);
+    const Owned sequence(PySequence_Fast(given_tags, "tags must be a sequence"));
+    if (sequence == nullptr) return nullptr;
+    std::vector<int32_t> tags;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence.get()); ++i) {
+        const long tag = PyLong_AsLong(PySequence_Fast_GET_ITEM(sequence.get(), i));
+        if (tag == -1 && PyErr_Occurred()) return nullptr;
+        if (!check_tag(index, static_cast<int>(tag))) return nullptr;
+        tags.push_back(static_cast<int32_t>(tag));
+    }
+    View series;
+    if (!series.open_numbers<int32_t>(given_series, "series")) return nullptr;
+    const int64_t rows = series.bytes() / 4;
+    const Owned made(capsules([&](ArrowSchema& schema, ArrowArray& array) {
+        const WithoutGil released;
+        check_series(series.at<int32_t>(), rows, index.size());
+        export_columns(index, tags, series.at<int32_t>(), rows, schema, array);
+    }));
+    PyObject* result = made == nullptr ? nullptr : columns_type->tp_alloc(columns_type, 0);
+    if (result != nullptr) reinterpret_cast<ColumnsObject*>(result)->capsules = Py_NewRef(made.get());
+    return result;
+}
+
 PyObject* set_floor(PyObject* self, PyObject* args) {
     long long time_ns;
     if (!PyArg_ParseTuple(args, "L", &time_ns)) return nullptr;
@@ -361,6 +418,7 @@ PyMethodDef index_methods[] = {
     {"add_tags", add_tags, METH_VARARGS, "More tags at the end of the key; null in every series known so far."},
     {"resolve", resolve, METH_VARARGS, "The series number of each row (int32), new series added."},
     {"codes", with_keywords(codes), METH_VARARGS | METH_KEYWORDS, "The value code (int32, -1 for null) of a tag for each series."},
+    {"columns", columns, METH_VARARGS, "Tags of rows whose series are given, as dictionaries."},
     {"values", with_keywords(values), METH_VARARGS | METH_KEYWORDS, "The values of a tag: the distinct ones by code, or each series' own."},
     {"find_codes", find_codes, METH_VARARGS, "The codes (int32) of those of the values that a tag has."},
     {"having", having, METH_VARARGS, "The series (int32, ascending) whose value of a tag has one of the codes."},
@@ -403,6 +461,8 @@ std::shared_ptr<SeriesIndex> index_of(PyObject* object) {
 bool add_series_index(PyObject* module) {
     values_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&values_spec));
     if (values_type == nullptr) return false;
+    columns_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&columns_spec));
+    if (columns_type == nullptr) return false;
     index_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&index_spec));
     return index_type != nullptr && PyModule_AddObjectRef(module, "SeriesIndex", reinterpret_cast<PyObject*>(index_type)) == 0;
 }

@@ -28,7 +28,7 @@ def answered(outline: Outline, table: TableDataset | None, stop: Stop, memory_by
     batches = stop.checked(_found(outline, table))
     if outline.kept is not None:
         batches = _kept(batches, outline.kept)
-    if outline.order:
+    if not outline.is_in_order:
         batches = _sorted(_collected(batches, memory_bytes), outline)
     elif outline.is_cut:
         batches = _cut(batches, outline)

@@ -17,10 +17,10 @@ from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
+from datafusion import SessionContext
 
 from catalog.errors import ServiceError
 from catalog.schema import Database, Table
-from catalog.tokens import ANYONE, Identity
 from engine import events
 from engine.buffer.series import SeriesRegistry
 from engine.clock import SystemClock
@@ -38,7 +38,7 @@ from engine.query.plans import Plans, key_of
 from engine.query.running import Running
 from engine.query.session import new_session, runtime_of
 from engine.query.statement import prepare
-from engine.query.stop import Stop
+from engine.query.stop import StatementStopped, Stop
 from engine.query.system_tables import Live
 from engine.query.tables import Failed, Reported, TableDataset
 from engine.query.templates import Key as TemplateKey
@@ -84,10 +84,10 @@ class Executor:
         stop = self._started(sql)
         try:
             with self._places.taken(stop):
-                planned = self._planned(database_name, sql, params or {}, stop, origin.caller).fitted()
+                planned = self._planned(database_name, sql, params or {}, stop, origin).fitted()
         except BaseException as error:
             stop.set()
-            entry.ended(events.FAILURE, str(error))
+            entry.ended(events.CANCELLED if isinstance(error, StatementStopped) else events.FAILURE, str(error))
             raise
         entry.planned()
         line = self._turns, self._places
@@ -98,18 +98,20 @@ class Executor:
         self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
     ) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
+        stop = self._started(sql)
         try:
-            stop = Stop()
             with self._places.taken(stop):
-                planned = self._planned(database_name, sql, params, stop, origin.caller)
+                planned = self._planned(database_name, sql, params, stop, origin)
                 self._keep(planned)
             return planned.schema
         except ServiceError as error:  # whoever asks for the schema first gets no further
             self._logged(database_name, sql, origin).ended(events.FAILURE, str(error))
             raise
+        finally:
+            stop.set()
 
-    def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
-        planned = self._planned(database_name, sql, None, Stop(), ANYONE)
+    def parameter_types(self, database_name: str, sql: str, origin: Origin = FROM_SQL) -> Mapping[str, pa.DataType]:
+        planned = self._planned(database_name, sql, None, Stop(), origin)
         plans = planned.here.written if planned.here is not None else ()
         self._keep(planned)
         return {name: kind for plan in plans for name, kind in placeholder_types(plan).items()}
@@ -119,7 +121,7 @@ class Executor:
         self._workers.close()
 
     def _planned(
-        self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop, caller: Identity
+        self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop, origin: Origin
     ) -> Planned:
         view = self._views.now()
         database = view.state.database(database_name)
@@ -128,7 +130,7 @@ class Executor:
         if kept is not None:
             kept.tables.begin(view, stop)
             return kept
-        tables = Tables(self._dataset, view, database, self._live, caller, stop)
+        tables = Tables(self._dataset, view, database, self._live, origin.caller, stop)
         template = template_of(sql, params)
         like = None if template is None else (view.state.sequence, database.id, template.text, template.types)
         known = None if like is None else self._templates.find(like)
@@ -138,8 +140,9 @@ class Executor:
                 return Planned(sql, params, tables, known.schema, outline=outline, is_direct=True, like=like)
         try:
             if swells(sql):
-                return Planned(sql, params, tables, self._workers.schema(sql, params, tables))
-            session = new_session(tables.schemas, self._runtime, self._limits.threads, searches(sql))
+                with origin.watched(stop.set):
+                    return Planned(sql, params, tables, self._workers.schema(sql, params, tables, stop))
+            session = self._session(tables, sql)
             prepared = prepare(session, sql, params, stop=stop)
             outline = tables.outline(prepared, session)
             planned = Planned(sql, params, tables, prepared.schema, prepared, session, key, outline, like=like)
@@ -154,12 +157,15 @@ class Executor:
                 raise tables.reason(error) from None
             raise
 
+    def _session(self, tables: Tables, sql: str) -> SessionContext:
+        return new_session(tables.schemas, self._runtime, self._limits.threads, searches(sql))
+
     def _learn(self, template: Template, like: TemplateKey, planned: Planned) -> None:
         """Next time a statement like this one need not be planned, if that comes to the same (templates.py, L1)."""
         if not self._templates.is_due(like):
             return
         tables = planned.tables
-        session = new_session(tables.schemas, self._runtime, self._limits.threads)
+        session = self._session(tables, template.text)
         try:
             open_plan, spelled = prepare(session, template.text), prepare(session, template.spelled, planned.params)
         except BaseException as error:
@@ -175,7 +181,7 @@ class Executor:
         """For what was made of it otherwise there is too little memory."""
         tables = planned.tables
         tables.begin_anew()
-        session = new_session(tables.schemas, self._runtime, self._limits.threads)
+        session = self._session(tables, planned.sql)
         prepared = prepare(session, planned.sql, planned.params, stop=stop)
         return Planned(planned.sql, planned.params, tables, prepared.schema, prepared, session)
 

@@ -12,7 +12,7 @@ tests/integration/engine/test_query_limits.py (F3).
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 
@@ -27,11 +27,11 @@ from engine.buffer.rows import HeldFile
 from engine.query.decoded import Piece
 from engine.query.limits import TooMuchMemory
 from engine.query.scan import Rows, Scan, is_grouped, with_fields
-from engine.query.shapes.folding import Folding, Measure
+from engine.query.shapes.folding import Folding
 from engine.query.stop import Stop
 
+#: of a key, for each tag
 _BITS = 21
-_MASK = (1 << _BITS) - 1
 #: fewer rows are folded by the thread that asks
 _ROWS_PER_THREAD = 100_000
 #: of a cell and each of its values in engine/native/fold.cpp, and of the columns made of them
@@ -216,59 +216,45 @@ class _Folder:
     # the outcome
 
     def _made(self, fold: Fold, schema: pa.Schema) -> pa.RecordBatch:
-        keys, bins, rows = (_array(part, pa.int64()) for part in fold.cells())
-        empty = not self._folding.keys and len(keys) == 0
         tags = list(self._folding.tags)
-        arrays: list[pa.Array] = []
-        for key in self._folding.keys:
-            if isinstance(key, str):
-                arrays.append(self._tag_values(keys, tags.index(key)))
-            else:
-                times = pc.add(pc.multiply(bins, key.width_ns), key.origin_ns)
-                arrays.append(times.cast(pa.timestamp("ns")))
-        parts = [fold.column(number) for number in range(len(self._columns))]
-        for measure, field in zip(self._folding.measures, list(schema)[len(arrays) :], strict=True):
-            if empty:
-                arrays.append(pa.array([0 if measure.function == "count" else None], field.type))
-            elif measure.column is None:
-                arrays.append(rows.cast(field.type))
-            else:
-                number = self._columns.index(measure.column)
-                arrays.append(_measured(measure, parts[number], self._kinds[number]).cast(field.type))
-        return pa.record_batch(
-            [
-                array if array.type == field.type else array.cast(field.type)
-                for array, field in zip(arrays, schema, strict=True)
-            ],
+        keys = [tags.index(key) if isinstance(key, str) else -1 for key in self._folding.keys]
+        numbers = {name: number for number, name in enumerate(self._columns)}
+        measures = [
+            (measure.function, -1 if measure.column is None else numbers[measure.column]) for measure in self._folding.measures
+        ]
+        count, columns = fold.outcome(keys, *self._bins, measures)
+        if count == 0 and not keys:
+            values = [0 if measure.function == "count" else None for measure in self._folding.measures]
+            return pa.record_batch(
+                [pa.array([value], kind) for value, kind in zip(values, schema.types, strict=True)], schema=schema
+            )
+        kinds = [_CODE if key >= 0 else _TIME for key in keys] + [self._kind_of(*measure) for measure in measures]
+        arrays = [_array(kind, count, *column) for kind, column in zip(kinds, columns, strict=True)]
+        for at, key in enumerate(keys):
+            if key >= 0:
+                arrays[at] = pa.DictionaryArray.from_arrays(arrays[at], self._values[key], safe=False)
+        return pa.RecordBatch.from_arrays(
+            [array if array.type == kind else array.cast(kind) for array, kind in zip(arrays, schema.types, strict=True)],
             schema=schema,
         )
 
-    def _tag_values(self, keys: pa.Int64Array, at: int) -> pa.DictionaryArray:
-        codes = pc.subtract(pc.bit_wise_and(pc.shift_right(keys, at * _BITS), _MASK), 1).cast(pa.int32())
-        known = pc.if_else(pc.greater_equal(codes, 0), codes, None)
-        return pa.DictionaryArray.from_arrays(known, self._values[at], safe=False)
+    def _kind_of(self, function: str, column: int) -> pa.DataType:
+        """Of a measure's values, as they are added up."""
+        if function == "count":
+            return pa.int64()
+        return pa.float64() if function == "avg" else _KINDS[self._kinds[column]]
 
 
 def _kind(field: FieldType) -> int:
     return int(field) if field in (FieldType.FLOAT, FieldType.INTEGER, FieldType.UINTEGER) else 0
 
 
-_KINDS = {0: pa.int64(), 1: pa.float64(), 2: pa.int64(), 3: pa.uint64()}
-
-
-def _measured(measure: Measure, parts: Sequence[bytes], kind: int) -> pa.Array:
-    counts = _array(parts[0], pa.int64())
-    if measure.function == "count":
-        return counts
-    some = pc.greater(counts, 0)
-    total = _array(parts[2], pa.float64())
-    values = {
-        "sum": total if kind == 1 else _array(parts[1], _KINDS[kind]),
-        "avg": pc.divide(total, counts.cast(pa.float64())),
-        "min": _array(parts[3], _KINDS[kind]),
-        "max": _array(parts[4], _KINDS[kind]),
-    }[measure.function]
-    return pc.if_else(some, values, None)
+_KINDS: Mapping[int, pa.DataType] = {
+    FieldType.FLOAT: pa.float64(),
+    FieldType.INTEGER: pa.int64(),
+    FieldType.UINTEGER: pa.uint64(),
+}
+_CODE, _TIME = pa.int32(), pa.timestamp("ns")
 
 
 def _with_code(keys: pa.Int64Array, codes: pa.Int32Array, at: int) -> pa.Int64Array:
@@ -289,5 +275,6 @@ def _numbers(column: pa.Int32Array) -> pa.Buffer:
     return column.buffers()[1].slice(column.offset * 4, len(column) * 4)
 
 
-def _array(data: bytes, kind: pa.DataType) -> pa.Array:
-    return pa.Array.from_buffers(kind, len(data) // 8, [None, pa.py_buffer(data)])
+def _array(kind: pa.DataType, count: int, validity: bytes | None, values: bytes, nulls: int) -> pa.Array:
+    bitmap = None if validity is None else pa.py_buffer(validity)
+    return pa.Array.from_buffers(kind, count, [bitmap, pa.py_buffer(values)], nulls)

@@ -68,9 +68,10 @@ class TooMuchMemory(InvalidRequest):
     """The query needs more memory than all of them may take together (--exec-mem-pool-size)."""
 
     code = "query_memory"
+    #: by what is worked out without the plan, which may do with less, since it can spill
+    is_beside_the_pool = False
 
     def __init__(self, limit_bytes: int, *, is_beside_the_pool: bool = False) -> None:
-        """`is_beside_the_pool`: by what is worked out without the plan, which may do with less, since it can spill."""
         super().__init__(
             f"the query needs more than the {limit_bytes >> 20} MiB of memory that it may have",
             hint="narrow it or raise --exec-mem-pool-size",

@@ -5,8 +5,9 @@
 
 Z1  A client that does not read stops the engine: no more than AHEAD_BYTES and one batch are ready for it.
 Z2  When the client is gone, its deadline has passed or the query is cancelled, QueryResult.close is called within
-    WATCH_INTERVAL_S, while the engine works on a batch too. It is called once a stream ends, however it ends. (Asking gRPC
-    stops all of Python for some 0.1 ms: who waits in a long line is asked less often, in a WATCH_SHARE of the time.)
+    WATCH_INTERVAL_S, while the engine works on a batch too; planning that can be ended is. It is called once a stream ends,
+    however it ends. (Asking gRPC stops all of Python for some 0.1 ms: who waits in a long line is asked less often, in a
+    WATCH_SHARE of the time.)
 Z3  While the engine needs its time, an empty batch goes out after every KEEP_ALIVE_S of silence, so that no proxy gives up.
     (Not while a statement runs that was brief the last time, and takes its time now; the next time it is not taken for brief.)
 Z4  A call's context is asked by the call's own thread, or while that thread waits: it is gone with the call.
@@ -235,6 +236,12 @@ class Streams:
         self._keep_alive_s = keep_alive_s
         self._threads = Threads("read-ahead")
         self._brief = Brief()
+
+    @contextmanager
+    def watched(self, call: Call, query_id: bytes, cancel: Callable[[], None]) -> Iterator[None]:
+        """While the call's own thread is planning (Z2): there is no stream yet that could end."""
+        with self._watcher.watching(call.is_cancelled, cancel), self._running.beginning(query_id, call.identity, cancel):
+            yield
 
     def open(
         self,

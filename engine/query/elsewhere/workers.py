@@ -2,7 +2,8 @@
 
     take a process ─▶ send the statement ─▶ answer what it asks about tables, stream it the rows of scans ─▶ read batches
 
-K1  The process of a statement that is stopped, is too late, or has more memory than it may is killed: at once, and alone.
+K1  The process of a statement that is stopped, is too late, or has more memory than it may is killed: at once, and alone,
+    whether it runs or is being planned.
 K2  A process is used again after a statement that ended well, so that the next one need not wait for its start.
 K3  At most WORKERS_MAX statements run so; the others wait, and can be stopped while they do.
 K4  Nothing is left behind: no process after the engine, no file at all.
@@ -89,18 +90,24 @@ class Workers:
         self._busy: dict[_Worker, Turn] = {}
         self._is_closed = False
 
-    def schema(self, text: str, parameters: Parameters | None, tables: Tables) -> pa.Schema:
+    def schema(self, text: str, parameters: Parameters | None, tables: Tables, stop: Stop) -> pa.Schema:
         """The schema of a statement whose planning may be too much for this process, too."""
-        stop = Stop()
-        self._deadlines.add(stop, PlanningTooLong(f"planning the query took longer than {PLANNING_S:g} s"), PLANNING_S)
+        planning = Stop()
+
+        def end() -> None:
+            planning.set(stop.reason)
+
+        stop.then(end)
+        self._deadlines.add(planning, PlanningTooLong(f"planning the query took longer than {PLANNING_S:g} s"), PLANNING_S)
         try:
-            statement = Statement(self, text, parameters, tables, stop, rows=False)
+            statement = Statement(self, text, parameters, tables, planning, rows=False)
             for _ in statement.batches():
                 raise AssertionError("rows were not asked for")
             assert statement.schema is not None
             return statement.schema
         finally:
-            stop.set()
+            stop.forget(end)
+            planning.set()
 
     def batches(self, text: str, parameters: Parameters, tables: Tables, stop: Stop) -> Iterator[pa.RecordBatch]:
         return Statement(self, text, parameters, tables, stop, rows=True).batches()

@@ -84,6 +84,16 @@ class Outline:
         return bool(self.skip) or self.fetch is not None
 
     @property
+    def is_in_order(self) -> bool:
+        """Whether rows are made in the order that is asked for: bins come by their times, each once where nothing else is
+        grouped by."""
+        if not self.order:
+            return True
+        first = self.order[0]
+        by_bins = isinstance(self.asked, Folding) and self.asked.keys == (self.asked.bin,)
+        return by_bins and first.ascending and first.column == self.schema.names[0]
+
+    @property
     def needs(self) -> Needs:
         """The rows that are enough."""
         if self.asked != "rows" or self.fetch is None or not self.order or self.order[0].column != TIME_COLUMN:
@@ -264,7 +274,7 @@ def _of_values(node: Any, above: Sequence[tuple[str, Any]], context: SessionCont
     values = [each.value for each in map(tree_of, above[0][1].projections()) if isinstance(each, expressions.Literal)]
     if [value.type for value in values] != schema.types or len(set(schema.names)) < len(schema):
         return None
-    row = pa.record_batch([pa.array([value.as_py()], value.type) for value in values], schema=schema)
+    row = pa.record_batch([pa.array([value], value.type) for value in values], schema=schema)
     return Reading(None, Said(row), schema, (), (), (), 0, None, tuple(schema.names))
 
 

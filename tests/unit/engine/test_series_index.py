@@ -331,3 +331,32 @@ def test_codes_that_are_no_values_are_refused() -> None:
         index.find_codes(1, [])
     with pytest.raises(TypeError):
         index.find_codes(0, [1])  # type: ignore[list-item]
+
+
+def test_tags_of_rows_are_dictionaries_of_all_values() -> None:
+    """Each tag as often as it is asked for; the columns outlive their index."""
+    index = SeriesIndex(2)
+    host, zone = pa.array(["a", "b", None, "a"]), pa.array([None, "z", None, "y"])
+    series = pa.array(index.resolve([host, zone], 4), pa.int32())
+    rows = series.take([0, 0, 3, 1, 2, 2, 1])
+
+    columns = pa.record_batch(index.columns([1, 0, 1], rows.buffers()[1]))
+    del index
+
+    assert columns.schema.types == [pa.dictionary(pa.int32(), pa.utf8())] * 3
+    assert columns.column(0).to_pylist() == columns.column(2).to_pylist() == [None, None, "y", "z", None, None, "z"]
+    assert columns.column(1).to_pylist() == ["a", "a", "a", "b", None, None, "b"]
+    assert columns.column(0).dictionary.to_pylist() == ["z", "y"]
+    columns.validate(full=True)
+
+
+def test_tags_of_rows_are_those_that_there_are() -> None:
+    index = SeriesIndex(1)
+    index.resolve([pa.array(["a"])], 1)
+    with pytest.raises(IndexError, match="no tag 1"):
+        index.columns([1], bytes(4))
+    with pytest.raises(ValueError, match="out of range"):
+        index.columns([0], b"\1\0\0\0")
+    with pytest.raises(ValueError, match="whole number"):
+        index.columns([0], bytes(3))
+    assert pa.record_batch(index.columns([], bytes(8))).num_columns == 0
