@@ -44,8 +44,8 @@ _GAPS = re.compile(rf"\b(?:{'|'.join(gapfill.NAMES)})\b", re.IGNORECASE)
 _NOW = ("now", "current_timestamp")
 _PLANS = frozenset({"Explain", "Analyze", "DescribeTable"})
 _EXPLAINS: Mapping[str, Literal["Explain", "Analyze"]] = {"Explain": "Explain", "Analyze": "Analyze"}
-#: a condition that is null for whatever row. The bindings (55) cannot spell one in front of others for a scan
-_NULL_CONDITION = "Boolean(NULL)"
+#: a condition of a scan that is null or false for whatever row. The bindings (55) cannot spell one in front of others
+_PLAIN_CONDITION = re.compile(r"filters=\[(?:.*(?:, |\(| AND | OR ))?Boolean\(\w+\)(?:, | AND | OR )")
 
 Run = Callable[[DataFrame], Iterator[pa.RecordBatch]]
 """How one plan is run to its batches. Whoever executes says so, with limits and a way to stop."""
@@ -168,7 +168,9 @@ class _Planner:
         plan = frame.logical_plan()
         kind = type(plan.to_variant()).__name__
         if kind in _PLANS:
-            optimized = self._without_pushing(frame) if kind in _EXPLAINS and _NULL_CONDITION in _optimized(frame) else frame
+            optimized = (
+                self._without_pushing(frame) if kind in _EXPLAINS and _PLAIN_CONDITION.search(_optimized(frame)) else frame
+            )
         else:
             optimized = self.optimized(frame)
         schema = _schema(frame.schema(), plan, optimized.schema(), _names(frame, split.displays, used))
@@ -212,7 +214,7 @@ class _Planner:
     def optimized(self, frame: DataFrame) -> DataFrame:
         try:
             plan = frame.optimized_logical_plan()
-            if _NULL_CONDITION in plan.display_indent():
+            if _PLAIN_CONDITION.search(plan.display_indent()):
                 plan = self._without_pushing(frame).optimized_logical_plan()
             return self._context.create_dataframe_from_logical_plan(plan)
         except Exception as error:

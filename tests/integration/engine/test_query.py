@@ -73,6 +73,8 @@ def test_a_statement_sees_the_rows_of_its_beginning(node: Node, place: Callable[
         ("NOT (v = NULL AND host = 'a')", {}, ["b"]),
         ("NULL AND v > 0 OR host = 'b'", {}, ["b"]),
         ("v < NULL AND host IN (SELECT host FROM t WHERE NULL AND v > 0)", {}, []),
+        ("host IN (SELECT max(host) FROM t WHERE time IS NULL AND v > 0 AND host < 'z')", {}, []),
+        ("v > 0 AND host = NULL OR host = 'b'", {}, ["b"]),
     ],
 )
 def test_a_condition_that_is_null_keeps_no_row(
