@@ -105,6 +105,12 @@ def test_aggregates_by_bins_and_tags_are_recognised(
             ("i",),
         ),
         ("SELECT DISTINCT host FROM t", ("host",), True, ()),
+        (
+            "SELECT DISTINCT ON (host, region) host, region, f FROM t ORDER BY host, region, time DESC, f",
+            ("host", "region"),
+            True,
+            ("host", "region", "f"),
+        ),
     ],
 )
 def test_one_row_of_each_group_is_picked(
@@ -125,6 +131,8 @@ def test_one_row_of_each_group_is_picked(
         "SELECT last_value(i ORDER BY time) IGNORE NULLS FROM t GROUP BY host",
         "SELECT last_value(i + 1 ORDER BY time) FROM t GROUP BY host",
         "SELECT last_value(i ORDER BY f) FROM t GROUP BY host",
+        "SELECT last_value(i ORDER BY time, region) FROM t GROUP BY host",
+        "SELECT DISTINCT ON (host) host, i FROM t ORDER BY host, time DESC, i",
         "SELECT count(*) FROM t WHERE host = 'h1'",
         "SELECT min(time), max(time) FROM t GROUP BY host",
         "SELECT max(time) FROM t",
