@@ -156,9 +156,10 @@ def find_ranges(
 def spread(begins: Buffer, ends: Buffer) -> memoryview:
     """The numbers (int32) of all rows in the ranges, in their order."""
 
-def spell(codes: Buffer, offsets: Buffer, texts: Buffer) -> tuple[memoryview, bytes]:
-    """Codes (int32) as the texts they stand for, as an Arrow string array has them: (offsets, bytes). Text n is
-    texts[offsets[n]:offsets[n + 1]]."""
+def spell(batch: Any, schema: Any) -> Any:
+    """A batch (anything with __arrow_c_array__) with texts where it has dictionaries (int32, utf8) and the schema (anything with
+    __arrow_c_schema__) has utf8; other columns must have the schema's types and are handed on. The outcome has
+    __arrow_c_array__, and is taken once. ValueError for what does not fit."""
 
 def keep_thread_state() -> None:
     """For a thread of another library that calls Python again and again: its thread state is kept until it ends."""

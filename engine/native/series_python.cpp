@@ -216,6 +216,37 @@ PyObject* newest(PyObject* self, PyObject* args, PyObject* kwargs) {
     return done ? as_memoryview(bytes.get(), "q") : nullptr;
 }
 
+// What has been exported, to be taken once.
+struct ExportedObject {
+    PyObject_HEAD PyObject* capsules;
+};
+
+PyTypeObject* exported_type = nullptr;
+
+void exported_dealloc(PyObject* self) {
+    Py_XDECREF(reinterpret_cast<ExportedObject*>(self)->capsules);
+    PyTypeObject* type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyObject* exported_taken(PyObject* self, PyObject*, PyObject*) { return Py_NewRef(reinterpret_cast<ExportedObject*>(self)->capsules); }
+
+PyMethodDef exported_methods[] = {
+    {"__arrow_c_array__", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(exported_taken)), METH_VARARGS | METH_KEYWORDS,
+     nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyType_Slot exported_slots[] = {
+    {Py_tp_dealloc, reinterpret_cast<void*>(exported_dealloc)},
+    {Py_tp_methods, exported_methods},
+    {0, nullptr},
+};
+
+PyType_Spec exported_spec = {"engine._native.Exported", sizeof(ExportedObject), 0,
+                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, exported_slots};
+
 // The values of a tag at one moment, all of them by code or those of some series; exported anew each time it is asked.
 struct ValuesObject {
     PyObject_HEAD std::shared_ptr<SeriesIndex> index;
@@ -290,37 +321,6 @@ PyObject* values(PyObject* self, PyObject* args, PyObject* kwargs) {
     return made;
 }
 
-// Columns that have been exported, to be taken once.
-struct ColumnsObject {
-    PyObject_HEAD PyObject* capsules;
-};
-
-PyTypeObject* columns_type = nullptr;
-
-void columns_dealloc(PyObject* self) {
-    Py_XDECREF(reinterpret_cast<ColumnsObject*>(self)->capsules);
-    PyTypeObject* type = Py_TYPE(self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
-PyObject* columns_taken(PyObject* self, PyObject*, PyObject*) { return Py_NewRef(reinterpret_cast<ColumnsObject*>(self)->capsules); }
-
-PyMethodDef columns_methods[] = {
-    {"__arrow_c_array__", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(columns_taken)), METH_VARARGS | METH_KEYWORDS,
-     nullptr},
-    {nullptr, nullptr, 0, nullptr},
-};
-
-PyType_Slot columns_slots[] = {
-    {Py_tp_dealloc, reinterpret_cast<void*>(columns_dealloc)},
-    {Py_tp_methods, columns_methods},
-    {0, nullptr},
-};
-
-PyType_Spec columns_spec = {"engine._native.TagColumns", sizeof(ColumnsObject), 0,
-                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, columns_slots};
-
 PyObject* columns(PyObject* self, PyObject* args) {
     PyObject *given_tags, *given_series;
     if (!PyArg_ParseTuple(args, "OO", &given_tags, &given_series)) return nullptr;
@@ -342,9 +342,7 @@ PyObject* columns(PyObject* self, PyObject* args) {
         check_series(series.at<int32_t>(), rows, index.size());
         export_columns(index, tags, series.at<int32_t>(), rows, schema, array);
     }));
-    PyObject* result = made == nullptr ? nullptr : columns_type->tp_alloc(columns_type, 0);
-    if (result != nullptr) reinterpret_cast<ColumnsObject*>(result)->capsules = Py_NewRef(made.get());
-    return result;
+    return made == nullptr ? nullptr : exported(PyTuple_GET_ITEM(made.get(), 0), PyTuple_GET_ITEM(made.get(), 1));
 }
 
 PyObject* set_floor(PyObject* self, PyObject* args) {
@@ -450,6 +448,14 @@ PyType_Spec index_spec = {"engine._native.SeriesIndex", sizeof(IndexObject), 0, 
 
 }  // namespace
 
+PyObject* exported(PyObject* schema_capsule, PyObject* array_capsule) {
+    PyObject* made = exported_type->tp_alloc(exported_type, 0);
+    if (made == nullptr) return nullptr;
+    reinterpret_cast<ExportedObject*>(made)->capsules = PyTuple_Pack(2, schema_capsule, array_capsule);
+    if (reinterpret_cast<ExportedObject*>(made)->capsules == nullptr) Py_CLEAR(made);
+    return made;
+}
+
 std::shared_ptr<SeriesIndex> index_of(PyObject* object) {
     if (!PyObject_TypeCheck(object, index_type)) {
         PyErr_Format(PyExc_TypeError, "a SeriesIndex is needed, not %s", Py_TYPE(object)->tp_name);
@@ -461,8 +467,8 @@ std::shared_ptr<SeriesIndex> index_of(PyObject* object) {
 bool add_series_index(PyObject* module) {
     values_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&values_spec));
     if (values_type == nullptr) return false;
-    columns_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&columns_spec));
-    if (columns_type == nullptr) return false;
+    exported_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&exported_spec));
+    if (exported_type == nullptr) return false;
     index_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&index_spec));
     return index_type != nullptr && PyModule_AddObjectRef(module, "SeriesIndex", reinterpret_cast<PyObject*>(index_type)) == 0;
 }

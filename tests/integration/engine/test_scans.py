@@ -34,7 +34,7 @@ def fill(node: Node, start: int = 0) -> None:
 def asked(node: Node, sql: str) -> tuple[list[dict[str, Any]], ScanReport]:
     """The rows of a statement that scans one table once, and what its scan says of itself."""
     executor = node._executor.result()
-    planned = executor._planned("db", sql, {}, Stop(), ANYONE).fitted()
+    planned = executor._planned(executor._asked("db", sql, {}), Stop(), ANYONE).fitted()
     if planned.is_direct and planned.outline is not None:
         batches = list(planned.tables.answered(planned.outline, planned.schema, 1 << 30))
     else:

@@ -38,7 +38,8 @@ def node() -> Iterator[Node]:
 
 
 def planned(node: Node, sql: str, stop: Stop | None = None) -> planned_statements.Planned:
-    made = node._executor.result()._planned("db", sql, {}, stop or Stop(), ANYONE).fitted()
+    executor = node._executor.result()
+    made = executor._planned(executor._asked("db", sql, {}), stop or Stop(), ANYONE).fitted()
     assert made.tables.reports == []  # O2
     return made
 
