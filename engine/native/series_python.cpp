@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "lines_python.h"
+#include "series_pick.h"
 #include "series_postings.h"
 #include "series_rank.h"
 
@@ -321,19 +322,25 @@ PyObject* values(PyObject* self, PyObject* args, PyObject* kwargs) {
     return made;
 }
 
+// Numbers of tags, checked.
+bool open_tags(PyObject* given, const SeriesIndex& index, std::vector<int32_t>& tags) {
+    const Owned sequence(PySequence_Fast(given, "tags must be a sequence"));
+    if (sequence == nullptr) return false;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence.get()); ++i) {
+        const long tag = PyLong_AsLong(PySequence_Fast_GET_ITEM(sequence.get(), i));
+        if (tag == -1 && PyErr_Occurred()) return false;
+        if (!check_tag(index, static_cast<int>(tag))) return false;
+        tags.push_back(static_cast<int32_t>(tag));
+    }
+    return true;
+}
+
 PyObject* columns(PyObject* self, PyObject* args) {
     PyObject *given_tags, *given_series;
     if (!PyArg_ParseTuple(args, "OO", &given_tags, &given_series)) return nullptr;
     const SeriesIndex& index = of(self);
-    const Owned sequence(PySequence_Fast(given_tags, "tags must be a sequence"));
-    if (sequence == nullptr) return nullptr;
     std::vector<int32_t> tags;
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence.get()); ++i) {
-        const long tag = PyLong_AsLong(PySequence_Fast_GET_ITEM(sequence.get(), i));
-        if (tag == -1 && PyErr_Occurred()) return nullptr;
-        if (!check_tag(index, static_cast<int>(tag))) return nullptr;
-        tags.push_back(static_cast<int32_t>(tag));
-    }
+    if (!open_tags(given_tags, index, tags)) return nullptr;
     View series;
     if (!series.open_numbers<int32_t>(given_series, "series")) return nullptr;
     const int64_t rows = series.bytes() / 4;
@@ -408,6 +415,39 @@ PyObject* rank(PyObject* self, PyObject* args) {
     return as_numbers(ranks);
 }
 
+PyObject* pick(PyObject* self, PyObject* args, PyObject* kwargs) {
+    static const char* names[] = {"tags", "series", "times", "newest", "ascending", "nulls_first", nullptr};
+    PyObject *given_tags, *given_series, *given_times, *ascending = Py_None;
+    int newest, nulls_first = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOp|Op", const_cast<char**>(names), &given_tags, &given_series, &given_times,
+                                     &newest, &ascending, &nulls_first)) {
+        return nullptr;
+    }
+    const SeriesIndex& index = of(self);
+    std::vector<int32_t> tags;
+    if (!open_tags(given_tags, index, tags)) return nullptr;
+    View series, times;
+    if (!series.open_numbers<int32_t>(given_series, "series") || !times.open_numbers<int64_t>(given_times, "times")) return nullptr;
+    const int64_t rows = series.bytes() / 4;
+    if (times.bytes() / 8 != rows) {
+        PyErr_SetString(PyExc_ValueError, "series and times have different lengths");
+        return nullptr;
+    }
+    GroupOrder order;
+    order.wanted = ascending != Py_None;
+    order.ascending = ascending == Py_True;
+    order.nulls_first = nulls_first != 0;
+    std::vector<int32_t> picked;
+    const bool done = without_gil([&] {
+        check_series(series.at<int32_t>(), rows, index.size());
+        picked = pick_rows(index, tags, series.at<int32_t>(), times.at<int64_t>(), rows, newest != 0, order);
+    });
+    if (!done) return nullptr;
+    bool all = static_cast<int64_t>(picked.size()) == rows;
+    for (size_t i = 0; all && i < picked.size(); ++i) all = picked[i] == static_cast<int32_t>(i);
+    return all ? Py_NewRef(Py_None) : as_numbers(picked);
+}
+
 PyCFunction with_keywords(PyObject* (*function)(PyObject*, PyObject*, PyObject*)) {
     return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
 }
@@ -420,6 +460,7 @@ PyMethodDef index_methods[] = {
     {"values", with_keywords(values), METH_VARARGS | METH_KEYWORDS, "The values of a tag: the distinct ones by code, or each series' own."},
     {"find_codes", find_codes, METH_VARARGS, "The codes (int32) of those of the values that a tag has."},
     {"having", having, METH_VARARGS, "The series (int32, ascending) whose value of a tag has one of the codes."},
+    {"pick", with_keywords(pick), METH_VARARGS | METH_KEYWORDS, "The last row of each group of series, or the first."},
     {"set_floor", set_floor, METH_VARARGS, "Series first seen from now on count rows at or before this as late."},
     {"arrive", arrive, METH_VARARGS, "Take note of rows in order of arrival: (late rows, earliest, latest late time)."},
     {"newest", with_keywords(newest), METH_VARARGS | METH_KEYWORDS, "The newest time seen of each series (int64)."},

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from engine.query.limits import TooMuchMemory
 from engine.query.shapes.conditions import Condition
+from engine.query.shapes.folding import Picking
 from engine.query.shapes.outline import Key, Outline, Said
 from engine.query.stop import Stop
 from engine.query.tables import TableDataset
@@ -46,9 +47,11 @@ def _found(outline: Outline, table: TableDataset | None) -> Iterable[pa.RecordBa
             return table.rows(outline.predicate, rest, outline.reads)
         case "count":
             count = sum(batch.num_rows for batch in table.rows(outline.predicate, rest, ()))
-            return [pa.record_batch([pa.array([count], field.type) for field in outline.schema], schema=outline.schema)]
+            counts = pa.repeat(pa.scalar(count, pa.int64()), 1)
+            return [pa.RecordBatch.from_arrays([counts for _ in outline.schema], schema=outline.schema)]
         case shape:
-            return [table.made(shape, outline.schema)]
+            by_tag = outline.order[0] if isinstance(shape, Picking) and outline.order and outline.is_in_order else None
+            return [table.made(shape, outline.schema, by_tag)]
 
 
 def _kept(batches: Iterable[pa.RecordBatch], condition: Condition) -> Iterator[pa.RecordBatch]:

@@ -35,7 +35,7 @@ from engine.query.ends import EndsScan
 from engine.query.folded import folded_rows
 from engine.query.limits import QueryLimits
 from engine.query.made import MadeTable
-from engine.query.picked import picked_rows
+from engine.query.picked import Order, picked_rows
 from engine.query.predicate import Predicate, expression_for, expression_of, read_filter
 from engine.query.report import Chunk, ScanReport
 from engine.query.scan import Part, Scan, ending
@@ -154,9 +154,9 @@ class TableDataset(TableInPython):
         for part in scan.parts():
             yield from part.batches(columns, filter)
 
-    def made(self, shape: Folding | Picking, schema: pa.Schema) -> pa.RecordBatch:
-        """An aggregate of the rows, or one row of each group."""
-        return self._made(shape, schema, partial(self._scan_for, shape))
+    def made(self, shape: Folding | Picking, schema: pa.Schema, order: Order | None = None) -> pa.RecordBatch:
+        """An aggregate of the rows, or one row of each group: in this order of the first tag's values, if any is asked for."""
+        return self._made(shape, schema, partial(self._scan_for, shape), order)
 
     def made_later(self, shape: Folding | Picking, schema: pa.Schema) -> MadeTable:
         """The same, when a plan runs."""
@@ -168,10 +168,12 @@ class TableDataset(TableInPython):
         for scan in tuple(self._ahead.values()):
             scan()
 
-    def _made(self, shape: Folding | Picking, schema: pa.Schema, scan: Callable[[], Scan]) -> pa.RecordBatch:
+    def _made(
+        self, shape: Folding | Picking, schema: pa.Schema, scan: Callable[[], Scan], order: Order | None = None
+    ) -> pa.RecordBatch:
         if isinstance(shape, Folding):
             return folded_rows(shape, scan, self._stop, self._limits.threads, schema)
-        return picked_rows(shape, scan, schema)
+        return picked_rows(shape, scan, schema, order)
 
     def _scan_for(self, shape: Folding | Picking) -> Scan:
         self._ahead.pop(id(shape), None)

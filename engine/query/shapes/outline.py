@@ -86,13 +86,16 @@ class Outline:
 
     @property
     def is_in_order(self) -> bool:
-        """Whether rows are made in the order that is asked for: bins come by their times, each once where nothing else is
-        grouped by."""
+        """Whether rows are made in the order that is asked for. It begins with what they are grouped by, and with nothing else:
+        bins come by their times, and rows that are picked as it is said."""
         if not self.order:
             return True
         first = self.order[0]
-        by_bins = isinstance(self.asked, Folding) and self.asked.keys == (self.asked.bin,)
-        return by_bins and first.ascending and first.column == self.schema.names[0]
+        if first.column != self.schema.names[0]:
+            return False
+        if isinstance(self.asked, Picking):
+            return len(self.asked.tags) == 1
+        return isinstance(self.asked, Folding) and self.asked.keys == (self.asked.bin,) and first.ascending
 
     @property
     def needs(self) -> Needs:
