@@ -17,8 +17,7 @@ Elsewhere: what a filter lets through (predicate.py), rows by series and time (s
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial, reduce
-from operator import and_
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -36,10 +35,11 @@ from engine.query.folded import folded_rows
 from engine.query.limits import QueryLimits
 from engine.query.made import MadeTable
 from engine.query.picked import Order, picked_rows
-from engine.query.predicate import Predicate, expression_for, expression_of, read_filter
+from engine.query.predicate import Predicate, expression_of, read_filter
 from engine.query.report import Chunk, ScanReport
 from engine.query.scan import Part, Scan, ending
 from engine.query.select import series_matching
+from engine.query.shapes.conditions import Condition
 from engine.query.shapes.folding import Folding, Picking
 from engine.query.shapes.needs import ALL_ROWS, End, Needs
 from engine.query.stop import Stop
@@ -144,15 +144,12 @@ class TableDataset(TableInPython):
         assert isinstance(found, Scan)
         return found
 
-    def rows(self, predicate: Predicate, rest: ds.Expression | None, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def rows(self, predicate: Predicate, rest: Condition | None, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Those that the predicate and `rest` let through, asked for without a plan."""
         handed = predicate if rest is None else replace(predicate, exact=False)
         scan = self._scanned(handed, self.needs, rest, self.needs.one_each)
-        filter = (
-            None if rest is None else reduce(and_, [part for part in (expression_for(predicate), rest) if part is not None])
-        )
         for part in scan.parts():
-            yield from part.batches(columns, filter)
+            yield from part.batches(columns, None)
 
     def made(self, shape: Folding | Picking, schema: pa.Schema, order: Order | None = None) -> pa.RecordBatch:
         """An aggregate of the rows, or one row of each group: in this order of the first tag's values, if any is asked for."""
@@ -182,7 +179,7 @@ class TableDataset(TableInPython):
         return found
 
     def _scanned(
-        self, handed: Predicate, needs: Needs, rest: ds.Expression | None = None, one_each: Collection[End] = ()
+        self, handed: Predicate, needs: Needs, rest: Condition | None = None, one_each: Collection[End] = ()
     ) -> Scan | EndsScan:
         report = ScanReport(self.table.name)
         data = self._distinct(handed.both(needs.predicate).times)
