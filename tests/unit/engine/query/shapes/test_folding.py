@@ -43,7 +43,8 @@ def foldings(node: Node, sql: str) -> list[Folding | Picking]:
 
 def planned(node: Node, sql: str, stop: Stop | None = None) -> planned_statements.Planned:
     """A statement as it will run. Nothing has been read for it (G2)."""
-    made = node._executor.result()._planned("db", sql, {}, stop or Stop(), FROM_SQL).fitted()
+    executor = node._executor.result()
+    made = executor._planned(executor._asked("db", sql, {}), stop or Stop(), FROM_SQL).fitted()
     assert made.tables.reports == []
     return made
 
