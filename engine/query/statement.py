@@ -46,6 +46,8 @@ _GAPS = re.compile(rf"\b(?:{'|'.join(gapfill.NAMES)})\b", re.IGNORECASE)
 _NOW = ("now", "current_timestamp")
 _PLANS = frozenset({"Explain", "Analyze", "DescribeTable"})
 _EXPLAINS: Mapping[str, Literal["Explain", "Analyze"]] = {"Explain": "Explain", "Analyze": "Analyze"}
+#: a condition of a scan that is null or false for whatever row. The bindings (55) cannot spell one in front of others
+_PLAIN_CONDITION = re.compile(r"filters=\[(?:.*(?:, |\(| AND | OR ))?Boolean\(\w+\)(?:, | AND | OR )")
 
 Run = Callable[[DataFrame], Iterator[pa.RecordBatch]]
 """How one plan is run to its batches. Whoever executes says so, with limits and a way to stop."""
@@ -167,7 +169,12 @@ class _Planner:
         frame = self._rest(split)
         plan = frame.logical_plan()
         kind = type(plan.to_variant()).__name__
-        optimized = self._as_meant(frame, split.text) if kind in _PLANS else self.optimized(frame, split.text)
+        if kind in _PLANS:
+            optimized = self._as_meant(frame, split.text)
+            if kind in _EXPLAINS and _PLAIN_CONDITION.search(_optimized(optimized)):
+                optimized = self._without_pushing(optimized)
+        else:
+            optimized = self.optimized(frame, split.text)
         schema = _schema(frame.schema(), plan, optimized.schema(), _names(frame, split.displays, used))
         steps = tuple(split.steps)
         written = (plan, *(step.written for step in split.steps))
@@ -218,11 +225,19 @@ class _Planner:
 
     def _optimized(self, frame: DataFrame) -> DataFrame:
         try:
-            return self._context.create_dataframe_from_logical_plan(frame.optimized_logical_plan())
+            plan = frame.optimized_logical_plan()
+            if _PLAIN_CONDITION.search(plan.display_indent()):
+                plan = self._without_pushing(frame).optimized_logical_plan()
+            return self._context.create_dataframe_from_logical_plan(plan)
         except Exception as error:
             if self._open:  # what has no type yet can not be made fit; what was written still has its schema
                 return frame
             raise self._refused(error) from None
+
+    def _without_pushing(self, frame: DataFrame) -> DataFrame:
+        """The same with its conditions above the scans, which look for them there as well."""
+        self._context.remove_optimizer_rule("push_down_filter")
+        return self._context.create_dataframe_from_logical_plan(frame.logical_plan())
 
     def _refused(self, error: Exception) -> QueryRefused:
         return QueryRefused(planner_message(error, self._tables, self._functions))
@@ -240,6 +255,13 @@ class _Planner:
     def _functions(self) -> Iterable[str]:
         context = self._context
         return [*context.udfs(), *context.udafs(), *context.udwfs(), *local.NAMES, *gapfill.NAMES]
+
+
+def _optimized(frame: DataFrame) -> str:
+    try:
+        return str(frame.optimized_logical_plan().display_indent())
+    except Exception:  # whoever looks into the plan finds what is wrong
+        return ""
 
 
 def _names(frame: DataFrame, displays: Mapping[str, str], used: Iterable[str]) -> list[str]:

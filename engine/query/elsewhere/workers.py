@@ -31,7 +31,7 @@ import pyarrow.dataset as ds
 from catalog.errors import InvalidRequest, ServiceError, Unavailable, decode_error
 from engine.query.deadlines import Deadlines
 from engine.query.elsewhere.channel import Messages, received_batches, send_batch
-from engine.query.limits import QueryLimits, TooMuchMemory, Turns
+from engine.query.limits import QueryLimits, TooMuchMemory, Turn, Turns
 from engine.query.params import Parameters
 from engine.query.stop import Stop
 
@@ -87,7 +87,7 @@ class Workers:
         self._deadlines = Deadlines()
         self._lock = threading.Lock()
         self._idle: list[tuple[_Worker, Stop]] = []
-        self._busy: set[_Worker] = set()
+        self._busy: dict[_Worker, Turn] = {}
         self._is_closed = False
 
     def schema(self, text: str, parameters: Parameters | None, tables: Tables, stop: Stop) -> pa.Schema:
@@ -129,37 +129,37 @@ class Workers:
         return self._limits
 
     def take(self, stop: Stop) -> "_Worker":
-        self._turns.take(stop)
+        turn = self._turns.take(stop)
         try:
-            return self._taken()
+            return self._taken(turn)
         except BaseException:
-            self._turns.give_back()
+            self._turns.give_back(turn)
             raise
 
     def give_back(self, worker: "_Worker", *, is_fit: bool) -> None:
         """After its statement. What replaces one that is not fit starts now, and is ready when it is needed."""
         with self._lock:
-            self._busy.discard(worker)
+            turn = self._busy.pop(worker)
         is_fit = is_fit and worker.memory_bytes() < LEAST_BYTES + KEPT_BYTES
         if not is_fit:
             worker.end()
-        self._turns.give_back()
+        self._turns.give_back(turn)
         with self._lock:
             is_wanted = not self._idle and not self._is_closed
         if is_wanted or is_fit:
             self._keep(worker if is_fit else _Worker())
 
-    def _taken(self) -> "_Worker":
+    def _taken(self, turn: Turn) -> "_Worker":
         with self._lock:
             while self._idle:
                 worker, idling = self._idle.pop()
                 idling.set(_USED)
                 if worker.is_alive:
-                    self._busy.add(worker)
+                    self._busy[worker] = turn
                     return worker
         worker = _Worker()
         with self._lock:
-            self._busy.add(worker)
+            self._busy[worker] = turn
         return worker
 
     def _keep(self, worker: "_Worker") -> None:
