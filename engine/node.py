@@ -210,6 +210,9 @@ class Node:
     def start_lp(self, request: WriteRequest) -> StartedWrite:
         return self._ingest.start_lp(request)
 
+    def start_together(self, request: WriteRequest, line_counts: Sequence[int]) -> Sequence[StartedWrite] | None:
+        return self._ingest.start_together(request, line_counts)
+
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         return self._ingest.session(database, table, schema, options, self._replace_table)
 
@@ -224,8 +227,8 @@ class Node:
         """The schema of a statement's result; nothing runs."""
         return self._executor.result().plan(database, sql, params, origin)
 
-    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
-        return self._executor.result().parameter_types(database, sql)
+    def parameter_types(self, database: str, sql: str, origin: Origin = FROM_SQL) -> Mapping[str, pa.DataType]:
+        return self._executor.result().parameter_types(database, sql, origin)
 
     def snapshot_now(self) -> int:
         """Settle the rows that are in no file yet; how many they were."""

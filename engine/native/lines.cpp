@@ -532,6 +532,7 @@ const char* Parser::read_row(BodyTable& table, const char* p, int64_t& time) {
 // The row that read_row wrote exists from here on.
 inline void Parser::add_row(BodyTable& table, int32_t series, int64_t time, size_t bytes) {
     TableRows& part = *table.part;
+    result_.takes_now |= time == now_ns_;
     reinterpret_cast<int32_t*>(part.series.data())[part.rows] = series;
     reinterpret_cast<int64_t*>(part.times.data())[part.rows] = time;
     ++part.rows;

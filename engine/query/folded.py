@@ -12,7 +12,7 @@ tests/integration/engine/test_query_limits.py (F3).
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 
@@ -249,7 +249,11 @@ def _kind(field: FieldType) -> int:
     return int(field) if field in (FieldType.FLOAT, FieldType.INTEGER, FieldType.UINTEGER) else 0
 
 
-_KINDS: dict[int, pa.DataType] = {FieldType.FLOAT: pa.float64(), FieldType.INTEGER: pa.int64(), FieldType.UINTEGER: pa.uint64()}
+_KINDS: Mapping[int, pa.DataType] = {
+    FieldType.FLOAT: pa.float64(),
+    FieldType.INTEGER: pa.int64(),
+    FieldType.UINTEGER: pa.uint64(),
+}
 _CODE, _TIME = pa.int32(), pa.timestamp("ns")
 
 

@@ -3,13 +3,14 @@
     guard ─▶ parameters ─▶ functions that others say ─▶ gap filling: a statement in parts ─▶ DataFusion plans
 
 S1  A statement that calls none of our functions and has no parameters reaches DataFusion as it came; SHOW TABLES does in order.
+    Where likes.py says a condition otherwise, that runs; names and mistakes are those of what was written.
 S2  `prepare` reads no rows: the schema is known, and what is wrong has been said, before anything runs.
 S3  All parts of a statement see the same moment: `now()` is one instant.
 S4  Columns have the names, types and marks that InfluxDB 3 gives them; a mark says that the values are a column's own.
 
 Held by tests/unit/engine/query/test_statement.py (S1-S4).
 Elsewhere: limits and read-only (guard.py), SHOW (show.py), values (params.py), what is wrong, in one line (messages.py), our
-functions (functions/).
+functions (functions/), what DataFusion would get wrong (likes.py).
 """
 
 import re
@@ -32,6 +33,7 @@ from engine.query.functions.local import LocalFunctions
 from engine.query.functions.pause import Pause, sleep_function
 from engine.query.functions.tokens import Tokens
 from engine.query.functions.wallclock import shift_function
+from engine.query.likes import without_plain_likes
 from engine.query.lineage import without_strange_marks
 from engine.query.messages import QueryRefused, planner_message
 from engine.query.report import ScanReport
@@ -168,11 +170,11 @@ class _Planner:
         plan = frame.logical_plan()
         kind = type(plan.to_variant()).__name__
         if kind in _PLANS:
-            optimized = (
-                self._without_pushing(frame) if kind in _EXPLAINS and _PLAIN_CONDITION.search(_optimized(frame)) else frame
-            )
+            optimized = self._as_meant(frame, split.text)
+            if kind in _EXPLAINS and _PLAIN_CONDITION.search(_optimized(optimized)):
+                optimized = self._without_pushing(optimized)
         else:
-            optimized = self.optimized(frame)
+            optimized = self.optimized(frame, split.text)
         schema = _schema(frame.schema(), plan, optimized.schema(), _names(frame, split.displays, used))
         steps = tuple(split.steps)
         written = (plan, *(step.written for step in split.steps))
@@ -211,7 +213,17 @@ class _Planner:
                 self.plan(step.shadow)
             raise
 
-    def optimized(self, frame: DataFrame) -> DataFrame:
+    def optimized(self, frame: DataFrame, text: str) -> DataFrame:
+        """What a text comes to, of which `frame` is the plan: names, and what is wrong, are as they were written."""
+        found = self._optimized(frame)
+        meant = self._as_meant(frame, text)
+        return found if meant is frame else self._optimized(meant)
+
+    def _as_meant(self, frame: DataFrame, text: str) -> DataFrame:
+        plain = without_plain_likes(text, self._values)
+        return frame if plain == text else self.plan(plain)
+
+    def _optimized(self, frame: DataFrame) -> DataFrame:
         try:
             plan = frame.optimized_logical_plan()
             if _PLAIN_CONDITION.search(plan.display_indent()):

@@ -25,6 +25,9 @@ SLOW_AFTERWARDS = f"SELECT count(*) FROM (SELECT s FROM t ORDER BY v LIMIT 90000
 #: pairs without end, and without much memory
 EXPLODING = "SELECT count(*) FROM t a JOIN generate_series(1, 1000000000) AS s(n) ON a.v < s.n - 2000000000"
 
+#: worked out while it is planned, for minutes and without much memory
+LONG_TO_PLAN = "SELECT levenshtein(repeat('a', 500000), repeat('b', 500000)) AS n"
+
 
 def fill(server: Server, rows: int = 100_000) -> None:
     """The table `t` of the database `db`: tag host, text s, integer v."""
@@ -65,9 +68,9 @@ def http_connection(server: Server, statement: str) -> socket.socket:
     return connection
 
 
-def flight_info(client: fl.FlightClient, statement: str) -> fl.FlightInfo:
+def flight_info(client: fl.FlightClient, statement: str, timeout_s: float | None = None) -> fl.FlightInfo:
     command = commands.pack(sql.CommandStatementQuery(query=statement))
-    options = fl.FlightCallOptions(headers=[(b"database", b"db")])
+    options = fl.FlightCallOptions(headers=[(b"database", b"db")], timeout=timeout_s)
     return client.get_flight_info(fl.FlightDescriptor.for_command(command), options)
 
 

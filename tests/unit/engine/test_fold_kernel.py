@@ -210,7 +210,7 @@ def test_what_does_not_fit_is_refused() -> None:
         Fold([FLOAT]).merge(Fold([INTEGER]))
     with pytest.raises(ValueError, match="0 to 3"):
         Fold([4])
-    for tags, measures, words in (
+    for asked, measures, words in (
         ([3], [], "keys"),
         ([], [("sum", -1)], "measure"),
         ([], [("sum", 1)], "measure"),
@@ -218,6 +218,6 @@ def test_what_does_not_fit_is_refused() -> None:
         ([], ["count"], "tuple"),
     ):
         with pytest.raises(ValueError, match=words):
-            Fold([FLOAT]).outcome(tags, 0, 0, measures)  # type: ignore[arg-type]
+            Fold([FLOAT]).outcome(asked, 0, 0, measures)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="measure"):
         Fold([OTHER]).outcome([], 0, 0, [("max", 0)])

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from catalog.errors import ServiceError
-from catalog.tokens import ANYONE
 from engine.node import Node
 from engine.query import planned as planned_statements
 from engine.query.shapes.folding import Bin, Folding, Measure, Picking
 from engine.query.stop import Stop
+from engine.requests import FROM_SQL
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
 
@@ -43,7 +43,8 @@ def foldings(node: Node, sql: str) -> list[Folding | Picking]:
 
 def planned(node: Node, sql: str, stop: Stop | None = None) -> planned_statements.Planned:
     """A statement as it will run. Nothing has been read for it (G2)."""
-    made = node._executor.result()._planned("db", sql, {}, stop or Stop(), ANYONE).fitted()
+    executor = node._executor.result()
+    made = executor._planned(executor._asked("db", sql, {}), stop or Stop(), FROM_SQL).fitted()
     assert made.tables.reports == []
     return made
 
