@@ -20,7 +20,8 @@ from engine.batch import concatenated, int32_array
 from engine.buffer.rows import HeldFile
 from engine.hydrate import hydrated
 from engine.query.limits import TooMuchMemory
-from engine.query.scan import Rows, Scan
+from engine.query.scan import Rows, Scan, from_end
+from engine.query.select import SeriesSet
 from engine.query.shapes.folding import Picking
 
 
@@ -29,9 +30,14 @@ def picked_rows(picking: Picking, scan_of: Callable[[], Scan], schema: pa.Schema
     columns = list(dict.fromkeys([*picking.tags, *picking.columns, TIME_COLUMN]))
     found: list[pa.Table] = []
     rows: list[pa.RecordBatch] = []
-    for chunk in scan.chunks:
-        ends = _ends_of(chunk, scan, picking, columns)
+    sought = scan.sought(newest=picking.newest)
+    for chunk in from_end(scan.chunks, newest=picking.newest):
+        series = sought.within(chunk.times)
+        if series is not None and not len(series):
+            break
+        ends = _ends_of(chunk, scan, picking, columns, series)
         if ends.num_rows:
+            sought.found([ends])
             rows.append(ends)
             _check(rows, room_bytes)
     if rows:
@@ -57,8 +63,10 @@ def _check(found: Sequence[pa.RecordBatch | pa.Table], room_bytes: int) -> None:
         raise TooMuchMemory(room_bytes)
 
 
-def _ends_of(chunk: Rows, scan: Scan, picking: Picking, columns: Sequence[str]) -> pa.RecordBatch:
-    ranges = scan.ranges(chunk, columns)
+def _ends_of(
+    chunk: Rows, scan: Scan, picking: Picking, columns: Sequence[str], series: SeriesSet | None = None
+) -> pa.RecordBatch:
+    ranges = scan.ranges(chunk, columns, series)
     rows = ranges.batch.take(ranges.newest(1) if picking.newest else ranges.oldest(1))
     scan.counted(chunk, rows.num_rows)
     return rows
