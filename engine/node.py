@@ -160,6 +160,7 @@ class Node:
         self._files.give_up()
         self._wal.close()  # first: a snapshot may be waiting for a log that waits for its store
         self._schedule.close()
+        self._views.close()
         if self._tail is not None:
             self._tail.close()
         try:
