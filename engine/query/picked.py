@@ -24,7 +24,8 @@ from engine.batch import concatenated, int32_array, series_buffer, time_buffer
 from engine.buffer.rows import HeldFile
 from engine.hydrate import hydrated
 from engine.query.limits import TooMuchMemory
-from engine.query.scan import Rows, Scan
+from engine.query.scan import Rows, Scan, from_end
+from engine.query.select import SeriesSet
 from engine.query.shapes.folding import Picking
 
 
@@ -45,8 +46,14 @@ def picked_rows(
     columns = list(dict.fromkeys([*names, TIME_COLUMN]))
     ends = _Ends(room_bytes)
     found: list[pa.Table] = []
-    for chunk in scan.chunks:
-        ends.add(_ends_of(chunk, scan, picking, columns))
+    sought = scan.sought(newest=picking.newest)
+    for chunk in from_end(scan.chunks, newest=picking.newest):
+        series = sought.within(chunk.times)
+        if series is not None and not len(series):
+            break
+        rows_of_chunk = _ends_of(chunk, scan, picking, columns, series)
+        sought.found([rows_of_chunk])
+        ends.add(rows_of_chunk)
     for held in scan.files:
         pieces = None if _has_tails(held, scan) else scan.pieces(held, columns)
         if pieces is not None:
@@ -96,8 +103,10 @@ class _Ends:
 # rows that know their series
 
 
-def _ends_of(chunk: Rows, scan: Scan, picking: Picking, columns: Sequence[str]) -> pa.RecordBatch:
-    ranges = scan.ranges(chunk, columns)
+def _ends_of(
+    chunk: Rows, scan: Scan, picking: Picking, columns: Sequence[str], series: SeriesSet | None = None
+) -> pa.RecordBatch:
+    ranges = scan.ranges(chunk, columns, series)
     rows = ranges.batch.take(ranges.newest(1) if picking.newest else ranges.oldest(1))
     scan.counted(chunk, rows.num_rows)
     return rows
