@@ -41,6 +41,18 @@ class SeriesIndex:
     def columns(self, tags: Sequence[int], series: Buffer) -> Any:
         """These tags in rows of these series: an object with __arrow_c_array__, to be taken once, a struct of dictionaries
         (int32, utf8), null where a series has no value. A dictionary has all values of its tag, by code."""
+    def pick(
+        self,
+        tags: Sequence[int],
+        series: Buffer,
+        times: Buffer,
+        newest: bool,
+        ascending: bool | None = None,
+        nulls_first: bool = False,
+    ) -> memoryview | None:
+        """Of rows of these series and times the number (int32) of one with the newest (oldest) time for each combination of
+        the tags' values; by the values of the first tag, rising or falling, or, without `ascending`, in the order in which the
+        combinations were met. None when that is each row, in its place."""
     def set_floor(self, time_ns: int) -> None:
         """Rows at or before this may exist in files: series first seen from now on count them as late."""
     def arrive(self, series: Buffer, times: Buffer) -> tuple[int, int, int]:
@@ -158,9 +170,10 @@ def find_ranges(
 def spread(begins: Buffer, ends: Buffer) -> memoryview:
     """The numbers (int32) of all rows in the ranges, in their order."""
 
-def spell(codes: Buffer, offsets: Buffer, texts: Buffer) -> tuple[memoryview, bytes]:
-    """Codes (int32) as the texts they stand for, as an Arrow string array has them: (offsets, bytes). Text n is
-    texts[offsets[n]:offsets[n + 1]]."""
+def spell(batch: Any, schema: Any) -> Any:
+    """A batch (what has __arrow_c_array__) with texts where it has dictionaries (int32, utf8) and the schema (what has
+    __arrow_c_schema__) has utf8; other columns must have the schema's types and are handed on. The outcome has
+    __arrow_c_array__, and is taken once. ValueError for what does not fit."""
 
 def keep_thread_state() -> None:
     """For a thread of another library that calls Python again and again: its thread state is kept until it ends."""

@@ -4,7 +4,8 @@ C1  What the engine raised is raised here: same class, same words, same details.
 C2  An engine that can not be reached, or does not answer in time, is Unavailable; once it is back the next call reaches it.
 C3  A write is sent once: again only if the lane was found closed before the engine can have seen the message.
 C4  One client serves any number of threads.
-C5  An arena is a lane's own, allocated before it is written to; where there is no room the lines travel in the message.
+C5  An arena is a lane's own, allocated before it is written to; where there is no room the lines travel in the message. Who
+    receives a large body may borrow one, so that the body comes to lie where the engine reads it.
 C6  Small writes that wait at the same time travel in one message; each gets the answer to its own lines. Who starts one need
     not wait for it.
 
@@ -28,7 +29,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -161,15 +162,20 @@ class EngineClient:
         """Store the lines of a body. Raises LinesRejected (and stores nothing) when a line is bad and accept_partial is off."""
         return self.send_lp(wire.WriteHeader(db, precision, accept_partial, no_sync, door, authorization), body)
 
-    def send_lp(self, header: wire.WriteHeader, body: "ReadableBuffer") -> wire.WriteReportDict:
+    def send_lp(self, header: wire.WriteHeader, body: "ReadableBuffer", room: "Room | None" = None) -> wire.WriteReportDict:
+        """`room`: where the body lies, from its first byte on."""
         lines = memoryview(body).cast("B")
-        if lines.nbytes < CONVOY_BODY_BYTES_MAX:
+        if room is None and lines.nbytes < CONVOY_BODY_BYTES_MAX:
             waiter = _Waiter()
             self.start_lp(header, lines, waiter.told)
             return report_of(waiter.wait())
         with _service_errors():
-            answer = wire.decode_object(self._lanes.send(header, lines))
+            answer = wire.decode_object(self._lanes.send(header, lines) if room is None else room.send(header, lines))
         return report_of(answer)
+
+    def room_for(self, size: int) -> AbstractContextManager["Room | None"]:
+        """Memory in which a large body may be put together, so that it need not be copied; None where there is none."""
+        return self._lanes.room_for(size)
 
     def start_lp(self, header: wire.WriteHeader, lines: "ReadableBuffer", told: Callable[[Outcome], None]) -> None:
         """The same for less than CONVOY_BODY_BYTES_MAX. `told` hears what became of it, in a thread of this client's, where it
@@ -234,6 +240,30 @@ class EngineClient:
         return fl.FlightCallOptions(timeout=self._timeout_s, headers=headers)
 
 
+class Room:
+    """A lane of one's own for a while, and its arena."""
+
+    def __init__(self, lanes: "_Lanes", lane: "_Lane", memory: memoryview) -> None:
+        self.memory = memory
+        self.lane: _Lane | None = lane
+        self._lanes = lanes
+
+    def send(self, header: wire.WriteHeader, lines: memoryview) -> bytes:
+        """The answer to one write, whose lines are the first bytes of `memory`."""
+        lane, self.lane = self.lane, None
+        assert lane is not None
+        try:
+            answer = lane.exchange(wire.encode_write_header(replace(header, arena_bytes=lines.nbytes)))
+        except _LaneClosed:  # while the body came
+            lane.close()
+            return self._lanes.send(header, lines)
+        except BaseException:
+            lane.close()
+            raise
+        self.lane = lane
+        return answer
+
+
 class _LaneClosed(Exception):
     """The lane had ended before this message, which was not sent."""
 
@@ -266,6 +296,10 @@ class _Lane:
             raise EngineUnreachable("the engine closed the connection")
         return cast("bytes", answer.to_pybytes())
 
+    def room_for(self, size: int) -> memoryview | None:
+        """The arena, if it has room for so much."""
+        return self._arena.allocated(size) if self._arena is not None else None
+
     def is_old(self) -> bool:
         return time.monotonic() >= self._old_from_s
 
@@ -295,16 +329,23 @@ class _Arena:
 
     def fill(self, lines: memoryview) -> bool:
         """False: it does not fit, or there is no room for more pages."""
-        if lines.nbytes > wire.ARENA_BYTES:
+        memory = self.allocated(lines.nbytes)
+        if memory is None:
             return False
-        if lines.nbytes > self._allocated:
-            try:
-                os.posix_fallocate(self._descriptor, 0, lines.nbytes)
-            except OSError:
-                return False
-            self._allocated = lines.nbytes
-        self._memory[: lines.nbytes] = lines
+        memory[: lines.nbytes] = lines
         return True
+
+    def allocated(self, size: int) -> memoryview | None:
+        """The memory, of which at least so much may be written to."""
+        if size > wire.ARENA_BYTES:
+            return None
+        if size > self._allocated:
+            try:
+                os.posix_fallocate(self._descriptor, 0, size)
+            except OSError:
+                return None
+            self._allocated = size
+        return memoryview(self._memory)
 
     def unlink(self) -> None:
         """The engine has done this when it mapped the file, if it came to that."""
@@ -336,6 +377,25 @@ class _Lanes:
 
     def exchange(self, message: bytes) -> bytes:
         return self._on_a_lane(lambda lane: lane.exchange(message))
+
+    @contextmanager
+    def room_for(self, size: int) -> Iterator[Room | None]:
+        if self._handover_dir is None or not ARENA_FROM_BYTES <= size <= wire.ARENA_BYTES:
+            yield None
+            return
+        try:
+            lane, _ = self._take()
+        except (fl.FlightError, pa.ArrowException):  # whoever sends the body will be told
+            yield None
+            return
+        memory = lane.room_for(size)
+        room = None if memory is None else Room(self, lane, memory)
+        try:
+            yield room
+        finally:
+            kept = lane if room is None else room.lane
+            if kept is not None:
+                self._give_back(kept)
 
     def _on_a_lane(self, talk: Callable[[_Lane], bytes]) -> bytes:
         while True:

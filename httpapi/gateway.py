@@ -9,10 +9,11 @@ Held by tests/integration/http/test_health.py (G1, G2).
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from catalog.errors import ServiceError
-from flightserver.client import EngineClient, Outcome, ResultStream
+from flightserver.client import EngineClient, Outcome, ResultStream, Room
 from flightserver.wire import WriteHeader, WriteReportDict
 
 WATCHING_TIMEOUT_S = 5.0
@@ -29,8 +30,12 @@ class Gateway:
         self._identity: Mapping[str, Any] = {}
         self._identity_asked_at = -_IDENTITY_RETRY_S
 
-    def write_lp(self, header: WriteHeader, body: memoryview) -> WriteReportDict:
-        return self._client.send_lp(header, body)
+    def write_lp(self, header: WriteHeader, body: memoryview, room: Room | None) -> WriteReportDict:
+        return self._client.send_lp(header, body, room)
+
+    def room_for(self, size: int) -> AbstractContextManager[Room | None]:
+        """Memory in which a large body may be put together; None if there is none."""
+        return self._client.room_for(size)
 
     def start_lp(self, header: WriteHeader, lines: bytes, told: Callable[[Outcome], None]) -> None:
         """A small write that nobody waits for: `told` hears what became of it."""

@@ -13,8 +13,8 @@ much at once (limits.py).
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import pyarrow as pa
 from datafusion import SessionContext
@@ -34,6 +34,7 @@ from engine.query.limits import LONG_S, PLACES_MAX, QueryLimits, QueryTimedOut, 
 from engine.query.messages import QueryRefused, is_panic
 from engine.query.placeholders import placeholder_types
 from engine.query.planned import Planned, Tables
+from engine.query.plans import Key as PlanKey
 from engine.query.plans import Plans, key_of
 from engine.query.running import Running
 from engine.query.session import new_session, runtime_of
@@ -42,10 +43,30 @@ from engine.query.stop import StatementStopped, Stop
 from engine.query.system_tables import Live
 from engine.query.tables import Failed, Reported, TableDataset
 from engine.query.templates import Key as TemplateKey
-from engine.query.templates import Known, Template, Templates, template_of
+from engine.query.templates import Known, Template, Templates, Told, template_of
 from engine.query.weight import searches, swells
 from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A statement that has arrived, and the state in which it did. No slots: not every way needs its template."""
+
+    view: ReadView
+    database: Database
+    sql: str
+    params: Mapping[str, object] | None
+    key: PlanKey | None
+
+    @cached_property
+    def template(self) -> Template | None:
+        return template_of(self.sql, self.params)
+
+    @cached_property
+    def like(self) -> TemplateKey | None:
+        template = self.template
+        return None if template is None else (self.view.state.sequence, self.database.id, template.text, template.types)
 
 
 class Executor:
@@ -84,7 +105,7 @@ class Executor:
         stop = self._started(sql)
         try:
             with self._places.taken(stop):
-                planned = self._planned(database_name, sql, params or {}, stop, origin).fitted()
+                planned = self._planned(self._asked(database_name, sql, params or {}), stop, origin).fitted()
         except BaseException as error:
             stop.set()
             entry.ended(events.CANCELLED if isinstance(error, StatementStopped) else events.FAILURE, str(error))
@@ -100,8 +121,12 @@ class Executor:
         """The schema of a statement's result; without params its parameters stay open."""
         stop = self._started(sql)
         try:
+            asked = self._asked(database_name, sql, params)
+            told = self._told(asked)
+            if told is not None:
+                return told.schema
             with self._places.taken(stop):
-                planned = self._planned(database_name, sql, params, stop, origin)
+                planned = self._planned(asked, stop, origin)
                 self._keep(planned)
             return planned.schema
         except ServiceError as error:  # whoever asks for the schema first gets no further
@@ -111,7 +136,7 @@ class Executor:
             stop.set()
 
     def parameter_types(self, database_name: str, sql: str, origin: Origin = FROM_SQL) -> Mapping[str, pa.DataType]:
-        planned = self._planned(database_name, sql, None, Stop(), origin)
+        planned = self._planned(self._asked(database_name, sql, None), Stop(), origin)
         plans = planned.here.written if planned.here is not None else ()
         self._keep(planned)
         return {name: kind for plan in plans for name, kind in placeholder_types(plan).items()}
@@ -120,24 +145,36 @@ class Executor:
         """Statements in other processes end. Those that run here end with their scans."""
         self._workers.close()
 
-    def _planned(
-        self, database_name: str, sql: str, params: Mapping[str, object] | None, stop: Stop, origin: Origin
-    ) -> Planned:
+    def _asked(self, database_name: str, sql: str, params: Mapping[str, object] | None) -> "_Asked":
         view = self._views.now()
         database = view.state.database(database_name)
-        key = key_of(view.state.sequence, database.id, sql, params)
-        kept = self._plans.take(key)
-        if kept is not None:
-            kept.tables.begin(view, stop)
-            return kept
-        tables = Tables(self._dataset, view, database, self._live, origin.caller, stop)
-        template = template_of(sql, params)
-        like = None if template is None else (view.state.sequence, database.id, template.text, template.types)
+        return _Asked(view, database, sql, params, key_of(view.state.sequence, database.id, sql, params))
+
+    def _told(self, asked: "_Asked") -> Told | None:
+        """What the statement says, where one like it was planned before."""
+        told = self._templates.told(asked.key)
+        if told is not None:
+            return told
+        template, like = asked.template, asked.like
         known = None if like is None else self._templates.find(like)
-        if known is not None and template is not None:
-            outline = known.reading.bound(template.values)
-            if outline is not None and tables.suits(outline):
-                return Planned(sql, params, tables, known.schema, outline=outline, is_direct=True, like=like)
+        outline = None if known is None or template is None else known.reading.bound(template.values)
+        if known is None or like is None or outline is None:
+            return None
+        told = Told(known.schema, outline, like)
+        self._templates.tell(asked.key, told)
+        return told
+
+    def _planned(self, asked: "_Asked", stop: Stop, origin: Origin) -> Planned:
+        sql, params = asked.sql, asked.params
+        kept = self._plans.take(asked.key)
+        if kept is not None:
+            kept.tables.begin(asked.view, stop)
+            return kept
+        tables = Tables(self._dataset, asked.view, asked.database, self._live, origin.caller, stop)
+        told = self._told(asked)
+        if told is not None and tables.suits(told.outline):
+            return Planned(sql, params, tables, told.schema, outline=told.outline, is_direct=True, like=told.like)
+        template, like = asked.template, asked.like
         try:
             if swells(sql):
                 with origin.watched(stop.set):
@@ -145,8 +182,8 @@ class Executor:
             session = self._session(tables, sql)
             prepared = prepare(session, sql, params, stop=stop)
             outline = tables.outline(prepared, session)
-            planned = Planned(sql, params, tables, prepared.schema, prepared, session, key, outline, like=like)
-            if template is not None and like is not None and known is None and planned.outline is not None:
+            planned = Planned(sql, params, tables, prepared.schema, prepared, session, asked.key, outline, like=like)
+            if template is not None and like is not None and told is None and planned.outline is not None:
                 self._learn(template, like, planned)
             return planned
         except QueryRefused as error:

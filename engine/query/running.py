@@ -77,7 +77,7 @@ class Running:
             reason = self._stop.reason or self._reason(error)
             self._end("failed", events.FAILURE, str(reason))
             raise reason from None
-        self._entry.returned(batch.num_rows, batch.nbytes)
+        self._entry.returned(batch.num_rows, pa.ipc.get_record_batch_size(batch))  # sooner told than `nbytes`
         return batch
 
     def close(self) -> None:

@@ -154,6 +154,8 @@ class Ranges:
     def newest(self, count: int, field: str | None = None) -> pa.Int32Array:
         """The row numbers of the last `count` rows of each series; with `field`, of the last one that has a value of it."""
         valid = self._valid(field)
+        if valid is None and count == 1:
+            return self._numbers(pc.subtract(self.ends, pa.scalar(1, pa.int32())))
         if valid is None:
             begins = pc.max_element_wise(self.begins, pc.subtract(self.ends, pa.scalar(count, pa.int32())))
             return self._numbers(int32_array(spread(_buffer(begins), _buffer(self.ends))))
@@ -164,6 +166,8 @@ class Ranges:
 
     def oldest(self, count: int, field: str | None = None) -> pa.Int32Array:
         valid = self._valid(field)
+        if valid is None and count == 1:
+            return self._numbers(self.begins)
         if valid is None:
             ends = pc.min_element_wise(self.ends, pc.add(self.begins, pa.scalar(count, pa.int32())))
             return self._numbers(int32_array(spread(_buffer(self.begins), _buffer(ends))))

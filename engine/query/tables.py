@@ -17,8 +17,7 @@ Elsewhere: what a filter lets through (predicate.py), rows by series and time (s
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial, reduce
-from operator import and_
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -35,11 +34,12 @@ from engine.query.ends import EndsScan
 from engine.query.folded import cells_in, folded_rows
 from engine.query.limits import QueryLimits
 from engine.query.made import MadeTable
-from engine.query.picked import picked_rows
-from engine.query.predicate import Predicate, expression_for, expression_of, read_filter
+from engine.query.picked import Order, picked_rows
+from engine.query.predicate import Predicate, expression_of, read_filter
 from engine.query.report import Chunk, ScanReport
 from engine.query.scan import Part, Scan, ending
 from engine.query.select import series_matching
+from engine.query.shapes.conditions import Condition
 from engine.query.shapes.folding import Folding, Picking
 from engine.query.shapes.needs import ALL_ROWS, End, Needs
 from engine.query.stop import Stop
@@ -142,19 +142,16 @@ class TableDataset(TableInPython):
         assert isinstance(found, Scan)
         return found
 
-    def rows(self, predicate: Predicate, rest: ds.Expression | None, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def rows(self, predicate: Predicate, rest: Condition | None, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Those that the predicate and `rest` let through, asked for without a plan."""
         handed = predicate if rest is None else replace(predicate, exact=False)
         scan = self._scanned(handed, self.needs, rest, self.needs.one_each)
-        filter = (
-            None if rest is None else reduce(and_, [part for part in (expression_for(predicate), rest) if part is not None])
-        )
         for part in scan.parts():
-            yield from part.batches(columns, filter)
+            yield from part.batches(columns, None)
 
-    def made(self, shape: Folding | Picking, schema: pa.Schema) -> pa.RecordBatch:
-        """An aggregate of the rows, or one row of each group."""
-        return self._made(shape, schema, partial(self._scan_for, shape))
+    def made(self, shape: Folding | Picking, schema: pa.Schema, order: Order | None = None) -> pa.RecordBatch:
+        """An aggregate of the rows, or one row of each group: in this order of the first tag's values, if any is asked for."""
+        return self._made(shape, schema, partial(self._scan_for, shape), order)
 
     def made_later(self, shape: Folding | Picking, schema: pa.Schema) -> MadeTable:
         """The same, when a plan runs."""
@@ -166,9 +163,11 @@ class TableDataset(TableInPython):
         for scan in tuple(self._ahead.values()):
             scan()
 
-    def _made(self, shape: Folding | Picking, schema: pa.Schema, scan: Callable[[], Scan]) -> pa.RecordBatch:
+    def _made(
+        self, shape: Folding | Picking, schema: pa.Schema, scan: Callable[[], Scan], order: Order | None = None
+    ) -> pa.RecordBatch:
         if isinstance(shape, Picking):
-            return picked_rows(shape, scan, schema, self._limits.memory_bytes)
+            return picked_rows(shape, scan, schema, self._limits.memory_bytes, order)
         room_bytes = self._limits.beside_pool_bytes
         each = cells_in(room_bytes, shape) // max(1, self._cells_about(shape))  # every thread may have all of them
         threads = max(1, min(self._limits.threads, each))
@@ -181,7 +180,7 @@ class TableDataset(TableInPython):
         return found
 
     def _scanned(
-        self, handed: Predicate, needs: Needs, rest: ds.Expression | None = None, one_each: Collection[End] = ()
+        self, handed: Predicate, needs: Needs, rest: Condition | None = None, one_each: Collection[End] = ()
     ) -> Scan | EndsScan:
         report = ScanReport(self.table.name)
         data = self._distinct(handed.both(needs.predicate).times)

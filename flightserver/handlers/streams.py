@@ -31,7 +31,7 @@ import pyarrow as pa
 
 from engine.requests import QueryResult
 from flightserver.errors import Cancelled, flight_errors
-from flightserver.flightsql.results import empty_batch, message_bytes, plain_batches
+from flightserver.flightsql.results import empty_batch, plain_batches
 from flightserver.handlers.brief import Brief
 from flightserver.handlers.call import Call
 from flightserver.handlers.guarded import GuardedNode
@@ -76,13 +76,12 @@ class AtOnce:
         self.made = Made()
 
     def take(self) -> pa.RecordBatch | Nothing:
-        batch = next(self._batches, None)
+        batch, size = next(self._batches, (Nothing.MORE, 0))
         if self._is_cancelled:
             raise Cancelled("the query was cancelled")
-        if batch is None:
+        if batch is Nothing.MORE:
             self.made.ends()
-            return Nothing.MORE
-        self.made.size_bytes += message_bytes(batch)
+        self.made.size_bytes += size
         return batch
 
     def cancel(self) -> None:
@@ -144,11 +143,11 @@ class Ahead:
     def _work(self) -> None:
         try:
             while self._is_wanted():
-                batch = next(self._batches, None)
+                batch, size = next(self._batches, (None, 0))
                 if batch is None:
                     self._end(None)
                 else:
-                    self._show(batch)
+                    self._show(batch, size)
         except Exception as error:  # the thread's edge: the call's own thread raises it
             self._end(error)
 
@@ -157,8 +156,7 @@ class Ahead:
             self._working = not self._ended and self._ready_bytes < AHEAD_BYTES
             return self._working
 
-    def _show(self, batch: pa.RecordBatch) -> None:
-        size = message_bytes(batch)
+    def _show(self, batch: pa.RecordBatch, size: int) -> None:
         self.made.size_bytes += size
         with self._changed:
             if not self._ended:

@@ -21,6 +21,7 @@ from functools import lru_cache, partial
 
 from catalog.errors import InvalidRequest, ServiceError
 from catalog.names import check_database_name, check_namespace_name, with_retention_policy
+from flightserver.client import Room
 from flightserver.wire import WriteHeader, WriteReportDict
 from httpapi.admission import CREDENTIAL_KEY
 from httpapi.bodies import BodyReader, Environ
@@ -66,8 +67,11 @@ class Target:
 def write(environ: Environ, gateway: Gateway, bodies: BodyReader) -> Reply:
     """Take one body to the engine and turn its report into the answer that this door's clients expect."""
     target = parse_target(environ["PATH_INFO"], environ["QUERY_STRING"])
-    with bodies.read(environ) as body:
-        return reply_to(target, partial(_stored, target, body, gateway, environ[CREDENTIAL_KEY]))
+    with (
+        gateway.room_for(bodies.straight_bytes(environ)) as room,
+        bodies.read(environ, None if room is None else room.memory) as body,
+    ):
+        return reply_to(target, partial(_stored, target.header(environ[CREDENTIAL_KEY]), body, gateway, room))
 
 
 def reply_to(target: Target, report: Callable[[], WriteReportDict]) -> Reply:
@@ -81,10 +85,10 @@ def reply_to(target: Target, report: Callable[[], WriteReportDict]) -> Reply:
     return NO_CONTENT
 
 
-def _stored(target: Target, body: memoryview, gateway: Gateway, authorization: str | None) -> WriteReportDict:
+def _stored(header: WriteHeader, body: memoryview, gateway: Gateway, room: Room | None) -> WriteReportDict:
     if not body:
         raise InvalidRequest("incoming write was empty")
-    return gateway.write_lp(target.header(authorization), body)
+    return gateway.write_lp(header, body, room)
 
 
 def parse_target(path: str, query_string: str) -> Target:

@@ -82,12 +82,12 @@ class Split:
 
 
 class GapFilling:
-    """`plan` plans a text, `optimized` does so as far as conditions have come down to their tables."""
+    """`plan` plans a text, `optimized` takes its plan as far as conditions have come down to their tables."""
 
     def __init__(
         self,
         plan: Plan,
-        optimized: Callable[[DataFrame], DataFrame],
+        optimized: Callable[[DataFrame, str], DataFrame],
         register: Register,
         aggregates: Iterable[str],
         stop: Stop,
@@ -126,7 +126,7 @@ class GapFilling:
         split.text = tokens.text[: tokens[span[0]].start] + text + tokens.text[tokens[span[1] - 1].end :]
 
     def _step(self, rest: "_Rest", text: str, shadow: str, written: DataFrame, function: str) -> GapFill:
-        frame = self._optimized(written)
+        frame = self._optimized(written, text)
         schema = frame.schema()
         cover = cover_of(frame.logical_plan(), function.upper())
         zone = schema.field(0).type.tz

@@ -35,7 +35,7 @@ def fill(node: Node, start: int = 0) -> None:
 def asked(node: Node, sql: str) -> tuple[list[dict[str, Any]], ScanReport]:
     """The rows of a statement that scans one table once, and what its scan says of itself."""
     executor = node._executor.result()
-    planned = executor._planned("db", sql, {}, Stop(), FROM_SQL).fitted()
+    planned = executor._planned(executor._asked("db", sql, {}), Stop(), FROM_SQL).fitted()
     if planned.is_direct and planned.outline is not None:
         batches = list(planned.tables.answered(planned.outline, planned.schema, QueryLimits(1 << 30, 2)))
     else:

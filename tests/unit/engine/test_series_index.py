@@ -360,3 +360,46 @@ def test_tags_of_rows_are_those_that_there_are() -> None:
     with pytest.raises(ValueError, match="whole number"):
         index.columns([0], bytes(3))
     assert pa.record_batch(index.columns([], bytes(8))).num_columns == 0
+
+
+@pytest.mark.parametrize("newest", [True, False])
+@pytest.mark.parametrize("ascending", [None, True, False])
+@pytest.mark.parametrize("seed", range(12))
+def test_the_last_row_of_each_group_is_picked(newest: bool, ascending: bool | None, seed: int) -> None:
+    """By one tag or several, few values or many, in the order of the first one's."""
+    choose = random.Random(seed)
+    index = SeriesIndex(3)
+    values = [f"v{choose.randrange(10**6)}" for _ in range([2, 40, 5_000][seed % 3])]
+    if seed % 3 == 2:
+        index.resolve([pa.array(values), None, None], len(values))
+    some = [[choose.choice([*values[:60], None]) for _ in range(3)] for _ in range(80)]
+    numbers = index.resolve([pa.array(column) for column in zip(*some, strict=True)], len(some)).tolist()
+    times = [choose.randrange(30) for _ in some]
+    tags = choose.choice([[0], [1], [2, 0], [0, 1, 2]])
+    nulls_first = choose.random() < 0.5
+
+    found = index.pick(tags, int32(*numbers), int64(*times), newest, ascending, nulls_first)
+
+    rows = list(range(len(some))) if found is None else found.tolist()
+    groups: dict[tuple[str | None, ...], int] = {}
+    for key, time in zip((tuple(row[tag] for tag in tags) for row in some), times, strict=True):
+        groups[key] = (max if newest else min)(time, groups.get(key, time))
+    assert {tuple(some[row][tag] for tag in tags): times[row] for row in rows} == groups
+    assert len(rows) == len(groups)
+    firsts = [some[row][tags[0]] for row in rows]
+    if ascending is not None:
+        known = [each for each in firsts if each is not None]
+        assert known == sorted(known, reverse=not ascending)
+        assert firsts in ([None] * firsts.count(None) + known, known + [None] * firsts.count(None))
+        assert None not in firsts or (firsts[0] is None) == nulls_first or set(firsts) == {None}
+
+
+def test_rows_that_are_the_last_ones_stay_where_they_are() -> None:
+    index = SeriesIndex(1)
+    numbers = index.resolve([pa.array(["b", "a", None])], 3)
+    times = int64(1, 2, 3)
+    assert index.pick([0], numbers, times, True) is None
+    assert [each.tolist() for each in [index.pick([0], numbers, times, True, True)] if each is not None] == [[1, 0, 2]]
+    assert index.pick([0], bytes(0), bytes(0), True, True) is None
+    with pytest.raises(ValueError, match="different lengths"):
+        index.pick([0], numbers, int64(1), True)
