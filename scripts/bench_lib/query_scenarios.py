@@ -116,7 +116,7 @@ def ask(given: Job) -> Timings:
 
 def ask_one(way: str, address: str, asked: Sequence[Asked], **more: float) -> Timing:
     """One question to one system."""
-    (found,) = ask(job([part("", way, address, asked)], **more))[""].values()
+    (found,) = ask(job([part("", way, address, asked)], **more))[""].values()  # type: ignore[arg-type]
     return found
 
 
