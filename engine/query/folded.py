@@ -57,6 +57,7 @@ class _Folder:
 
     def __init__(self, folding: Folding, scan: Scan, stop: Stop, threads: int, room_bytes: int) -> None:
         self._folding = folding
+        self._tags = folding.tags
         self._scan = scan
         self._stop = stop
         self._threads = threads
@@ -66,6 +67,8 @@ class _Folder:
         self._columns = list(wanted)
         self._kinds = [_kind(fields.get(name, FieldType.INTEGER)) for name in self._columns]
         self._times = scan.predicate.times
+        bin = folding.bin
+        self._bins = (0, 0) if bin is None else (bin.origin_ns, bin.width_ns)
         self._values: list[pa.StringArray] = []
         self._lock = threading.Lock()
 
@@ -74,7 +77,7 @@ class _Folder:
         works += [work for held in self._scan.files for work in self._of_file(held)]
         index, tags = self._scan.index, self._scan.table.tags
         # only now: whatever has a code by then has a value
-        self._values = [pa.array(index.values(tags.index(tag))) for tag in self._folding.tags]
+        self._values = [pa.array(index.values(tags.index(tag))) for tag in self._tags]
         return self._made(self._run(works), schema)
 
     def _run(self, works: Sequence[Work]) -> Fold:
@@ -110,7 +113,7 @@ class _Folder:
     def _keys_of(self, series: pa.Int32Array | None, count: int) -> pa.Int64Array:
         index, tags = self._scan.index, self._scan.table.tags
         keys = pa.repeat(pa.scalar(0, pa.int64()), count)
-        for at, tag in enumerate(self._folding.tags):
+        for at, tag in enumerate(self._tags):
             codes = index.codes(tags.index(tag)) if series is None else index.codes(tags.index(tag), _numbers(series))
             keys = _with_code(keys, pc.add(int32_array(codes)[:count], 1), at)
         return keys
@@ -122,7 +125,7 @@ class _Folder:
         ranges = self._scan.ranges(chunk, () if isinstance(chunk, Piece) else self._columns).in_place()
         if not len(ranges.begins):
             return []
-        numbers = ranges.batch.column(0).take(ranges.begins) if self._folding.tags else None
+        numbers = ranges.batch.column(0).take(ranges.begins) if self._tags else None
         keys = self._keys_of(numbers, len(ranges.begins))
         times = time_buffer(ranges.batch)
         self._scan.counted(chunk, ranges.row_count)
@@ -159,11 +162,6 @@ class _Folder:
     def _range(self) -> tuple[int, int]:
         return self._times.start_ns, self._times.end_ns
 
-    @property
-    def _bins(self) -> tuple[int, int]:
-        bin = self._folding.bin
-        return (0, 0) if bin is None else (bin.origin_ns, bin.width_ns)
-
     def _column(self, rows: pa.RecordBatch, name: str) -> tuple[pa.Buffer | None, pa.Buffer | None, int]:
         at = 1 if name == TIME_COLUMN else rows.schema.get_field_index(name)
         if at < 0:  # rows from before the column
@@ -178,7 +176,7 @@ class _Folder:
             return [work for piece in pieces for work in self._of_chunk(piece)]
 
         def work(fold: Fold) -> None:
-            columns = list(dict.fromkeys([*self._folding.tags, TIME_COLUMN, *self._columns]))
+            columns = list(dict.fromkeys([*self._tags, TIME_COLUMN, *self._columns]))
             for batch in self._scan.stored(held, columns, None):
                 self._stop.check()
                 self._scan.report.counted(held, batch.num_rows)
@@ -189,7 +187,7 @@ class _Folder:
 
     def _fold_batch(self, fold: Fold, batch: pa.RecordBatch) -> None:
         keys = pa.nulls(batch.num_rows, pa.int64()).fill_null(0)
-        for at, tag in enumerate(self._folding.tags):
+        for at, tag in enumerate(self._tags):
             column = batch.column(tag)
             codes = self._codes_of(at, column.dictionary).take(column.indices).fill_null(0)
             keys = _with_code(keys, codes, at)
@@ -216,8 +214,7 @@ class _Folder:
     # the outcome
 
     def _made(self, fold: Fold, schema: pa.Schema) -> pa.RecordBatch:
-        tags = list(self._folding.tags)
-        keys = [tags.index(key) if isinstance(key, str) else -1 for key in self._folding.keys]
+        keys = [self._tags.index(key) if isinstance(key, str) else -1 for key in self._folding.keys]
         numbers = {name: number for number, name in enumerate(self._columns)}
         measures = [
             (measure.function, -1 if measure.column is None else numbers[measure.column]) for measure in self._folding.measures

@@ -51,9 +51,9 @@ def picked_rows(
         series = sought.within(chunk.times)
         if series is not None and not len(series):
             break
-        rows = _ends_of(chunk, scan, picking, columns, series)
-        sought.found([rows])
-        ends.add(rows)
+        rows_of_chunk = _ends_of(chunk, scan, picking, columns, series)
+        sought.found([rows_of_chunk])
+        ends.add(rows_of_chunk)
     for held in scan.files:
         pieces = None if _has_tails(held, scan) else scan.pieces(held, columns)
         if pieces is not None:

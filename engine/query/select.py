@@ -45,15 +45,13 @@ class SeriesSet:
 
 def series_matching(index: SeriesIndex, tags: Sequence[str], predicate: Predicate) -> SeriesSet | None:
     """The numbers of the series that can match; None where all can. Others may be added meanwhile."""
+    if not predicate.tested:
+        return None
     count = len(index)
     wanted = {
-        number: codes for number, name in enumerate(tags) if (codes := _wanted(index, number, name, predicate)) is not None
+        number: _wanted(index, number, tags[number], predicate)
+        for number in {tags.index(name) for name in (*predicate.tags, *predicate.tests)}
     }
-    unwanted = {
-        number: _codes(index, number, predicate.without[name]) for number, name in enumerate(tags) if name in predicate.without
-    }
-    if not wanted and not unwanted:
-        return None
     chosen: pa.Int32Array | None = None
     for number in sorted(wanted, key=lambda number: len(wanted[number])):
         if chosen is None:
@@ -62,15 +60,19 @@ def series_matching(index: SeriesIndex, tags: Sequence[str], predicate: Predicat
             chosen = chosen.filter(pc.is_in(_codes_in(index, number, chosen), value_set=wanted[number]))
     if chosen is None:
         chosen = pa.arange(0, count, 1).cast(pa.int32())
-    for number, codes in unwanted.items():
-        chosen = chosen.filter(pc.invert(pc.is_in(_codes_in(index, number, chosen), value_set=codes)))
-    return SeriesSet(chosen.filter(pc.less(chosen, count)), count)
+    for name, values in predicate.without.items():
+        number = tags.index(name)
+        excluded = pc.is_in(_codes_in(index, number, chosen), value_set=_codes(index, number, values))
+        chosen = chosen.filter(pc.invert(excluded))
+    if len(chosen) and chosen[-1].as_py() >= count:  # in ascending order; they came meanwhile
+        chosen = chosen.filter(pc.less(chosen, count))
+    return SeriesSet(chosen, count)
 
 
-def _wanted(index: SeriesIndex, number: int, name: str, predicate: Predicate) -> pa.Int32Array | None:
-    """The codes of the values that a tag may have; None for any."""
+def _wanted(index: SeriesIndex, number: int, name: str, predicate: Predicate) -> pa.Int32Array:
+    """The codes of the values that a tag may have."""
     listed = _codes(index, number, predicate.tags[name]) if name in predicate.tags else None
-    if name not in predicate.tests:
+    if listed is not None and name not in predicate.tests:
         return listed
     known = pa.array(index.values(number))
     passing = pc.indices_nonzero(all_of(predicate.tests[name], known)).cast(pa.int32())  # each value is looked at once

@@ -47,7 +47,8 @@ class Queries:
     def info(self, call: Call, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
         database, command = self._described(call, descriptor)
         schema = self._schema(call, database, command)
-        return _info(schema, descriptor, database, self._redeemable(command), self._running.issue(call.identity))
+        packed = self._redeemable(descriptor, command)
+        return _info(schema, descriptor, database, packed, self._running.issue(call.identity))
 
     def schema(self, call: Call, descriptor: fl.FlightDescriptor) -> fl.SchemaResult:
         return fl.SchemaResult(self._schema(call, *self._described(call, descriptor)))
@@ -71,7 +72,8 @@ class Queries:
             for table in node.list_tables(database.name):
                 if table.db_schema == "iox":
                     descriptor = fl.FlightDescriptor.for_path(database.name, table.name)
-                    yield _info(plain_schema(table.schema), descriptor, database.name, _select_all(table.name), b"")
+                    packed = commands.pack(_select_all(table.name))
+                    yield _info(plain_schema(table.schema), descriptor, database.name, packed, b"")
 
     def _described(self, call: Call, descriptor: fl.FlightDescriptor) -> tuple[str, Message]:
         """What a descriptor asks for, and the database it asks of (none where none is needed)."""
@@ -90,12 +92,13 @@ class Queries:
             return call.find_database() or ""
         return call.database()
 
-    def _redeemable(self, command: Message) -> Message:
+    def _redeemable(self, descriptor: fl.FlightDescriptor, command: Message) -> bytes:
         """The command as a ticket holds it: with all that it needs."""
         if isinstance(command, sql.CommandPreparedStatementQuery):
             handle = self._prepared.whole(command.prepared_statement_handle)
-            return sql.CommandPreparedStatementQuery(prepared_statement_handle=handle)
-        return command
+            return commands.pack(sql.CommandPreparedStatementQuery(prepared_statement_handle=handle))
+        is_whole = descriptor.descriptor_type == fl.DescriptorType.CMD
+        return bytes(descriptor.command) if is_whole else commands.pack(command)
 
     def _schema(self, call: Call, database: str, command: Message) -> pa.Schema:
         if self._metadata.answers(command):
@@ -156,8 +159,6 @@ def _select_all(table: str) -> sql.CommandStatementQuery:
     return sql.CommandStatementQuery(query=f'SELECT * FROM "{quoted}"')
 
 
-def _info(
-    schema: pa.Schema, descriptor: fl.FlightDescriptor, database: str, command: Message, query_id: bytes
-) -> fl.FlightInfo:
-    ticket = tickets.encode_command(database, commands.pack(command), query_id)
+def _info(schema: pa.Schema, descriptor: fl.FlightDescriptor, database: str, command: bytes, query_id: bytes) -> fl.FlightInfo:
+    ticket = tickets.encode_command(database, command, query_id)
     return fl.FlightInfo(schema, descriptor, [fl.FlightEndpoint(ticket, [])], -1, -1, app_metadata=query_id)

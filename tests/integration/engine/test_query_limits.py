@@ -87,7 +87,7 @@ def test_what_is_too_much_beside_the_pool_is_left_to_the_plan(
 
 
 def test_newest_rows_of_groups_that_take_too_much_memory_end_the_statement() -> None:
-    """P2: they fit where their plan would not, and where even they do not fit it says so."""
+    """P3: they fit where their plan would not, and where even they do not fit it says so."""
     store, sql = MemoryStore(), "SELECT DISTINCT ON (host) host, v, text FROM t ORDER BY host, time DESC"
     with running(store, wal_flush_interval_ms=1) as node:
         write_many_series(node)
