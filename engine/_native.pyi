@@ -38,6 +38,21 @@ class SeriesIndex:
     def values(self, tag: int, series: Buffer | None = None) -> Any:
         """The distinct values of a tag by code; with `series`, the value in each of these series, null where it has none.
         An object with __arrow_c_array__ (utf8)."""
+    def columns(self, tags: Sequence[int], series: Buffer) -> Any:
+        """These tags in rows of these series: an object with __arrow_c_array__, to be taken once, a struct of dictionaries
+        (int32, utf8), null where a series has no value. A dictionary has all values of its tag, by code."""
+    def pick(
+        self,
+        tags: Sequence[int],
+        series: Buffer,
+        times: Buffer,
+        newest: bool,
+        ascending: bool | None = None,
+        nulls_first: bool = False,
+    ) -> memoryview | None:
+        """Of rows of these series and times the number (int32) of one with the newest (oldest) time for each combination of
+        the tags' values; by the values of the first tag, rising or falling, or, without `ascending`, in the order in which the
+        combinations were met. None when that is each row, in its place."""
     def set_floor(self, time_ns: int) -> None:
         """Rows at or before this may exist in files: series first seen from now on count them as late."""
     def arrive(self, series: Buffer, times: Buffer) -> tuple[int, int, int]:
@@ -155,9 +170,10 @@ def find_ranges(
 def spread(begins: Buffer, ends: Buffer) -> memoryview:
     """The numbers (int32) of all rows in the ranges, in their order."""
 
-def spell(codes: Buffer, offsets: Buffer, texts: Buffer) -> tuple[memoryview, bytes]:
-    """Codes (int32) as the texts they stand for, as an Arrow string array has them: (offsets, bytes). Text n is
-    texts[offsets[n]:offsets[n + 1]]."""
+def spell(batch: Any, schema: Any) -> Any:
+    """A batch (what has __arrow_c_array__) with texts where it has dictionaries (int32, utf8) and the schema (what has
+    __arrow_c_schema__) has utf8; other columns must have the schema's types and are handed on. The outcome has
+    __arrow_c_array__, and is taken once. ValueError for what does not fit."""
 
 def keep_thread_state() -> None:
     """For a thread of another library that calls Python again and again: its thread state is kept until it ends."""
@@ -181,10 +197,10 @@ def count_windows(times: Buffer, width: int) -> dict[int, int]:
 class Fold:
     """Counts, sums and extremes of columns, by key and by bin of time. One thread at a time.
 
-    `kinds`: a FieldType from 1 to 3 for each column, or 0 for what is only counted.
+    `kinds`: a FieldType from 1 to 3 for each column, or 0 for what is only counted. `cells_max`: how many cells rows may make.
     """
 
-    def __init__(self, kinds: Sequence[int]) -> None: ...
+    def __init__(self, kinds: Sequence[int], cells_max: int = ...) -> None: ...
     def add(
         self,
         codes: Buffer | None,
@@ -201,10 +217,13 @@ class Fold:
         """Take in rows: either all, whose keys are keys[codes[row]] (int64 by int32), or, without codes, those in ranges
         (int32), each of the key that stands at its place and in order of time. Negative keys are left out, and so are times
         outside of [first, last]. Bin n begins at origin + n * width; with width 0 there is one. Columns are values of 8 bytes,
-        an Arrow bitmap or None, and which of its bits is row 0."""
-    def merge(self, other: Fold) -> None: ...
-    def cells(self) -> tuple[bytes, bytes, bytes]:
-        """(keys, bins, numbers of rows), int64 each, one for each key and bin that has rows."""
-    def column(self, number: int) -> tuple[bytes, bytes, bytes, bytes, bytes]:
-        """For each cell (values, sum as 64 bits, sum as a double, smallest, largest); the last two mean nothing without values.
-        The sum as 64 bits is that of integers only."""
+        an Arrow bitmap or None, and which of its bits is row 0. MemoryError where there would be too many cells."""
+    def merge(self, other: Fold) -> None:
+        """Take in what another has, and how many cells it may have."""
+    def outcome(
+        self, keys: Sequence[int], origin: int, width: int, measures: Sequence[tuple[str, int]]
+    ) -> tuple[int, list[tuple[bytes | None, bytes, int]]]:
+        """(how many rows, their columns): a row for each key and bin that has any, by bins, those of one bin by keys. Each
+        column is an Arrow bitmap (None: all are valid), values, and how many are null.
+        `keys`: -1 for the beginning of the bin (int64), or the number of a tag, whose code (int32) is 21 bits of the key less
+        one, null for 0. `measures`: count, sum, avg, min or max of a column, 8 bytes each; count of -1 counts rows."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from engine._native import SeriesIndex
 
@@ -95,15 +94,10 @@ def int32_array(numbers: memoryview) -> pa.Array:
     return pa.Array.from_buffers(pa.int32(), numbers.nbytes // 4, [None, pa.py_buffer(numbers)])
 
 
-def tag_column(index: SeriesIndex, tag: int, series: pa.Array) -> pa.DictionaryArray:
-    """A tag's value in each row, made from the series numbers."""
-    codes = index.codes(tag, _values(series, 4))
-    values = pa.array(index.values(tag))
-    plain = int32_array(codes)
-    known = pc.greater_equal(plain, 0)
-    if not pc.all(known).as_py():
-        plain = pc.if_else(known, plain, None)
-    return pa.DictionaryArray.from_arrays(plain, values, safe=False)
+def tag_columns(index: SeriesIndex, tags: Sequence[int], series: pa.Array) -> list[pa.DictionaryArray]:
+    """The values of tags in each row, made from the series numbers."""
+    made = pa.record_batch(index.columns(tags, _values(series, 4)))
+    return [made.column(at) for at in range(len(tags))]
 
 
 def _values(column: pa.Array, width: int) -> pa.Buffer:

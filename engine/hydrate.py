@@ -10,6 +10,7 @@ Held by tests/unit/engine/test_hydrate.py (H1-H3).
 
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 from catalog.names import TIME_COLUMN
 from catalog.schema import FieldType, Table
 from engine._native import SeriesIndex
-from engine.batch import int32_array, tag_column
+from engine.batch import int32_array, tag_columns
 
 FIELD_ARROW = {
     FieldType.FLOAT: pa.float64(),
@@ -47,26 +48,57 @@ def table_schema(table: Table, tag_type: pa.DataType = TAG_ARROW) -> pa.Schema:
     return pa.schema(fields)
 
 
+def numbered(rows: pa.Table, tags: Sequence[str], index: SeriesIndex) -> pa.RecordBatch:
+    """The other way: rows of a file as they were in memory. By the index's writer."""
+    names = set(rows.schema.names)
+    columns = [rows.column(tag).combine_chunks() if tag in names else None for tag in tags]
+    columns += [None] * (index.tag_count - len(tags))  # a tag may have been added since
+    series = pa.Array.from_buffers(pa.int32(), rows.num_rows, [None, pa.py_buffer(index.resolve(columns, rows.num_rows))])
+    fields = [name for name in rows.schema.names if name != TIME_COLUMN and name not in tags]
+    arrays = [series, rows.column(TIME_COLUMN).combine_chunks(), *(rows.column(name).combine_chunks() for name in fields)]
+    return pa.record_batch(arrays, names=["series", TIME_COLUMN, *fields])
+
+
 def hydrated(rows: pa.RecordBatch, table: Table, index: SeriesIndex, columns: Sequence[str] | None = None) -> pa.RecordBatch:
     """The rows with all of a table's columns, or with those asked for, in that order."""
-    schema = table_schema(table)
-    wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
-    tags = {name: number for number, name in enumerate(table.tags)}
-    present = {name: number for number, name in enumerate(rows.schema.names[2:], start=2)}
-    series = rows.column(0)
-    arrays: list[pa.Array] = []
-    for field in wanted:
-        if field.name == TIME_COLUMN:
-            arrays.append(rows.column(1))
-        elif field.name in tags:
-            arrays.append(tag_column(index, tags[field.name], series))
-        elif field.name in present:
-            arrays.append(rows.column(present[field.name]))
-        else:
-            arrays.append(pa.nulls(rows.num_rows, field.type))
-    if not arrays:
+    wanted = _wanted(table, None if columns is None else tuple(columns))
+    if not wanted.names:
         return rows.select([])  # keeps the number of rows, which is all that count(*) wants
-    return pa.record_batch(arrays, schema=wanted)
+    present = {name: at for at, name in enumerate(rows.schema.names) if at > 1}
+    tags = tag_columns(index, wanted.tags, rows.column(0)) if wanted.tags else []
+    arrays: list[pa.Array] = []
+    for name, tag in zip(wanted.names, wanted.places, strict=True):
+        if tag is not None:
+            arrays.append(tags[tag])
+        elif name == TIME_COLUMN:
+            arrays.append(rows.column(1))
+        elif name in present:
+            arrays.append(rows.column(present[name]))
+        else:
+            arrays.append(pa.nulls(rows.num_rows, FIELD_ARROW[table.fields[name]]))
+    return pa.RecordBatch.from_arrays(arrays, schema=wanted.schema)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Columns of a table that are asked for."""
+
+    schema: pa.Schema
+    names: tuple[str, ...]
+    #: numbers of the tags among them, each once
+    tags: tuple[int, ...]
+    #: for each column its tag's place in `tags`, if it is one
+    places: tuple[int | None, ...]
+
+
+@lru_cache(maxsize=4096)
+def _wanted(table: Table, columns: tuple[str, ...] | None) -> _Wanted:
+    whole = table_schema(table)
+    names = tuple(whole.names) if columns is None else columns
+    numbers = {name: number for number, name in enumerate(table.tags)}
+    asked = list(dict.fromkeys(name for name in names if name in numbers))
+    places = tuple(asked.index(name) if name in numbers else None for name in names)
+    return _Wanted(pa.schema([whole.field(name) for name in names]), names, tuple(numbers[name] for name in asked), places)
 
 
 def series_digest(index: SeriesIndex, tags: Sequence[str], series: pa.Buffer) -> str:

@@ -42,6 +42,9 @@ class Metrics:
         self._last_snapshot = Gauge(
             "flightline_last_snapshot_timestamp_seconds", "When rows were settled into files last", registry=registry
         )
+        #: with their labels, which are looked up once
+        self._queries_by: dict[str, Counter] = {}
+        self._calls_by: dict[tuple[str, str], tuple[Counter, Counter]] = {}
         self._queries = Counter("flightline_queries", "Statements run", ["outcome"], registry=registry)
         query_seconds = Histogram(
             "flightline_query_seconds", "Time of statements in each phase", ["phase"], buckets=_LATENCIES_S, registry=registry
@@ -97,7 +100,10 @@ class Metrics:
 
     def queried(self, outcome: str, entry: LoggedQuery | None = None) -> None:
         """A statement is over; what is known of it."""
-        self._queries.labels(outcome).inc()
+        ended = self._queries_by.get(outcome)
+        if ended is None:
+            ended = self._queries_by[outcome] = self._queries.labels(outcome)
+        ended.inc()
         if entry is None:
             return
         for histogram, span_ns in (
@@ -109,11 +115,15 @@ class Metrics:
                 histogram.observe(span_ns / 1e9)
         self._query_rows.inc(entry.rows)
         self._query_bytes.inc(entry.size_bytes)
-        self._query_files.inc(entry.files or 0)
+        if entry.files:
+            self._query_files.inc(entry.files)
 
     def called(self, method: str, outcome: str, seconds: float) -> None:
-        self._calls.labels(method, outcome).inc()
-        self._call_seconds.labels(method).inc(seconds)
+        ended = self._calls_by.get((method, outcome))
+        if ended is None:
+            ended = self._calls_by[method, outcome] = self._calls.labels(method, outcome), self._call_seconds.labels(method)
+        ended[0].inc()
+        ended[1].inc(seconds)
 
     def store_asked(self, operation: str, outcome: str, seconds: float) -> None:
         self._store_requests.labels(operation, outcome).inc()

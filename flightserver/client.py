@@ -190,12 +190,18 @@ class EngineClient:
         language: str = "sql",
         params: Mapping[str, object] | None = None,
         authorization: str | None = None,
+        query_id: str = "",
     ) -> ResultStream:
-        """Run a statement. Errors of planning are raised here, those of running while the batches are read."""
-        ticket = {"database": db, "sql_query": q, "query_type": language, "params": dict(params or {})}
+        """Run a statement. Errors of planning are raised here, those of running while the batches are read.
+        By `query_id`, which nobody else uses, it can be cancelled until this returns."""
+        ticket = {"database": db, "sql_query": q, "query_type": language, "params": dict(params or {}), "query_id": query_id}
         with _service_errors():
             reader = self._client.do_get(fl.Ticket(wire.encode_json(ticket)), self._options(authorization))
         return ResultStream(reader)
+
+    def cancel(self, query_id: str, authorization: str | None = None) -> None:
+        """Raises while the engine does not know the query, and when it is over."""
+        self._action(wire.CANCEL, wire.encode_cancel(query_id.encode()), authorization)
 
     def admin(self, verb: str, payload: Mapping[str, Any], authorization: str | None = None) -> dict[str, Any]:
         return wire.decode_object(self._action(wire.ADMIN + verb, wire.encode_json(dict(payload)), authorization))

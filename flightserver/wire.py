@@ -32,6 +32,7 @@ METRICS = "flightline.metrics"
 IDENTITY = "flightline.identity"
 AUTHENTICATE = "flightline.authenticate"
 ADMIN = "flightline.admin."
+CANCEL = "CancelFlightInfo"
 
 # A caller that sends this header gets errors whole (encode_error in Flight's extra_info). Others get the gRPC code and the
 # sentence only: foreign gRPC stacks expect a google.rpc.Status where extra_info travels.
@@ -152,6 +153,12 @@ def decode_convoy(message: memoryview) -> list[memoryview] | None:
 
 def encode_answers(answers: Sequence[bytes]) -> bytes:
     return b'{"answers":[' + b",".join(answers) + b"]}"
+
+
+def encode_cancel(query_id: bytes) -> bytes:
+    """CancelFlightInfoRequest.info.app_metadata, in protobuf without its library."""
+    info = b"\x3a" + bytes([len(query_id)]) + query_id
+    return b"\x0a" + bytes([len(info)]) + info
 
 
 def lane_command(arena: str | None) -> bytes:

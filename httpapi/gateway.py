@@ -41,8 +41,13 @@ class Gateway:
         """A small write that nobody waits for: `told` hears what became of it."""
         self._client.start_lp(header, lines, told)
 
-    def query_sql(self, *, db: str, q: str, params: Mapping[str, Any], authorization: str | None) -> ResultStream:
-        return self._client.query(db=db, q=q, language="sql", params=params, authorization=authorization)
+    def query_sql(
+        self, *, db: str, q: str, params: Mapping[str, Any], authorization: str | None, query_id: str
+    ) -> ResultStream:
+        return self._client.query(db=db, q=q, params=params, authorization=authorization, query_id=query_id)
+
+    def cancel_query(self, query_id: str, authorization: str | None) -> None:
+        self._watching.cancel(query_id, authorization)
 
     def admin(self, verb: str, payload: dict[str, Any], authorization: str | None) -> dict[str, Any]:
         return self._client.admin(verb, payload, authorization)

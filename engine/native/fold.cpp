@@ -5,8 +5,10 @@
 // A2  Sums of integers are exact: their low 64 bits for sum, the whole for the average. No result depends on how rows were cut
 //     into calls, but for the last bits of sums of floats.
 // A3  The GIL is released while rows are touched. An object is used by one thread at a time.
+// A4  Rows make no more cells than an object may have: the call that would make more fails instead.
+// A5  What comes out is in the order of time, and of keys where times are equal.
 //
-// Held by tests/unit/engine/test_fold_kernel.py (A1, A2).
+// Held by tests/unit/engine/test_fold_kernel.py (A1, A2, A4, A5).
 #include <algorithm>
 #include <cmath>
 
@@ -146,6 +148,7 @@ class Fold {
     std::vector<Column> columns;
     std::vector<Cell> cells;
     std::vector<int64_t> rows;
+    size_t cells_max = kEmpty;
 
     uint32_t cell_of(int64_t key, int64_t bin) {
         if (cells.size() * 2 >= table_.size()) grow();
@@ -156,7 +159,7 @@ class Fold {
             at = (at + 1) & (table_.size() - 1);
         }
         const uint32_t number = uint32_t(cells.size());
-        if (number == kEmpty) throw std::length_error("cells");
+        if (number >= cells_max) throw std::length_error("cells");
         cells.push_back({key, bin});
         rows.push_back(0);
         for (Column& column : columns) column.cells.emplace_back();
@@ -187,6 +190,7 @@ class Fold {
     }
 
     void merge(const Fold& other) {
+        cells_max = std::min(size_t(kEmpty), cells_max + other.cells_max);
         for (size_t from = 0; from < other.cells.size(); from++) {
             const uint32_t into = cell_of(other.cells[from].key, other.cells[from].bin);
             rows[into] += other.rows[from];
@@ -313,9 +317,14 @@ struct FoldObject {
 PyTypeObject* fold_type = nullptr;
 
 PyObject* fold_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
-    static const char* names[] = {"kinds", nullptr};
+    static const char* names[] = {"kinds", "cells_max", nullptr};
     PyObject* kinds_object;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O:Fold", const_cast<char**>(names), &kinds_object)) return nullptr;
+    Py_ssize_t cells_max = PY_SSIZE_T_MAX;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|n:Fold", const_cast<char**>(names), &kinds_object, &cells_max)) return nullptr;
+    if (cells_max < 0) {
+        PyErr_SetString(PyExc_ValueError, "cells_max is negative");
+        return nullptr;
+    }
     PyObject* kinds = PySequence_Fast(kinds_object, "kinds must be a sequence");
     if (kinds == nullptr) return nullptr;
     auto* self = reinterpret_cast<FoldObject*>(type->tp_alloc(type, 0));
@@ -323,6 +332,7 @@ PyObject* fold_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
         self->fold = new (std::nothrow) Fold;
         bool fine = self->fold != nullptr;
         if (!fine) PyErr_NoMemory();
+        if (fine) self->fold->cells_max = std::min(self->fold->cells_max, size_t(cells_max));
         for (Py_ssize_t at = 0; fine && at < PySequence_Fast_GET_SIZE(kinds); at++) {
             const long kind = PyLong_AsLong(PySequence_Fast_GET_ITEM(kinds, at));
             fine = !PyErr_Occurred();
@@ -435,63 +445,190 @@ PyObject* fold_merge(PyObject* self, PyObject* other) {
     Py_RETURN_NONE;
 }
 
-// `count` values of 8 bytes, made by a function of the cell's number, as bytes.
-template <typename Make>
-PyObject* column_of(size_t count, Make make) {
-    PyObject* bytes = PyBytes_FromStringAndSize(nullptr, Py_ssize_t(count * 8));
-    if (bytes == nullptr) return nullptr;
-    char* out = PyBytes_AS_STRING(bytes);
-    for (size_t cell = 0; cell < count; cell++) {
-        const auto value = make(cell);
-        static_assert(sizeof(value) == 8, "8 bytes a cell");
-        std::memcpy(out + cell * 8, &value, 8);
+// ---- the outcome, as Arrow's buffers
+
+constexpr int kTagBits = 21;  // of a key, for each tag: its code and one, or 0 for none
+constexpr int64_t kTagMask = (int64_t(1) << kTagBits) - 1;
+
+enum class Measure { kCount, kSum, kMean, kLow, kHigh };
+
+// One column on its way to Python: values of `width` bytes and, where any is missing, a bitmap.
+struct Outgoing {
+    PyObject* values = nullptr;
+    PyObject* validity = nullptr;
+    int64_t nulls = 0;
+
+    Outgoing() = default;
+    Outgoing(const Outgoing&) = delete;
+    Outgoing& operator=(const Outgoing&) = delete;
+    ~Outgoing() {
+        Py_XDECREF(values);
+        Py_XDECREF(validity);
     }
-    return bytes;
+
+    bool allocate(size_t count, size_t width) {
+        values = PyBytes_FromStringAndSize(nullptr, Py_ssize_t(count * width));
+        validity = values == nullptr ? nullptr : PyBytes_FromStringAndSize(nullptr, Py_ssize_t((count + 7) / 8));
+        return validity != nullptr;
+    }
+
+    // `make` gives the value of a row and says whether there is one.
+    template <typename T, typename Make>
+    void fill(size_t count, Make make) {
+        char* out = PyBytes_AS_STRING(values);
+        auto* bits = reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(validity));
+        std::memset(bits, 0, (count + 7) / 8);
+        for (size_t row = 0; row < count; row++) {
+            T value{};
+            if (make(row, value)) {
+                bits[row / 8] |= uint8_t(1 << (row % 8));
+            } else {
+                nulls++;
+            }
+            std::memcpy(out + row * sizeof(T), &value, sizeof(T));
+        }
+    }
+
+    PyObject* taken() const {
+        return Py_BuildValue("(OOL)", nulls == 0 ? Py_None : validity, values, static_cast<long long>(nulls));
+    }
+};
+
+// The cells by the beginnings of their bins; those of one bin by their keys.
+std::vector<uint32_t> in_order(const Fold& fold) {
+    std::vector<uint32_t> order(fold.cells.size());
+    for (uint32_t at = 0; at < order.size(); at++) order[at] = at;
+    const auto earlier = [&](uint32_t left, uint32_t right) {
+        const Cell &one = fold.cells[left], &other = fold.cells[right];
+        return one.bin != other.bin ? one.bin < other.bin : one.key < other.key;
+    };
+    if (!std::is_sorted(order.begin(), order.end(), earlier)) std::sort(order.begin(), order.end(), earlier);
+    return order;
 }
 
-PyObject* fold_cells(PyObject* self, PyObject*) {
-    const Fold& fold = *reinterpret_cast<FoldObject*>(self)->fold;
-    const size_t count = fold.cells.size();
-    PyObject* keys = column_of(count, [&](size_t cell) { return fold.cells[cell].key; });
-    PyObject* bins = column_of(count, [&](size_t cell) { return fold.cells[cell].bin; });
-    PyObject* rows = column_of(count, [&](size_t cell) { return fold.rows[cell]; });
-    PyObject* made = keys && bins && rows ? PyTuple_Pack(3, keys, bins, rows) : nullptr;
-    Py_XDECREF(keys);
-    Py_XDECREF(bins);
-    Py_XDECREF(rows);
-    return made;
-}
-
-PyObject* fold_column(PyObject* self, PyObject* number) {
-    const Fold& fold = *reinterpret_cast<FoldObject*>(self)->fold;
-    const Py_ssize_t at = PyLong_AsSsize_t(number);
-    if (PyErr_Occurred()) return nullptr;
-    if (at < 0 || size_t(at) >= fold.columns.size()) {
-        PyErr_SetString(PyExc_IndexError, "no such column");
-        return nullptr;
+void fill_measure(Outgoing& out, const Fold& fold, const std::vector<uint32_t>& order, Measure measure, int at) {
+    const size_t count = order.size();
+    if (at < 0) {
+        out.fill<int64_t>(count, [&](size_t row, int64_t& value) {
+            value = fold.rows[order[row]];
+            return true;
+        });
+        return;
     }
     const Column& column = fold.columns[size_t(at)];
-    const size_t count = column.cells.size();
-    PyObject* parts[5] = {
-        column_of(count, [&](size_t cell) { return column.cells[cell].count; }),
-        column_of(count, [&](size_t cell) { return column.cells[cell].sum; }),
-        column_of(count, [&](size_t cell) { return column.cells[cell].total; }),
-        column_of(count, [&](size_t cell) { return column.cells[cell].low; }),
-        column_of(count, [&](size_t cell) { return column.cells[cell].high; }),
-    };
-    bool fine = true;
-    for (PyObject* part : parts) fine = fine && part != nullptr;
-    PyObject* made = fine ? PyTuple_Pack(5, parts[0], parts[1], parts[2], parts[3], parts[4]) : nullptr;
-    for (PyObject* part : parts) Py_XDECREF(part);
-    return made;
+    out.fill<uint64_t>(count, [&](size_t row, uint64_t& value) {
+        const Values& found = column.cells[order[row]];
+        if (measure == Measure::kCount) {
+            value = uint64_t(found.count);
+            return true;
+        }
+        if (found.count == 0) return false;
+        switch (measure) {
+            case Measure::kSum:
+                value = column.kind == kFloat ? as_bits(found.total) : found.sum;
+                break;
+            case Measure::kMean:
+                value = as_bits(found.total / double(found.count));
+                break;
+            case Measure::kLow:
+                value = found.low;
+                break;
+            default:
+                value = found.high;
+        }
+        return true;
+    });
+}
+
+void fill_key(Outgoing& out, const Fold& fold, const std::vector<uint32_t>& order, int tag, int64_t origin, int64_t width) {
+    if (tag < 0) {
+        out.fill<int64_t>(order.size(), [&](size_t row, int64_t& value) {
+            value = int64_t(uint64_t(fold.cells[order[row]].bin) * uint64_t(width) + uint64_t(origin));
+            return true;
+        });
+        return;
+    }
+    out.fill<int32_t>(order.size(), [&](size_t row, int32_t& value) {
+        const int64_t code = (fold.cells[order[row]].key >> (tag * kTagBits)) & kTagMask;
+        value = code == 0 ? 0 : int32_t(code - 1);
+        return code != 0;
+    });
+}
+
+bool open_keys(PyObject* given, std::vector<int>& keys) {
+    PyObject* items = PySequence_Fast(given, "keys must be a sequence");
+    if (items == nullptr) return false;
+    for (Py_ssize_t at = 0; at < PySequence_Fast_GET_SIZE(items) && !PyErr_Occurred(); at++) {
+        const long tag = PyLong_AsLong(PySequence_Fast_GET_ITEM(items, at));
+        if (!PyErr_Occurred() && (tag < -1 || tag > 2)) PyErr_SetString(PyExc_ValueError, "keys are -1, or tags from 0 to 2");
+        keys.push_back(int(tag));
+    }
+    Py_DECREF(items);
+    return !PyErr_Occurred();
+}
+
+bool open_measures(PyObject* given, const Fold& fold, std::vector<std::pair<Measure, int>>& measures) {
+    static const std::pair<const char*, Measure> known[] = {
+        {"count", Measure::kCount}, {"sum", Measure::kSum}, {"avg", Measure::kMean}, {"min", Measure::kLow}, {"max", Measure::kHigh}};
+    PyObject* items = PySequence_Fast(given, "measures must be a sequence");
+    if (items == nullptr) return false;
+    for (Py_ssize_t at = 0; at < PySequence_Fast_GET_SIZE(items) && !PyErr_Occurred(); at++) {
+        const char* name;
+        int column;
+        PyObject* item = PySequence_Fast_GET_ITEM(items, at);
+        if (!PyTuple_Check(item)) {
+            PyErr_SetString(PyExc_ValueError, "a measure is a tuple (function, column)");
+            break;
+        }
+        if (!PyArg_ParseTuple(item, "si:measure", &name, &column)) break;
+        const auto* found = std::find_if(std::begin(known), std::end(known), [&](const auto& each) { return std::strcmp(each.first, name) == 0; });
+        const bool counts = found != std::end(known) && found->second == Measure::kCount;
+        const bool fits = found != std::end(known) && column >= (counts ? -1 : 0) && column < int(fold.columns.size()) &&
+                          (counts || fold.columns[size_t(column)].kind != kOther);
+        if (!fits) PyErr_SetString(PyExc_ValueError, "no such measure of this column");
+        if (fits) measures.emplace_back(found->second, column);
+    }
+    Py_DECREF(items);
+    return !PyErr_Occurred();
+}
+
+PyObject* fold_outcome(PyObject* self, PyObject* args) {
+    PyObject *keys_object, *measures_object;
+    long long origin, width;
+    if (!PyArg_ParseTuple(args, "OLLO:outcome", &keys_object, &origin, &width, &measures_object)) return nullptr;
+    const Fold& fold = *reinterpret_cast<FoldObject*>(self)->fold;
+    std::vector<int> keys;
+    std::vector<std::pair<Measure, int>> measures;
+    if (!open_keys(keys_object, keys) || !open_measures(measures_object, fold, measures)) return nullptr;
+    const size_t count = fold.cells.size();
+    std::vector<Outgoing> columns(keys.size() + measures.size());
+    for (size_t at = 0; at < columns.size(); at++) {
+        if (!columns[at].allocate(count, at < keys.size() && keys[at] >= 0 ? 4 : 8)) return nullptr;
+    }
+    const bool made = without_gil([&] {
+        const std::vector<uint32_t> order = in_order(fold);
+        for (size_t at = 0; at < keys.size(); at++) fill_key(columns[at], fold, order, keys[at], origin, width);
+        for (size_t at = 0; at < measures.size(); at++) {
+            fill_measure(columns[keys.size() + at], fold, order, measures[at].first, measures[at].second);
+        }
+    });
+    PyObject* list = made ? PyList_New(Py_ssize_t(columns.size())) : nullptr;
+    for (size_t at = 0; list != nullptr && at < columns.size(); at++) {
+        PyObject* column = columns[at].taken();
+        if (column == nullptr) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, Py_ssize_t(at), column);
+        }
+    }
+    return list == nullptr ? nullptr : Py_BuildValue("(nN)", Py_ssize_t(count), list);
 }
 
 PyMethodDef fold_methods[] = {
     {"add", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(fold_add)), METH_VARARGS | METH_KEYWORDS,
      "add(codes, keys, times, first, last, origin, width, columns, begins=None, ends=None)"},
     {"merge", fold_merge, METH_O, "merge(other)"},
-    {"cells", fold_cells, METH_NOARGS, "cells() -> (keys, bins, rows)"},
-    {"column", fold_column, METH_O, "column(number) -> (counts, sums, totals, lows, highs)"},
+    {"outcome", fold_outcome, METH_VARARGS, "outcome(keys, origin, width, measures) -> (rows, columns)"},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -146,6 +146,9 @@ PyObject* capsules(Fill fill) {
     return PyTuple_Pack(2, schema_capsule.get(), array_capsule.get());
 }
 
+// An object whose __arrow_c_array__ gives these capsules, to be taken once.
+PyObject* exported(PyObject* schema_capsule, PyObject* array_capsule);
+
 // The index of a SeriesIndex object, or null with an exception set.
 std::shared_ptr<SeriesIndex> index_of(PyObject* object);
 

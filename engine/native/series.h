@@ -83,11 +83,12 @@ class SeriesIndex {
     uint32_t find_alias(uint64_t hash, std::string_view text) const;
     Alias* alias(uint32_t handle) const { return reinterpret_cast<Alias*>(aliases_.at(handle)); }
     bool wants_alias(int64_t series, size_t size) const;
-    // What was exported of a tag's values last, kept for the next one who asks while no value has been added.
+    // What was made of a tag's values last, kept for the next one who asks while no value has been added.
     struct Exported {
         std::mutex lock;
         std::shared_ptr<void> texts;
         int32_t count = -1;
+        std::shared_ptr<std::vector<int32_t>> places;  // of each value among all, by code
     };
     Exported& exported(int number) const { return tag(number).exported; }
     Postings& postings(int number) const { return tag(number).postings; }

@@ -151,14 +151,14 @@ void release_array(ArrowArray* array);
 
 struct SchemaHolder {
     std::string format, name;
-    std::vector<ArrowSchema> children;
+    std::vector<ArrowSchema> children;  // and then the dictionary, if there is one
     std::vector<ArrowSchema*> pointers;
 };
 
 struct ArrayHolder {
     std::shared_ptr<void> owner;
     std::vector<const void*> buffers;
-    std::vector<ArrowArray> children;
+    std::vector<ArrowArray> children;  // and then the dictionary, if there is one
     std::vector<ArrowArray*> pointers;
 };
 
@@ -225,17 +225,19 @@ void export_schema(const ArrowNode& node, ArrowSchema& schema) {
     auto holder = std::make_unique<SchemaHolder>();
     holder->format = node.format;
     holder->name = node.name;
-    holder->children.resize(node.children.size());
+    holder->children.resize(node.children.size() + node.dictionary.size());
     for (size_t i = 0; i < node.children.size(); ++i) {
         export_schema(node.children[i], holder->children[i]);
         holder->pointers.push_back(&holder->children[i]);
     }
+    if (!node.dictionary.empty()) export_schema(node.dictionary[0], holder->children.back());
     schema = {};
     schema.format = holder->format.c_str();
     schema.name = holder->name.c_str();
     schema.flags = node.flags;
     schema.n_children = static_cast<int64_t>(node.children.size());
     schema.children = holder->pointers.data();
+    schema.dictionary = node.dictionary.empty() ? nullptr : &holder->children.back();
     schema.release = release_schema;
     schema.private_data = holder.release();
 }
@@ -244,11 +246,12 @@ void export_array(const ArrowNode& node, const std::shared_ptr<void>& owner, Arr
     auto holder = std::make_unique<ArrayHolder>();
     holder->owner = owner;
     holder->buffers = node.buffers;
-    holder->children.resize(node.children.size());
+    holder->children.resize(node.children.size() + node.dictionary.size());
     for (size_t i = 0; i < node.children.size(); ++i) {
         export_array(node.children[i], owner, holder->children[i]);
         holder->pointers.push_back(&holder->children[i]);
     }
+    if (!node.dictionary.empty()) export_array(node.dictionary[0], owner, holder->children.back());
     array = {};
     array.length = node.length;
     array.null_count = node.null_count;
@@ -256,6 +259,7 @@ void export_array(const ArrowNode& node, const std::shared_ptr<void>& owner, Arr
     array.n_children = static_cast<int64_t>(node.children.size());
     array.buffers = holder->buffers.data();
     array.children = holder->pointers.data();
+    array.dictionary = node.dictionary.empty() ? nullptr : &holder->children.back();
     array.release = release_array;
     array.private_data = holder.release();
 }
@@ -296,29 +300,83 @@ std::shared_ptr<Texts> copy_texts(const SeriesIndex& index, int tag, int64_t cou
     return copy;
 }
 
-void export_texts(const std::shared_ptr<Texts>& texts, ArrowSchema& schema, ArrowArray& array) {
+ArrowNode node_of(const Texts& texts) {
     ArrowNode node;
     node.format = "u";
-    node.length = static_cast<int64_t>(texts->offsets.size()) - 1;
-    node.null_count = texts->nulls;
-    node.buffers = {texts->nulls == 0 ? nullptr : texts->validity.data(), texts->offsets.data(), texts->text.data()};
+    node.length = static_cast<int64_t>(texts.offsets.size()) - 1;
+    node.null_count = texts.nulls;
+    node.buffers = {texts.nulls == 0 ? nullptr : texts.validity.data(), texts.offsets.data(), texts.text.data()};
+    return node;
+}
+
+void export_texts(const std::shared_ptr<Texts>& texts, ArrowSchema& schema, ArrowArray& array) {
+    const ArrowNode node = node_of(*texts);
     export_schema(node, schema);
     export_array(node, texts, array);
 }
 
-void export_values(const SeriesIndex& index, int tag, ArrowSchema& schema, ArrowArray& array) {
+// All values of a tag by code, kept for the next one who asks.
+std::shared_ptr<Texts> texts_of(const SeriesIndex& index, int tag) {
     SeriesIndex::Exported& last = index.exported(tag);
-    std::shared_ptr<Texts> texts;
-    {
-        const std::lock_guard<std::mutex> held(last.lock);
-        const int32_t count = index.code_count(tag);
-        if (last.count != count) {
-            last.texts = copy_texts(index, tag, count, [](int64_t code) { return static_cast<int32_t>(code); });
-            last.count = count;
-        }
-        texts = std::static_pointer_cast<Texts>(last.texts);
+    const std::lock_guard<std::mutex> held(last.lock);
+    const int32_t count = index.code_count(tag);
+    if (last.count != count) {
+        last.texts = copy_texts(index, tag, count, [](int64_t code) { return static_cast<int32_t>(code); });
+        last.count = count;
     }
-    export_texts(texts, schema, array);
+    return std::static_pointer_cast<Texts>(last.texts);
+}
+
+void export_values(const SeriesIndex& index, int tag, ArrowSchema& schema, ArrowArray& array) {
+    export_texts(texts_of(index, tag), schema, array);
+}
+
+// What an exported column of codes points at.
+struct Codes {
+    std::vector<int32_t> codes;
+    std::vector<uint8_t> validity;
+    std::shared_ptr<Texts> texts;
+};
+
+ArrowNode node_of(Codes& column, const SeriesIndex& index, int tag, const int32_t* series, int64_t rows) {
+    column.codes.resize(static_cast<size_t>(rows));
+    ArrowNode node;
+    node.format = "i";
+    node.flags = ARROW_NULLABLE;
+    node.length = rows;
+    for (int64_t i = 0; i < rows; ++i) {
+        const bool again = i > 0 && series[i] == series[i - 1];  // rows of one series are mostly together
+        const int32_t code = again ? column.codes[static_cast<size_t>(i - 1)] : index.code(tag, series[i]);
+        column.codes[static_cast<size_t>(i)] = code;
+        node.null_count += code < 0 ? 1 : 0;
+    }
+    if (node.null_count > 0) {
+        column.validity.assign(static_cast<size_t>((rows + 7) / 8), 0);
+        for (int64_t i = 0; i < rows; ++i) {
+            int32_t& code = column.codes[static_cast<size_t>(i)];
+            if (code >= 0) column.validity[static_cast<size_t>(i / 8)] |= static_cast<uint8_t>(1 << (i % 8));
+            code = code < 0 ? 0 : code;
+        }
+    }
+    column.texts = texts_of(index, tag);  // only now: whatever has a code by then has a text
+    node.buffers = {column.validity.empty() ? nullptr : column.validity.data(), column.codes.data()};
+    node.dictionary.push_back(node_of(*column.texts));
+    return node;
+}
+
+void export_columns(const SeriesIndex& index, const std::vector<int32_t>& tags, const int32_t* series, int64_t rows,
+                    ArrowSchema& schema, ArrowArray& array) {
+    const auto columns = std::make_shared<std::vector<Codes>>(tags.size());
+    ArrowNode node;
+    node.format = "+s";
+    node.length = rows;
+    node.buffers = {nullptr};
+    for (size_t i = 0; i < tags.size(); ++i) {
+        node.children.push_back(node_of((*columns)[i], index, tags[i], series, rows));
+        node.children.back().name = std::to_string(i);
+    }
+    export_schema(node, schema);
+    export_array(node, columns, array);
 }
 
 void export_values_of(const SeriesIndex& index, int tag, const std::vector<int32_t>& series, ArrowSchema& schema, ArrowArray& array) {

@@ -31,6 +31,7 @@ struct ArrowNode {
     int64_t null_count = 0;
     std::vector<const void*> buffers;
     std::vector<ArrowNode> children;
+    std::vector<ArrowNode> dictionary;  // one, or none
 };
 
 // Fills `schema` and `array` from `node`; `owner` lives until the last of the arrays is released.
@@ -41,5 +42,10 @@ void export_array(const ArrowNode& node, const std::shared_ptr<void>& owner, Arr
 void export_values(const SeriesIndex& index, int tag, ArrowSchema& schema, ArrowArray& array);
 // The value of a tag in each of these series, as utf8.
 void export_values_of(const SeriesIndex& index, int tag, const std::vector<int32_t>& series, ArrowSchema& schema, ArrowArray& array);
+
+// These tags in each of the rows, whose series are given, as a struct of dictionaries (int32 to utf8). The dictionary has all
+// values of the tag, by code.
+void export_columns(const SeriesIndex& index, const std::vector<int32_t>& tags, const int32_t* series, int64_t rows,
+                    ArrowSchema& schema, ArrowArray& array);
 
 }  // namespace flightline

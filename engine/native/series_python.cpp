@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "lines_python.h"
+#include "series_pick.h"
 #include "series_postings.h"
 #include "series_rank.h"
 
@@ -216,6 +217,37 @@ PyObject* newest(PyObject* self, PyObject* args, PyObject* kwargs) {
     return done ? as_memoryview(bytes.get(), "q") : nullptr;
 }
 
+// What has been exported, to be taken once.
+struct ExportedObject {
+    PyObject_HEAD PyObject* capsules;
+};
+
+PyTypeObject* exported_type = nullptr;
+
+void exported_dealloc(PyObject* self) {
+    Py_XDECREF(reinterpret_cast<ExportedObject*>(self)->capsules);
+    PyTypeObject* type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyObject* exported_taken(PyObject* self, PyObject*, PyObject*) { return Py_NewRef(reinterpret_cast<ExportedObject*>(self)->capsules); }
+
+PyMethodDef exported_methods[] = {
+    {"__arrow_c_array__", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(exported_taken)), METH_VARARGS | METH_KEYWORDS,
+     nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyType_Slot exported_slots[] = {
+    {Py_tp_dealloc, reinterpret_cast<void*>(exported_dealloc)},
+    {Py_tp_methods, exported_methods},
+    {0, nullptr},
+};
+
+PyType_Spec exported_spec = {"engine._native.Exported", sizeof(ExportedObject), 0,
+                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, exported_slots};
+
 // The values of a tag at one moment, all of them by code or those of some series; exported anew each time it is asked.
 struct ValuesObject {
     PyObject_HEAD std::shared_ptr<SeriesIndex> index;
@@ -290,6 +322,36 @@ PyObject* values(PyObject* self, PyObject* args, PyObject* kwargs) {
     return made;
 }
 
+// Numbers of tags, checked.
+bool open_tags(PyObject* given, const SeriesIndex& index, std::vector<int32_t>& tags) {
+    const Owned sequence(PySequence_Fast(given, "tags must be a sequence"));
+    if (sequence == nullptr) return false;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence.get()); ++i) {
+        const long tag = PyLong_AsLong(PySequence_Fast_GET_ITEM(sequence.get(), i));
+        if (tag == -1 && PyErr_Occurred()) return false;
+        if (!check_tag(index, static_cast<int>(tag))) return false;
+        tags.push_back(static_cast<int32_t>(tag));
+    }
+    return true;
+}
+
+PyObject* columns(PyObject* self, PyObject* args) {
+    PyObject *given_tags, *given_series;
+    if (!PyArg_ParseTuple(args, "OO", &given_tags, &given_series)) return nullptr;
+    const SeriesIndex& index = of(self);
+    std::vector<int32_t> tags;
+    if (!open_tags(given_tags, index, tags)) return nullptr;
+    View series;
+    if (!series.open_numbers<int32_t>(given_series, "series")) return nullptr;
+    const int64_t rows = series.bytes() / 4;
+    const Owned made(capsules([&](ArrowSchema& schema, ArrowArray& array) {
+        const WithoutGil released;
+        check_series(series.at<int32_t>(), rows, index.size());
+        export_columns(index, tags, series.at<int32_t>(), rows, schema, array);
+    }));
+    return made == nullptr ? nullptr : exported(PyTuple_GET_ITEM(made.get(), 0), PyTuple_GET_ITEM(made.get(), 1));
+}
+
 PyObject* set_floor(PyObject* self, PyObject* args) {
     long long time_ns;
     if (!PyArg_ParseTuple(args, "L", &time_ns)) return nullptr;
@@ -353,6 +415,39 @@ PyObject* rank(PyObject* self, PyObject* args) {
     return as_numbers(ranks);
 }
 
+PyObject* pick(PyObject* self, PyObject* args, PyObject* kwargs) {
+    static const char* names[] = {"tags", "series", "times", "newest", "ascending", "nulls_first", nullptr};
+    PyObject *given_tags, *given_series, *given_times, *ascending = Py_None;
+    int newest, nulls_first = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOp|Op", const_cast<char**>(names), &given_tags, &given_series, &given_times,
+                                     &newest, &ascending, &nulls_first)) {
+        return nullptr;
+    }
+    const SeriesIndex& index = of(self);
+    std::vector<int32_t> tags;
+    if (!open_tags(given_tags, index, tags)) return nullptr;
+    View series, times;
+    if (!series.open_numbers<int32_t>(given_series, "series") || !times.open_numbers<int64_t>(given_times, "times")) return nullptr;
+    const int64_t rows = series.bytes() / 4;
+    if (times.bytes() / 8 != rows) {
+        PyErr_SetString(PyExc_ValueError, "series and times have different lengths");
+        return nullptr;
+    }
+    GroupOrder order;
+    order.wanted = ascending != Py_None;
+    order.ascending = ascending == Py_True;
+    order.nulls_first = nulls_first != 0;
+    std::vector<int32_t> picked;
+    const bool done = without_gil([&] {
+        check_series(series.at<int32_t>(), rows, index.size());
+        picked = pick_rows(index, tags, series.at<int32_t>(), times.at<int64_t>(), rows, newest != 0, order);
+    });
+    if (!done) return nullptr;
+    bool all = static_cast<int64_t>(picked.size()) == rows;
+    for (size_t i = 0; all && i < picked.size(); ++i) all = picked[i] == static_cast<int32_t>(i);
+    return all ? Py_NewRef(Py_None) : as_numbers(picked);
+}
+
 PyCFunction with_keywords(PyObject* (*function)(PyObject*, PyObject*, PyObject*)) {
     return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
 }
@@ -361,9 +456,11 @@ PyMethodDef index_methods[] = {
     {"add_tags", add_tags, METH_VARARGS, "More tags at the end of the key; null in every series known so far."},
     {"resolve", resolve, METH_VARARGS, "The series number of each row (int32), new series added."},
     {"codes", with_keywords(codes), METH_VARARGS | METH_KEYWORDS, "The value code (int32, -1 for null) of a tag for each series."},
+    {"columns", columns, METH_VARARGS, "Tags of rows whose series are given, as dictionaries."},
     {"values", with_keywords(values), METH_VARARGS | METH_KEYWORDS, "The values of a tag: the distinct ones by code, or each series' own."},
     {"find_codes", find_codes, METH_VARARGS, "The codes (int32) of those of the values that a tag has."},
     {"having", having, METH_VARARGS, "The series (int32, ascending) whose value of a tag has one of the codes."},
+    {"pick", with_keywords(pick), METH_VARARGS | METH_KEYWORDS, "The last row of each group of series, or the first."},
     {"set_floor", set_floor, METH_VARARGS, "Series first seen from now on count rows at or before this as late."},
     {"arrive", arrive, METH_VARARGS, "Take note of rows in order of arrival: (late rows, earliest, latest late time)."},
     {"newest", with_keywords(newest), METH_VARARGS | METH_KEYWORDS, "The newest time seen of each series (int64)."},
@@ -392,6 +489,14 @@ PyType_Spec index_spec = {"engine._native.SeriesIndex", sizeof(IndexObject), 0, 
 
 }  // namespace
 
+PyObject* exported(PyObject* schema_capsule, PyObject* array_capsule) {
+    PyObject* made = exported_type->tp_alloc(exported_type, 0);
+    if (made == nullptr) return nullptr;
+    reinterpret_cast<ExportedObject*>(made)->capsules = PyTuple_Pack(2, schema_capsule, array_capsule);
+    if (reinterpret_cast<ExportedObject*>(made)->capsules == nullptr) Py_CLEAR(made);
+    return made;
+}
+
 std::shared_ptr<SeriesIndex> index_of(PyObject* object) {
     if (!PyObject_TypeCheck(object, index_type)) {
         PyErr_Format(PyExc_TypeError, "a SeriesIndex is needed, not %s", Py_TYPE(object)->tp_name);
@@ -403,6 +508,8 @@ std::shared_ptr<SeriesIndex> index_of(PyObject* object) {
 bool add_series_index(PyObject* module) {
     values_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&values_spec));
     if (values_type == nullptr) return false;
+    exported_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&exported_spec));
+    if (exported_type == nullptr) return false;
     index_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&index_spec));
     return index_type != nullptr && PyModule_AddObjectRef(module, "SeriesIndex", reinterpret_cast<PyObject*>(index_type)) == 0;
 }

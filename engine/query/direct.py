@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.query.limits import TooMuchMemory
-from engine.query.shapes.conditions import Condition
+from engine.query.shapes.folding import Picking
 from engine.query.shapes.outline import Key, Outline, Said
 from engine.query.stop import Stop
 from engine.query.tables import TableDataset
@@ -27,8 +27,8 @@ def answered(outline: Outline, table: TableDataset | None, stop: Stop, memory_by
     `memory_bytes`: what its rows may take while they are put in order."""
     batches = stop.checked(_found(outline, table))
     if outline.kept is not None:
-        batches = _kept(batches, outline.kept)
-    if outline.order:
+        batches = map(outline.kept.kept, batches)
+    if not outline.is_in_order:
         batches = _sorted(_collected(batches, memory_bytes), outline)
     elif outline.is_cut:
         batches = _cut(batches, outline)
@@ -40,20 +40,16 @@ def _found(outline: Outline, table: TableDataset | None) -> Iterable[pa.RecordBa
     if isinstance(outline.asked, Said):
         return [outline.asked.row]
     assert table is not None, "the outline was made for this catalog"
-    rest = None if outline.rest is None else outline.rest.expression
     match outline.asked:
         case "rows":
-            return table.rows(outline.predicate, rest, outline.reads)
+            return table.rows(outline.predicate, outline.rest, outline.reads)
         case "count":
-            count = sum(batch.num_rows for batch in table.rows(outline.predicate, rest, ()))
-            return [pa.record_batch([pa.array([count], field.type) for field in outline.schema], schema=outline.schema)]
+            count = sum(batch.num_rows for batch in table.rows(outline.predicate, outline.rest, ()))
+            counts = pa.repeat(pa.scalar(count, pa.int64()), 1)
+            return [pa.RecordBatch.from_arrays([counts for _ in outline.schema], schema=outline.schema)]
         case shape:
-            return [table.made(shape, outline.schema)]
-
-
-def _kept(batches: Iterable[pa.RecordBatch], condition: Condition) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        yield from pa.Table.from_batches([batch]).filter(condition.expression).to_batches()
+            by_tag = outline.order[0] if isinstance(shape, Picking) and outline.order and outline.is_in_order else None
+            return [table.made(shape, outline.schema, by_tag)]
 
 
 def _cut(batches: Iterable[pa.RecordBatch], outline: Outline) -> Iterator[pa.RecordBatch]:
@@ -75,7 +71,7 @@ def _collected(batches: Iterable[pa.RecordBatch], memory_bytes: int) -> list[pa.
     for batch in batches:
         left -= batch.nbytes
         if left < 0:
-            raise TooMuchMemory(memory_bytes)
+            raise TooMuchMemory(memory_bytes, is_beside_the_pool=True)
         found.append(batch)
     return found
 

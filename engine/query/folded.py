@@ -5,12 +5,14 @@
 
 F1  The batches are the aggregate of exactly the rows that the predicate lets through, of the ReadView that the table has.
 F2  Work ends with the statement's flag, within a chunk or a file.
+F3  Cells, and values of tags that are not known yet, take no more memory than they may: what would need more is TooMuchMemory.
 
-Held by tests/unit/engine/query/shapes/test_folding.py (F1, F2) and tests/property/test_sql_against_duckdb.py (F1).
+Held by tests/unit/engine/query/shapes/test_folding.py (F1, F2), tests/property/test_sql_against_duckdb.py (F1) and
+tests/integration/engine/test_query_limits.py (F3).
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 
@@ -23,36 +25,50 @@ from engine._native import Fold
 from engine.batch import int32_array, series_buffer, time_buffer
 from engine.buffer.rows import HeldFile
 from engine.query.decoded import Piece
+from engine.query.limits import TooMuchMemory
 from engine.query.scan import Rows, Scan, is_grouped, with_fields
-from engine.query.shapes.folding import Folding, Measure
+from engine.query.shapes.folding import Folding
 from engine.query.stop import Stop
 
+#: of a key, for each tag
 _BITS = 21
-_MASK = (1 << _BITS) - 1
 #: fewer rows are folded by the thread that asks
 _ROWS_PER_THREAD = 100_000
+#: of a cell and each of its values in engine/native/fold.cpp, and of the columns made of them
+_CELL_BYTES, _VALUE_BYTES = 80, 100
 
 Work = tuple[int, Callable[[Fold], None]]
 """So many rows, and what adds them up."""
 
 
-def folded_rows(folding: Folding, scan: Callable[[], Scan], stop: Stop, threads: int, schema: pa.Schema) -> pa.RecordBatch:
-    return _Folder(folding, scan(), stop, threads).result(schema)
+def cells_in(room_bytes: int, folding: Folding) -> int:
+    """How many groups and bins may have rows."""
+    return room_bytes // (_CELL_BYTES + _VALUE_BYTES * len(folding.measures))
+
+
+def folded_rows(
+    folding: Folding, scan: Callable[[], Scan], stop: Stop, threads: int, room_bytes: int, schema: pa.Schema
+) -> pa.RecordBatch:
+    return _Folder(folding, scan(), stop, threads, room_bytes).result(schema)
 
 
 class _Folder:
     """One computation: its groups are numbers made of the codes of tag values, null being 0."""
 
-    def __init__(self, folding: Folding, scan: Scan, stop: Stop, threads: int) -> None:
+    def __init__(self, folding: Folding, scan: Scan, stop: Stop, threads: int, room_bytes: int) -> None:
         self._folding = folding
+        self._tags = folding.tags
         self._scan = scan
         self._stop = stop
         self._threads = threads
+        self._room_bytes = room_bytes
         fields = scan.table.fields
         wanted = dict.fromkeys(measure.column for measure in folding.measures if measure.column is not None)
         self._columns = list(wanted)
         self._kinds = [_kind(fields.get(name, FieldType.INTEGER)) for name in self._columns]
         self._times = scan.predicate.times
+        bin = folding.bin
+        self._bins = (0, 0) if bin is None else (bin.origin_ns, bin.width_ns)
         self._values: list[pa.StringArray] = []
         self._lock = threading.Lock()
 
@@ -61,26 +77,30 @@ class _Folder:
         works += [work for held in self._scan.files for work in self._of_file(held)]
         index, tags = self._scan.index, self._scan.table.tags
         # only now: whatever has a code by then has a value
-        self._values = [pa.array(index.values(tags.index(tag))) for tag in self._folding.tags]
+        self._values = [pa.array(index.values(tags.index(tag))) for tag in self._tags]
         return self._made(self._run(works), schema)
 
     def _run(self, works: Sequence[Work]) -> Fold:
         rows = sum(rows for rows, _ in works)
         count = max(1, min(self._threads, len(works), rows // _ROWS_PER_THREAD))
-        folds = [Fold(self._kinds) for _ in range(count)]
+        cells_max = cells_in(self._room_bytes, self._folding)
+        folds = [Fold(self._kinds, cells_max // count) for _ in range(count)]
 
         def do(number: int) -> None:
             for _, work in works[number::count]:
                 self._stop.check()
-                work(folds[number])
+                try:
+                    work(folds[number])
+                except MemoryError:
+                    raise TooMuchMemory(self._room_bytes, is_beside_the_pool=True) from None
 
         if count == 1:
             do(0)
         else:
             with ThreadPoolExecutor(count, thread_name_prefix="fold") as pool:
                 list(pool.map(do, range(count)))
-        for other in folds[1:]:
-            folds[0].merge(other)
+        while len(folds) > 1:
+            folds[0].merge(folds.pop())
         return folds[0]
 
     # rows in memory: codes are series numbers
@@ -93,7 +113,7 @@ class _Folder:
     def _keys_of(self, series: pa.Int32Array | None, count: int) -> pa.Int64Array:
         index, tags = self._scan.index, self._scan.table.tags
         keys = pa.repeat(pa.scalar(0, pa.int64()), count)
-        for at, tag in enumerate(self._folding.tags):
+        for at, tag in enumerate(self._tags):
             codes = index.codes(tags.index(tag)) if series is None else index.codes(tags.index(tag), _numbers(series))
             keys = _with_code(keys, pc.add(int32_array(codes)[:count], 1), at)
         return keys
@@ -105,7 +125,7 @@ class _Folder:
         ranges = self._scan.ranges(chunk, () if isinstance(chunk, Piece) else self._columns).in_place()
         if not len(ranges.begins):
             return []
-        numbers = ranges.batch.column(0).take(ranges.begins) if self._folding.tags else None
+        numbers = ranges.batch.column(0).take(ranges.begins) if self._tags else None
         keys = self._keys_of(numbers, len(ranges.begins))
         times = time_buffer(ranges.batch)
         self._scan.counted(chunk, ranges.row_count)
@@ -142,11 +162,6 @@ class _Folder:
     def _range(self) -> tuple[int, int]:
         return self._times.start_ns, self._times.end_ns
 
-    @property
-    def _bins(self) -> tuple[int, int]:
-        bin = self._folding.bin
-        return (0, 0) if bin is None else (bin.origin_ns, bin.width_ns)
-
     def _column(self, rows: pa.RecordBatch, name: str) -> tuple[pa.Buffer | None, pa.Buffer | None, int]:
         at = 1 if name == TIME_COLUMN else rows.schema.get_field_index(name)
         if at < 0:  # rows from before the column
@@ -161,7 +176,7 @@ class _Folder:
             return [work for piece in pieces for work in self._of_chunk(piece)]
 
         def work(fold: Fold) -> None:
-            columns = list(dict.fromkeys([*self._folding.tags, TIME_COLUMN, *self._columns]))
+            columns = list(dict.fromkeys([*self._tags, TIME_COLUMN, *self._columns]))
             for batch in self._scan.stored(held, columns, None):
                 self._stop.check()
                 self._scan.report.counted(held, batch.num_rows)
@@ -172,7 +187,7 @@ class _Folder:
 
     def _fold_batch(self, fold: Fold, batch: pa.RecordBatch) -> None:
         keys = pa.nulls(batch.num_rows, pa.int64()).fill_null(0)
-        for at, tag in enumerate(self._folding.tags):
+        for at, tag in enumerate(self._tags):
             column = batch.column(tag)
             codes = self._codes_of(at, column.dictionary).take(column.indices).fill_null(0)
             keys = _with_code(keys, codes, at)
@@ -191,65 +206,52 @@ class _Folder:
             if found.null_count:
                 new = values.filter(found.is_null()).drop_null()
                 self._values[at] = pa.concat_arrays([self._values[at], new])
+                if self._values[at].nbytes > self._room_bytes:
+                    raise TooMuchMemory(self._room_bytes, is_beside_the_pool=True)
                 found = pc.index_in(values, value_set=self._values[at])
         return pc.add(found, pa.scalar(1, pa.int32()))
 
     # the outcome
 
     def _made(self, fold: Fold, schema: pa.Schema) -> pa.RecordBatch:
-        keys, bins, rows = (_array(part, pa.int64()) for part in fold.cells())
-        empty = not self._folding.keys and len(keys) == 0
-        tags = list(self._folding.tags)
-        arrays: list[pa.Array] = []
-        for key in self._folding.keys:
-            if isinstance(key, str):
-                arrays.append(self._tag_values(keys, tags.index(key)))
-            else:
-                times = pc.add(pc.multiply(bins, key.width_ns), key.origin_ns)
-                arrays.append(times.cast(pa.timestamp("ns")))
-        parts = [fold.column(number) for number in range(len(self._columns))]
-        for measure, field in zip(self._folding.measures, list(schema)[len(arrays) :], strict=True):
-            if empty:
-                arrays.append(pa.array([0 if measure.function == "count" else None], field.type))
-            elif measure.column is None:
-                arrays.append(rows.cast(field.type))
-            else:
-                number = self._columns.index(measure.column)
-                arrays.append(_measured(measure, parts[number], self._kinds[number]).cast(field.type))
-        return pa.record_batch(
-            [
-                array if array.type == field.type else array.cast(field.type)
-                for array, field in zip(arrays, schema, strict=True)
-            ],
+        keys = [self._tags.index(key) if isinstance(key, str) else -1 for key in self._folding.keys]
+        numbers = {name: number for number, name in enumerate(self._columns)}
+        measures = [
+            (measure.function, -1 if measure.column is None else numbers[measure.column]) for measure in self._folding.measures
+        ]
+        count, columns = fold.outcome(keys, *self._bins, measures)
+        if count == 0 and not keys:
+            values = [0 if measure.function == "count" else None for measure in self._folding.measures]
+            return pa.record_batch(
+                [pa.array([value], kind) for value, kind in zip(values, schema.types, strict=True)], schema=schema
+            )
+        kinds = [_CODE if key >= 0 else _TIME for key in keys] + [self._kind_of(*measure) for measure in measures]
+        arrays = [_array(kind, count, *column) for kind, column in zip(kinds, columns, strict=True)]
+        for at, key in enumerate(keys):
+            if key >= 0:
+                arrays[at] = pa.DictionaryArray.from_arrays(arrays[at], self._values[key], safe=False)
+        return pa.RecordBatch.from_arrays(
+            [array if array.type == kind else array.cast(kind) for array, kind in zip(arrays, schema.types, strict=True)],
             schema=schema,
         )
 
-    def _tag_values(self, keys: pa.Int64Array, at: int) -> pa.DictionaryArray:
-        codes = pc.subtract(pc.bit_wise_and(pc.shift_right(keys, at * _BITS), _MASK), 1).cast(pa.int32())
-        known = pc.if_else(pc.greater_equal(codes, 0), codes, None)
-        return pa.DictionaryArray.from_arrays(known, self._values[at], safe=False)
+    def _kind_of(self, function: str, column: int) -> pa.DataType:
+        """Of a measure's values, as they are added up."""
+        if function == "count":
+            return pa.int64()
+        return pa.float64() if function == "avg" else _KINDS[self._kinds[column]]
 
 
 def _kind(field: FieldType) -> int:
     return int(field) if field in (FieldType.FLOAT, FieldType.INTEGER, FieldType.UINTEGER) else 0
 
 
-_KINDS = {0: pa.int64(), 1: pa.float64(), 2: pa.int64(), 3: pa.uint64()}
-
-
-def _measured(measure: Measure, parts: Sequence[bytes], kind: int) -> pa.Array:
-    counts = _array(parts[0], pa.int64())
-    if measure.function == "count":
-        return counts
-    some = pc.greater(counts, 0)
-    total = _array(parts[2], pa.float64())
-    values = {
-        "sum": total if kind == 1 else _array(parts[1], _KINDS[kind]),
-        "avg": pc.divide(total, counts.cast(pa.float64())),
-        "min": _array(parts[3], _KINDS[kind]),
-        "max": _array(parts[4], _KINDS[kind]),
-    }[measure.function]
-    return pc.if_else(some, values, None)
+_KINDS: Mapping[int, pa.DataType] = {
+    FieldType.FLOAT: pa.float64(),
+    FieldType.INTEGER: pa.int64(),
+    FieldType.UINTEGER: pa.uint64(),
+}
+_CODE, _TIME = pa.int32(), pa.timestamp("ns")
 
 
 def _with_code(keys: pa.Int64Array, codes: pa.Int32Array, at: int) -> pa.Int64Array:
@@ -270,5 +272,6 @@ def _numbers(column: pa.Int32Array) -> pa.Buffer:
     return column.buffers()[1].slice(column.offset * 4, len(column) * 4)
 
 
-def _array(data: bytes, kind: pa.DataType) -> pa.Array:
-    return pa.Array.from_buffers(kind, len(data) // 8, [None, pa.py_buffer(data)])
+def _array(kind: pa.DataType, count: int, validity: bytes | None, values: bytes, nulls: int) -> pa.Array:
+    bitmap = None if validity is None else pa.py_buffer(validity)
+    return pa.Array.from_buffers(kind, count, [bitmap, pa.py_buffer(values)], nulls)

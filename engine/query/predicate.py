@@ -194,6 +194,10 @@ def narrowed(tree: Tree, tags: Collection[str]) -> Predicate:
 
 def _leaf(tree: Tree, tags: Collection[str]) -> Predicate:
     match tree:
+        case Call(comparison, (Column(name), Literal(value))) if comparison in _MIRRORED:
+            return _compared(comparison, name, value, tags)
+        case Call(comparison, (Literal(value), Column(name))) if comparison in _MIRRORED:
+            return _compared(_MIRRORED[comparison], name, value, tags)
         case Call("not", (Call("like" | "ilike" as word, (left, Literal(value))),)):
             return _tested(word, left, value, tags, negated=True)
         case Call("like" | "ilike" as word, (left, Literal(value))):
@@ -212,10 +216,6 @@ def _leaf(tree: Tree, tags: Collection[str]) -> Predicate:
         case Call("not", (Call("in_list", (Column(name), *listed)),)) if name in tags:
             values = _texts(listed)
             return _UNKNOWN if values is None else Predicate(without={name: values | {None}})
-        case Call(comparison, (Column(name), Literal(value))) if comparison in _MIRRORED:
-            return _compared(comparison, name, value, tags)
-        case Call(comparison, (Literal(value), Column(name))) if comparison in _MIRRORED:
-            return _compared(_MIRRORED[comparison], name, value, tags)
     return _UNKNOWN
 
 

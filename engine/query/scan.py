@@ -11,7 +11,7 @@ tests/unit/engine/query/test_ending.py (K4).
 Elsewhere: which chunks and files (tables.py), the ends of series alone (ends.py).
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import and_
@@ -31,7 +31,8 @@ from engine.query.dataset import Batches
 from engine.query.decoded import DecodedTable, Piece
 from engine.query.predicate import ALL_TIME, Predicate, columns_in, expression_for
 from engine.query.report import Chunk, ScanReport
-from engine.query.select import Ranges, SeriesSet, ranges_of, selected, series_matching
+from engine.query.select import Ranges, SeriesSet, Sought, ranges_of, selected, series_matching
+from engine.query.shapes.conditions import Condition
 from engine.query.shapes.needs import End
 from engine.query.texts import all_of
 
@@ -64,10 +65,10 @@ class Scan:
         chunks: Sequence[Chunk],
         files: Sequence[HeldFile],
         narrower: Predicate,
-        rest: ds.Expression | None = None,
+        rest: Condition | None = None,
     ) -> None:
         """`exact`: the filter that was handed down says no more than the predicate does; `narrower` is what the predicate
-        says beyond that filter, `rest` what the filter says beyond the predicate, where that is known. `series`: those that
+        says beyond that filter. `rest`: what is asked for beyond the predicate, where there is no filter. `series`: those that
         can match, of those known by now."""
         self.table = table
         self.schema = schema
@@ -132,7 +133,7 @@ class Scan:
         return Part(sum(held.file.rows for held in files), batches)
 
     def of_file(self, held: HeldFile, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
-        pieces = self.pieces(held, {*columns, *self._columns_of(filter if self.rest is None else self.rest)})
+        pieces = self.pieces(held, {*columns, *self._columns_of(filter)})
         if pieces is not None:
             for piece in pieces:
                 yield from self.of_rows(piece, columns, filter)
@@ -142,7 +143,9 @@ class Scan:
             yield batch
 
     def _columns_of(self, filter: ds.Expression | None) -> frozenset[str]:
-        """Those that the filter is asked about, row by row."""
+        """Those that are asked about, row by row."""
+        if self.rest is not None:
+            return self.rest.columns
         return frozenset() if filter is None or self.exact else columns_in(filter, self.schema.names)
 
     def stored(
@@ -150,6 +153,8 @@ class Scan:
     ) -> Iterator[pa.RecordBatch]:
         """Rows of a file that is not in memory: those that the filter, the predicate and `more` let through."""
         parts = [more] if self.exact else [filter, expression_for(self.narrower), more]
+        if self.rest is not None:
+            parts = [expression_for(self.predicate), self.rest.expression, more]
         given = [part for part in parts if part is not None]
         both = reduce(and_, given) if given else None
         reading = dict.fromkeys(columns)
@@ -206,27 +211,39 @@ class Scan:
         times, own = self.predicate.times, item.times
         return self.series is not None or own.start_ns < times.start_ns or times.end_ns < own.end_ns
 
-    def ranges(self, chunk: Rows, fields: Collection[str]) -> Ranges:
+    def ranges(self, chunk: Rows, fields: Collection[str], series: SeriesSet | None = None) -> Ranges:
+        """`series`: of those that match, the ones that are wanted of this chunk; None for all."""
         rows, whole = with_fields(chunk, fields), rows_of(chunk)
-        return ranges_of(rows, whole, is_grouped(chunk), self.predicate, self._series_now(chunk))
+        wanted = self._series_now(chunk) if series is None else series
+        return ranges_of(rows, whole, is_grouped(chunk), self.predicate, wanted)
+
+    def sought(self, *, newest: bool) -> Sought:
+        """For who looks through chunks in memory, from one end of time on."""
+        return Sought(self.series, len(self.index), self.predicate.times, newest=newest)
 
     def rows(self, chunk: Rows, columns: Sequence[str], filter: ds.Expression | None) -> pa.RecordBatch:
         """The rows that the filter keeps, with the fields that `columns` and the filter want."""
-        filter = filter if self.rest is None else self.rest
         whole, of_filter = rows_of(chunk), self._columns_of(filter)
         rows = with_fields(chunk, {*columns, *of_filter})
         if self.is_cut(chunk):
             rows = selected(rows, is_grouped(chunk), self.predicate, self._series_now(chunk), whole)
-        return rows if filter is None or self.exact else self._filtered(rows, of_filter, filter)
-
-    def _filtered(self, rows: pa.RecordBatch, of_filter: frozenset[str], filter: ds.Expression) -> pa.RecordBatch:
-        if not rows.num_rows:
+        if not rows.num_rows or (self.rest is None and (filter is None or self.exact)):
             return rows
+        return self._filtered(rows, of_filter, filter)
+
+    def _filtered(self, rows: pa.RecordBatch, of_filter: frozenset[str], filter: ds.Expression | None) -> pa.RecordBatch:
         needed = [name for name in self.schema.names if name in of_filter]
         wide = hydrated(rows, self.table, self.index, needed)
+        if self.rest is not None:
+            return rows.filter(self.rest.holds(wide))
         numbered = pa.Table.from_arrays([*wide.columns, pa.arange(0, rows.num_rows, 1).cast(pa.int32())], names=[*needed, _ROW])
         kept = numbered.filter(filter).column(_ROW)
         return rows if len(kept) == rows.num_rows else rows.take(kept.combine_chunks())
+
+
+def from_end(items: Iterable[Chunk], *, newest: bool) -> list[Chunk]:
+    """Those with the newest rows first, or with the oldest."""
+    return sorted(items, key=lambda item: -item.times.end_ns if newest else item.times.start_ns)
 
 
 def ending(files: Sequence[HeldFile], times: TimeRange, ends: Collection[End]) -> list[HeldFile]:

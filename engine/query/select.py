@@ -6,14 +6,17 @@ for a batch and forgotten with it, so that the next statement finds a series by 
 E1  `selected` yields every row of a batch whose series is wanted and whose time is in range, and no other.
 E2  `series_matching` has every series whose tags the predicate lets through, and no other.
 E3  `Ranges.newest` and `oldest` are each series' last and first rows of those, or of those with a value.
+E4  Who takes each series' last (first) row out of several chunks takes of each chunk only series of which `Sought` knows no
+    later (earlier) one. In rows that arrive in order of time these are few, however many chunks there are.
 
-Held by tests/property/test_select.py (E1-E3).
+Held by tests/property/test_select.py (E1-E4).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from weakref import ref
 
 import pyarrow as pa
@@ -21,6 +24,7 @@ import pyarrow.compute as pc
 
 from engine._native import SeriesIndex, find_ranges, series_runs, sort_rows, spread
 from engine.batch import int32_array, series_buffer, time_buffer
+from engine.buffer.rows import TimeRange
 from engine.query.predicate import ALL_TIME, Predicate, Value
 from engine.query.texts import all_of
 
@@ -41,15 +45,13 @@ class SeriesSet:
 
 def series_matching(index: SeriesIndex, tags: Sequence[str], predicate: Predicate) -> SeriesSet | None:
     """The numbers of the series that can match; None where all can. Others may be added meanwhile."""
+    if not predicate.tested:
+        return None
     count = len(index)
     wanted = {
-        number: codes for number, name in enumerate(tags) if (codes := _wanted(index, number, name, predicate)) is not None
+        number: _wanted(index, number, tags[number], predicate)
+        for number in {tags.index(name) for name in (*predicate.tags, *predicate.tests)}
     }
-    unwanted = {
-        number: _codes(index, number, predicate.without[name]) for number, name in enumerate(tags) if name in predicate.without
-    }
-    if not wanted and not unwanted:
-        return None
     chosen: pa.Int32Array | None = None
     for number in sorted(wanted, key=lambda number: len(wanted[number])):
         if chosen is None:
@@ -58,15 +60,19 @@ def series_matching(index: SeriesIndex, tags: Sequence[str], predicate: Predicat
             chosen = chosen.filter(pc.is_in(_codes_in(index, number, chosen), value_set=wanted[number]))
     if chosen is None:
         chosen = pa.arange(0, count, 1).cast(pa.int32())
-    for number, codes in unwanted.items():
-        chosen = chosen.filter(pc.invert(pc.is_in(_codes_in(index, number, chosen), value_set=codes)))
-    return SeriesSet(chosen.filter(pc.less(chosen, count)), count)
+    for name, values in predicate.without.items():
+        number = tags.index(name)
+        excluded = pc.is_in(_codes_in(index, number, chosen), value_set=_codes(index, number, values))
+        chosen = chosen.filter(pc.invert(excluded))
+    if len(chosen) and chosen[-1].as_py() >= count:  # in ascending order; they came meanwhile
+        chosen = chosen.filter(pc.less(chosen, count))
+    return SeriesSet(chosen, count)
 
 
-def _wanted(index: SeriesIndex, number: int, name: str, predicate: Predicate) -> pa.Int32Array | None:
-    """The codes of the values that a tag may have; None for any."""
+def _wanted(index: SeriesIndex, number: int, name: str, predicate: Predicate) -> pa.Int32Array:
+    """The codes of the values that a tag may have."""
     listed = _codes(index, number, predicate.tags[name]) if name in predicate.tags else None
-    if name not in predicate.tests:
+    if listed is not None and name not in predicate.tests:
         return listed
     known = pa.array(index.values(number))
     passing = pc.indices_nonzero(all_of(predicate.tests[name], known)).cast(pa.int32())  # each value is looked at once
@@ -150,6 +156,8 @@ class Ranges:
     def newest(self, count: int, field: str | None = None) -> pa.Int32Array:
         """The row numbers of the last `count` rows of each series; with `field`, of the last one that has a value of it."""
         valid = self._valid(field)
+        if valid is None and count == 1:
+            return self._numbers(pc.subtract(self.ends, pa.scalar(1, pa.int32())))
         if valid is None:
             begins = pc.max_element_wise(self.begins, pc.subtract(self.ends, pa.scalar(count, pa.int32())))
             return self._numbers(int32_array(spread(_buffer(begins), _buffer(self.ends))))
@@ -160,6 +168,8 @@ class Ranges:
 
     def oldest(self, count: int, field: str | None = None) -> pa.Int32Array:
         valid = self._valid(field)
+        if valid is None and count == 1:
+            return self._numbers(self.begins)
         if valid is None:
             ends = pc.min_element_wise(self.ends, pc.add(self.begins, pa.scalar(count, pa.int32())))
             return self._numbers(int32_array(spread(_buffer(self.begins), _buffer(ends))))
@@ -181,6 +191,47 @@ class Ranges:
 
     def _numbers(self, positions: pa.Int32Array) -> pa.Int32Array:
         return positions if self.order is None else self.order.take(positions)
+
+
+class Sought:
+    """Of which series the last (first) row may still lie in the next chunk; chunks come from that end of time on (E4)."""
+
+    def __init__(self, series: SeriesSet | None, count: int, times: TimeRange, *, newest: bool) -> None:
+        """`series`: those that are wanted, None for all of the first `count`."""
+        self._series = series
+        self._count = count
+        self._times = times
+        self._newest = newest
+        self._found: list[Sequence[tuple[pa.Int32Array, pa.Int64Array]]] = []
+
+    def found(self, rows: Sequence[pa.RecordBatch]) -> None:
+        """In a chunk: for each end that is looked for, each series' row."""
+        self._found.append([(each.column(0), each.column(1).view(pa.int64())) for each in rows])
+
+    def within(self, chunk: TimeRange) -> SeriesSet | None:
+        """Of which series rows are sought in a chunk of these times; None for all."""
+        if self._found and self._series is None:
+            self._series = SeriesSet(pa.arange(0, self._count, 1).cast(pa.int32()), self._count)
+        unsettled: list[Sequence[tuple[pa.Int32Array, pa.Int64Array]]] = []
+        for found in self._found:
+            settled = [self._settled(*each, chunk) for each in found]
+            self._leave_out(settled)
+            if any(len(some) < len(numbers) for some, (numbers, _) in zip(settled, found, strict=True)):
+                unsettled.append(found)
+        self._found = unsettled
+        return self._series
+
+    def _leave_out(self, settled: Sequence[pa.Int32Array]) -> None:
+        """Series that are settled at every end."""
+        assert self._series is not None
+        numbers = self._series.numbers
+        known = reduce(pc.and_, [pc.is_in(numbers, value_set=some) for some in settled])
+        self._series = SeriesSet(numbers.filter(pc.invert(known)), self._count)
+
+    def _settled(self, numbers: pa.Int32Array, times: pa.Int64Array, chunk: TimeRange) -> pa.Int32Array:
+        if self._newest:
+            return numbers.filter(pc.greater_equal(times, min(chunk.end_ns, self._times.end_ns)))
+        return numbers.filter(pc.less_equal(times, max(chunk.start_ns, self._times.start_ns)))
 
 
 class _Places:

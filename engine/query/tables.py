@@ -17,8 +17,7 @@ Elsewhere: what a filter lets through (predicate.py), rows by series and time (s
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial, reduce
-from operator import and_
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -32,22 +31,18 @@ from engine.hydrate import table_schema
 from engine.query.dataset import Fragment, TableInPython
 from engine.query.decoded import DecodedTable
 from engine.query.ends import EndsScan
-from engine.query.folded import folded_rows
+from engine.query.folded import cells_in, folded_rows
 from engine.query.limits import QueryLimits
 from engine.query.made import MadeTable
-from engine.query.picked import picked_rows
-from engine.query.predicate import Predicate, expression_for, expression_of, read_filter
+from engine.query.picked import Order, picked_rows
+from engine.query.predicate import Predicate, expression_of, read_filter
 from engine.query.report import Chunk, ScanReport
 from engine.query.scan import Part, Scan, ending
 from engine.query.select import series_matching
+from engine.query.shapes.conditions import Condition
 from engine.query.shapes.folding import Folding, Picking
 from engine.query.shapes.needs import ALL_ROWS, End, Needs
 from engine.query.stop import Stop
-
-#: of an aggregate in engine/native/fold.cpp and of the columns made of it
-_CELL_BYTES, _VALUE_BYTES = 80, 100
-#: a statement that is not counted by the pool may have this part of it
-_SHARES = 4
 
 #: is told what ended a scan; DataFusion makes a sentence of its own out of every exception
 Failed = Callable[[ServiceError], None]
@@ -125,18 +120,21 @@ class TableDataset(TableInPython):
         return int(share * sum(_rows_between(item, predicate.times) for item in items))
 
     def can_hold(self, folding: Folding) -> bool:
-        """Whether an aggregate surely fits into the memory that a statement may have; a plan can spill what does not."""
+        """Whether an aggregate seems to fit into the memory that a statement may have; a plan can spill what does not."""
+        return self._cells_about(folding) <= cells_in(self._limits.beside_pool_bytes, folding)
+
+    def _cells_about(self, folding: Folding) -> int:
+        """No fewer than there will be, of the series that are known by now: others may lie in files."""
         data, times = self._rows(), folding.predicate.times
         in_memory: list[Chunk] = [*data.open, *data.runs]
         items = [*(item for item in in_memory if item.times.overlaps(times)), *data.files_within(times)]
         if not items:
-            return True
+            return 0
         rows = sum(item.file.rows if isinstance(item, HeldFile) else item.rows.num_rows for item in items)
         start_ns = max(times.start_ns, min(item.times.start_ns for item in items))
         end_ns = min(times.end_ns, max(item.times.end_ns for item in items))
         bins = 1 if folding.bin is None else (end_ns - start_ns) // folding.bin.width_ns + 2
-        cells = min(rows, bins * (len(self._index) if folding.tags else 1))
-        return cells * (_CELL_BYTES + _VALUE_BYTES * len(folding.measures)) <= self._limits.memory_bytes // _SHARES
+        return min(rows, bins * (len(self._index) if folding.tags else 1))
 
     def scan_of(self, predicate: Predicate, one_each: Collection[End] = ()) -> Scan:
         """What a predicate leaves to be read; `one_each`: of each series only these rows are wanted. Raises ServiceError."""
@@ -144,19 +142,16 @@ class TableDataset(TableInPython):
         assert isinstance(found, Scan)
         return found
 
-    def rows(self, predicate: Predicate, rest: ds.Expression | None, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def rows(self, predicate: Predicate, rest: Condition | None, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Those that the predicate and `rest` let through, asked for without a plan."""
         handed = predicate if rest is None else replace(predicate, exact=False)
         scan = self._scanned(handed, self.needs, rest, self.needs.one_each)
-        filter = (
-            None if rest is None else reduce(and_, [part for part in (expression_for(predicate), rest) if part is not None])
-        )
         for part in scan.parts():
-            yield from part.batches(columns, filter)
+            yield from part.batches(columns, None)
 
-    def made(self, shape: Folding | Picking, schema: pa.Schema) -> pa.RecordBatch:
-        """An aggregate of the rows, or one row of each group."""
-        return self._made(shape, schema, partial(self._scan_for, shape))
+    def made(self, shape: Folding | Picking, schema: pa.Schema, order: Order | None = None) -> pa.RecordBatch:
+        """An aggregate of the rows, or one row of each group: in this order of the first tag's values, if any is asked for."""
+        return self._made(shape, schema, partial(self._scan_for, shape), order)
 
     def made_later(self, shape: Folding | Picking, schema: pa.Schema) -> MadeTable:
         """The same, when a plan runs."""
@@ -168,10 +163,15 @@ class TableDataset(TableInPython):
         for scan in tuple(self._ahead.values()):
             scan()
 
-    def _made(self, shape: Folding | Picking, schema: pa.Schema, scan: Callable[[], Scan]) -> pa.RecordBatch:
-        if isinstance(shape, Folding):
-            return folded_rows(shape, scan, self._stop, self._limits.threads, schema)
-        return picked_rows(shape, scan, schema)
+    def _made(
+        self, shape: Folding | Picking, schema: pa.Schema, scan: Callable[[], Scan], order: Order | None = None
+    ) -> pa.RecordBatch:
+        if isinstance(shape, Picking):
+            return picked_rows(shape, scan, schema, self._limits.memory_bytes, order)
+        room_bytes = self._limits.beside_pool_bytes
+        each = cells_in(room_bytes, shape) // max(1, self._cells_about(shape))  # every thread may have all of them
+        threads = max(1, min(self._limits.threads, each))
+        return folded_rows(shape, scan, self._stop, threads, room_bytes, schema)
 
     def _scan_for(self, shape: Folding | Picking) -> Scan:
         self._ahead.pop(id(shape), None)
@@ -180,7 +180,7 @@ class TableDataset(TableInPython):
         return found
 
     def _scanned(
-        self, handed: Predicate, needs: Needs, rest: ds.Expression | None = None, one_each: Collection[End] = ()
+        self, handed: Predicate, needs: Needs, rest: Condition | None = None, one_each: Collection[End] = ()
     ) -> Scan | EndsScan:
         report = ScanReport(self.table.name)
         data = self._distinct(handed.both(needs.predicate).times)

@@ -9,8 +9,10 @@ L1  A reading is kept only after it said, bound to the values of the statement t
     statement's own plan says; a template of which this is not so is not tried again.
 L2  A reading holds for one state of the catalog, and says nothing about rows.
 L3  TEMPLATES_MAX are kept, those asked for last. A template is learned when it is seen for the second time.
+L4  What a text was found to say is kept for as many texts, for who asks again in the same state of the catalog:
+    GetFlightInfo and the DoGet after it bind once. It is a value, so any number of statements may use it at once.
 
-Held by tests/unit/engine/query/test_templates.py (L1-L3).
+Held by tests/unit/engine/query/test_templates.py (L1-L4).
 Elsewhere: plans that are kept for one text (plans.py), statements whose values come apart from their text (params.py).
 """
 
@@ -24,7 +26,8 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from engine.query.shapes.outline import Reading
+from engine.query.plans import Key as PlanKey
+from engine.query.shapes.outline import Outline, Reading
 from engine.query.shapes.values import Values
 
 TEMPLATES_MAX = 256
@@ -143,9 +146,19 @@ Key = tuple[int, int, str, object]
 """The catalog's state, the database, the template's text, and the types of values that came apart from it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a statement says, as one of its template."""
+
+    schema: pa.Schema
+    outline: Outline
+    like: Key
+
+
 class Templates:
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._told: OrderedDict[PlanKey, Told] = OrderedDict()
         #: None: seen once; False: not to be tried again
         self._known: OrderedDict[Key, Known | bool | None] = OrderedDict()
 
@@ -156,6 +169,18 @@ class Templates:
                 return None
             self._known.move_to_end(key)
         return found if isinstance(found, Known) else None
+
+    def told(self, text_key: PlanKey | None) -> Told | None:
+        """What this text says, if somebody has asked (L4)."""
+        return None if text_key is None else self._told.get(text_key)
+
+    def tell(self, text_key: PlanKey | None, told: Told) -> None:
+        if text_key is None:
+            return
+        with self._lock:
+            self._told[text_key] = told
+            if len(self._told) > TEMPLATES_MAX:
+                self._told.popitem(last=False)
 
     def is_due(self, key: Key) -> bool:
         """Whether to learn it now; whoever is told so keeps what comes of it (L3)."""

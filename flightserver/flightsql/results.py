@@ -21,6 +21,9 @@ _ENVELOPE_BYTES = 64
 _GOOD_BYTES = BATCH_BYTES_MAX * 3 // 4  # rows differ in size
 _FIRST_ROWS = 4096
 
+#: what tags are, and what they leave as
+_CODED, _TEXT = pa.dictionary(pa.int32(), pa.utf8()), pa.utf8()
+
 _MARK = b"iox::column::type"
 _MARKED: Mapping[bytes, Callable[[pa.DataType], bool]] = {
     b"iox::column_type::tag": pa.types.is_string,
@@ -33,12 +36,22 @@ _MARKED: Mapping[bytes, Callable[[pa.DataType], bool]] = {
 }
 
 
+#: schemas of statements that are asked again and again, with what is made of them
+_known: dict[int, tuple[pa.Schema, pa.Schema]] = {}
+_KNOWN_MAX = 1024
+
+
 def plain_schema(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([_plain_field(column) for column in schema], schema.metadata)
+    found = _known.get(id(schema))
+    if found is None or found[0] is not schema:
+        if len(_known) >= _KNOWN_MAX:
+            _known.clear()
+        _known[id(schema)] = found = schema, pa.schema([_plain_field(column) for column in schema], schema.metadata)
+    return found[1]
 
 
-def plain_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """`schema` is plain_schema of the batches' schema.
+def plain_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """Each with what it takes on the wire. `schema` is plain_schema of the batches' schema.
 
     A batch is made plain slice by slice, each of about one message: text made of a dictionary is then sent while it is still in
     the processor's cache, and its memory is used again.
@@ -48,16 +61,28 @@ def plain_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Itera
         start = 0
         while start == 0 or start < batch.num_rows:
             part = plain_batch(batch.slice(start, rows), schema)
-            yield from cut(part)
+            size = message_bytes(part)
+            if size < BATCH_BYTES_MAX:
+                yield part, size
+            else:
+                yield from ((piece, message_bytes(piece)) for piece in cut(part))
             start += rows
             if part.num_rows:
-                rows = max(1, part.num_rows * _GOOD_BYTES // message_bytes(part))
+                rows = max(1, part.num_rows * _GOOD_BYTES // size)
 
 
 def plain_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    columns = [plain_column(column, kind) for column, kind in zip(batch.columns, schema.types, strict=True)]
-    if not columns:
+    own = batch.schema
+    if own.equals(schema, check_metadata=True):
+        return batch
+    if not schema.names:
         return batch.replace_schema_metadata(schema.metadata)
+    changed = [(column, kind) for column, kind in zip(own.types, schema.types, strict=True) if column != kind]
+    if changed and all(column == _CODED and kind == _TEXT for column, kind in changed):
+        return pa.record_batch(spell(batch, schema))
+    columns = batch.columns
+    if changed:
+        columns = [plain_column(column, kind) for column, kind in zip(columns, schema.types, strict=True)]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
@@ -65,17 +90,8 @@ def plain_column(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if column.type == kind:
         return column
     if pa.types.is_dictionary(column.type):
-        return _spelled(column.indices, plain_column(column.dictionary, kind))
+        return pc.take(plain_column(column.dictionary, kind), column.indices, boundscheck=False)
     return column.cast(kind)
-
-
-def _spelled(indices: pa.Array, values: pa.Array) -> pa.Array:
-    if indices.type != pa.int32() or values.type != pa.utf8() or indices.null_count or values.null_count:
-        return pc.take(values, indices, boundscheck=False)
-    _, offsets, texts = values.buffers()
-    codes = indices.buffers()[1].slice(indices.offset * 4, len(indices) * 4)
-    made = spell(codes, offsets.slice(values.offset * 4, (len(values) + 1) * 4), texts or b"")
-    return pa.StringArray.from_buffers(len(indices), *map(pa.py_buffer, made))
 
 
 def empty_batch(schema: pa.Schema) -> pa.RecordBatch:

@@ -12,6 +12,7 @@ Held by tests/unit/flightserver/test_flightsql_statements.py (V1-V3).
 Elsewhere: tokens and binding (engine.query), running an INSERT (flightserver.handlers.updates).
 """
 
+import re
 from dataclasses import dataclass
 from itertools import islice
 
@@ -19,6 +20,7 @@ from catalog.errors import InvalidRequest, UnsupportedFeature
 from engine.query.functions.tokens import Token, scan, string_value
 from engine.query.params import placeholders
 
+_PLAIN_START = re.compile(r"\s*([a-z]+)(?=[\s(*])", re.ASCII | re.IGNORECASE)
 _QUERIES = ("select", "with", "values", "table", "from")
 _READING = ("select", "from", "table", "with")
 _READS = (*_QUERIES, "show", "describe", "desc", "explain")
@@ -46,6 +48,9 @@ class Insert:
 
 def kind_of(sql: str) -> str:
     """The first word of a statement; empty if it begins with none."""
+    plain = _PLAIN_START.match(sql)
+    if plain is not None:  # as most do, and then there is nothing to take apart
+        return plain[1].lower()
     for token in scan(sql):
         if token.kind == "word":
             return token.name

@@ -179,7 +179,7 @@ class MemoryNode:
         self._fail()
         return self._planned(database, sql, params).schema()
 
-    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+    def parameter_types(self, database: str, sql: str, origin: Origin = FROM_SQL) -> Mapping[str, pa.DataType]:
         return placeholder_types(self._planned(database, sql, None).logical_plan())
 
     def _planned(self, database: str, sql: str, params: Mapping[str, object] | None) -> datafusion.DataFrame:

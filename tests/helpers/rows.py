@@ -6,7 +6,7 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from engine._native import SeriesIndex
-from engine.batch import SERIES, TIME, TableRows, WriteBatch, tag_column
+from engine.batch import SERIES, TIME, TableRows, WriteBatch, tag_columns
 
 Tags: TypeAlias = tuple[str | None, ...]
 Value: TypeAlias = float | int | str | bool
@@ -35,7 +35,7 @@ def write_batch(index: SeriesIndex, *points: Point, table_id: int = 0) -> WriteB
 
 def points(index: SeriesIndex, rows: pa.RecordBatch) -> list[Point]:
     """What the rows say, with the tag values of this index; nulls are left out."""
-    columns = [tag_column(index, tag, rows.column(0)).to_pylist() for tag in range(index.tag_count)]
+    columns = [column.to_pylist() for column in tag_columns(index, range(index.tag_count), rows.column(0))]
     times = rows.column(1).cast(pa.int64()).to_pylist()
     fields = rows.drop_columns(rows.schema.names[:2]).to_pylist() if rows.num_columns > 2 else [{}] * rows.num_rows
     return [

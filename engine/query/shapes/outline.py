@@ -19,6 +19,7 @@ Elsewhere: how it is answered (direct.py), when (planned.py), which texts share 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -34,7 +35,7 @@ from engine.query.shapes.conditions import Condition, condition_of
 from engine.query.shapes.expressions import Aggregate, Call, Column, Tree, replaced, tree_of
 from engine.query.shapes.folding import Folding, Picking, count_of, plain_schema, shape_over
 from engine.query.shapes.needs import ALL_ROWS, MOST_ROWS, End, FindTable, Needs, Source, output_name, source_of
-from engine.query.shapes.values import Values, bound
+from engine.query.shapes.values import Values, bound, has_places
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,19 @@ class Outline:
         return bool(self.skip) or self.fetch is not None
 
     @property
+    def is_in_order(self) -> bool:
+        """Whether rows are made in the order that is asked for. It begins with what they are grouped by, and with nothing else:
+        bins come by their times, and rows that are picked as it is said."""
+        if not self.order:
+            return True
+        first = self.order[0]
+        if first.column != self.schema.names[0]:
+            return False
+        if isinstance(self.asked, Picking):
+            return len(self.asked.tags) == 1
+        return isinstance(self.asked, Folding) and self.asked.keys == (self.asked.bin,) and first.ascending
+
+    @property
     def needs(self) -> Needs:
         """The rows that are enough."""
         if self.asked != "rows" or self.fetch is None or not self.order or self.order[0].column != TIME_COLUMN:
@@ -114,9 +128,9 @@ class Outline:
 _SAID: Mapping[type, str] = {Folding: "sums of rows", Picking: "one row of each group"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
-    """An outline whose conditions may have places that are open."""
+    """An outline whose conditions may have places that are open. No slots: some of it is worked out once for all values."""
 
     table: Table | None
     asked: Asked
@@ -133,21 +147,58 @@ class Reading:
         """None where a value does not fit its place, or a condition cannot be said."""
         if self.table is None:
             return Outline(None, self.asked, self.schema, EVERYTHING, None, None, (), 0, None, self.columns)
-        types, kept_types = _types(table_schema(self.table)), _types(self.schema)
-        predicate, others = EVERYTHING, []
-        for tree in _conjuncts(bound(each, values, types) for each in self.conditions):
+        closed = self._closed
+        predicate, others = closed.predicate, list(closed.others)
+        for at, open_tree in closed.open:
+            tree = bound(open_tree, values, closed.types)
             narrow = narrowed(tree, self.table.tags)
             if narrow.exact:
                 predicate = predicate.both(narrow)
             else:
-                others.append(tree)
-        rest = condition_of(others, types)
-        kept = condition_of([bound(each, values, kept_types) for each in self.having], kept_types)
+                others.append((at, tree))
+        rest = condition_of([tree for _, tree in sorted(others, key=_place)], closed.types)
+        kept = condition_of([bound(each, values, closed.kept_types) for each in self.having], closed.kept_types)
         if (others and (rest is None or isinstance(self.asked, Folding | Picking))) or (self.having and kept is None):
             return None
         asked = replace(self.asked, predicate=predicate) if isinstance(self.asked, Folding | Picking) else self.asked
         given = self.table.name, asked, self.schema, predicate, rest, kept
         return Outline(*given, self.order, self.skip, self.fetch, self.columns)
+
+    @cached_property
+    def _closed(self) -> "_Closed":
+        assert self.table is not None, "otherwise there are no conditions"
+        predicate, others, open_trees = EVERYTHING, [], []
+        for at, tree in enumerate(_conjuncts(iter(self.conditions))):
+            if has_places(tree):
+                open_trees.append((at, tree))
+            elif (narrow := narrowed(tree, self.table.tags)).exact:
+                predicate = predicate.both(narrow)
+            else:
+                others.append((at, tree))
+        types = _types(table_schema(self.table)), _types(self.schema)
+        return _Closed(predicate, tuple(others), tuple(open_trees), *types)
+
+
+_Placed = tuple[int, Tree]
+"""One of the conditions that all hold, and its place among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """What a reading says whatever the values."""
+
+    predicate: Predicate
+    #: conditions without a place that the predicate does not say
+    others: tuple[_Placed, ...]
+    #: those with one
+    open: tuple[_Placed, ...]
+    #: of columns of the table, and of what is asked
+    types: Mapping[str, pa.DataType]
+    kept_types: Mapping[str, pa.DataType]
+
+
+def _place(placed: _Placed) -> int:
+    return placed[0]
 
 
 def reading_of(plan: LogicalPlan, context: SessionContext, find_table: FindTable) -> Reading | None:
@@ -264,7 +315,7 @@ def _of_values(node: Any, above: Sequence[tuple[str, Any]], context: SessionCont
     values = [each.value for each in map(tree_of, above[0][1].projections()) if isinstance(each, expressions.Literal)]
     if [value.type for value in values] != schema.types or len(set(schema.names)) < len(schema):
         return None
-    row = pa.record_batch([pa.array([value.as_py()], value.type) for value in values], schema=schema)
+    row = pa.record_batch([pa.array([value], value.type) for value in values], schema=schema)
     return Reading(None, Said(row), schema, (), (), (), 0, None, tuple(schema.names))
 
 

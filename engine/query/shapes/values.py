@@ -49,6 +49,17 @@ def bound(tree: Tree, values: Values, types: Mapping[str, pa.DataType]) -> Tree:
     return tree
 
 
+def has_places(tree: Tree) -> bool:
+    waiting = [tree]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Placeholder):
+            return True
+        if isinstance(part, Call):
+            waiting += part.arguments
+    return False
+
+
 def _fitting(place: str, values: Values, kind: pa.DataType | None) -> Tree:
     value = values.get(place)
     if isinstance(value, pa.Scalar):

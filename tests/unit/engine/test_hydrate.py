@@ -7,7 +7,7 @@ import pytest
 
 from catalog.schema import FieldType, Table
 from engine._native import SeriesIndex
-from engine.batch import series_buffer, tag_column
+from engine.batch import series_buffer, tag_columns
 from engine.hydrate import TAG_ARROW, hydrated, series_digest, series_rank, table_schema
 from tests.helpers.rows import Point, batch
 
@@ -120,7 +120,7 @@ def test_a_tag_that_no_series_has_ranks_them_by_the_others() -> None:
     some, index = rows((("b", None), 1, {"f": 1.0}), (("a", None), 1, {"f": 1.0}))
 
     assert series_rank(index, [series_buffer(some)]).to_pylist() == [1, 0]
-    assert tag_column(index, 1, some.column(0)).to_pylist() == [None, None]
+    assert tag_columns(index, [1], some.column(0))[0].to_pylist() == [None, None]
 
 
 def test_only_series_that_are_used_need_a_rank() -> None:

@@ -352,3 +352,75 @@ def test_codes_that_are_no_values_are_refused() -> None:
         index.find_codes(1, [])
     with pytest.raises(TypeError):
         index.find_codes(0, [1])  # type: ignore[list-item]
+
+
+def test_tags_of_rows_are_dictionaries_of_all_values() -> None:
+    """Each tag as often as it is asked for; the columns outlive their index."""
+    index = SeriesIndex(2)
+    host, zone = pa.array(["a", "b", None, "a"]), pa.array([None, "z", None, "y"])
+    series = pa.array(index.resolve([host, zone], 4), pa.int32())
+    rows = series.take([0, 0, 3, 1, 2, 2, 1])
+
+    columns = pa.record_batch(index.columns([1, 0, 1], rows.buffers()[1]))
+    del index
+
+    assert columns.schema.types == [pa.dictionary(pa.int32(), pa.utf8())] * 3
+    assert columns.column(0).to_pylist() == columns.column(2).to_pylist() == [None, None, "y", "z", None, None, "z"]
+    assert columns.column(1).to_pylist() == ["a", "a", "a", "b", None, None, "b"]
+    assert columns.column(0).dictionary.to_pylist() == ["z", "y"]
+    columns.validate(full=True)
+
+
+def test_tags_of_rows_are_those_that_there_are() -> None:
+    index = SeriesIndex(1)
+    index.resolve([pa.array(["a"])], 1)
+    with pytest.raises(IndexError, match="no tag 1"):
+        index.columns([1], bytes(4))
+    with pytest.raises(ValueError, match="out of range"):
+        index.columns([0], b"\1\0\0\0")
+    with pytest.raises(ValueError, match="whole number"):
+        index.columns([0], bytes(3))
+    assert pa.record_batch(index.columns([], bytes(8))).num_columns == 0
+
+
+@pytest.mark.parametrize("newest", [True, False])
+@pytest.mark.parametrize("ascending", [None, True, False])
+@pytest.mark.parametrize("seed", range(12))
+def test_the_last_row_of_each_group_is_picked(newest: bool, ascending: bool | None, seed: int) -> None:
+    """By one tag or several, few values or many, in the order of the first one's."""
+    choose = random.Random(seed)
+    index = SeriesIndex(3)
+    values = [f"v{choose.randrange(10**6)}" for _ in range([2, 40, 5_000][seed % 3])]
+    if seed % 3 == 2:
+        index.resolve([pa.array(values), None, None], len(values))
+    some = [[choose.choice([*values[:60], None]) for _ in range(3)] for _ in range(80)]
+    numbers = index.resolve([pa.array(column) for column in zip(*some, strict=True)], len(some)).tolist()
+    times = [choose.randrange(30) for _ in some]
+    tags = choose.choice([[0], [1], [2, 0], [0, 1, 2]])
+    nulls_first = choose.random() < 0.5
+
+    found = index.pick(tags, int32(*numbers), int64(*times), newest, ascending, nulls_first)
+
+    rows = list(range(len(some))) if found is None else found.tolist()
+    groups: dict[tuple[str | None, ...], int] = {}
+    for key, time in zip((tuple(row[tag] for tag in tags) for row in some), times, strict=True):
+        groups[key] = (max if newest else min)(time, groups.get(key, time))
+    assert {tuple(some[row][tag] for tag in tags): times[row] for row in rows} == groups
+    assert len(rows) == len(groups)
+    firsts = [some[row][tags[0]] for row in rows]
+    if ascending is not None:
+        known = [each for each in firsts if each is not None]
+        assert known == sorted(known, reverse=not ascending)
+        assert firsts in ([None] * firsts.count(None) + known, known + [None] * firsts.count(None))
+        assert None not in firsts or (firsts[0] is None) == nulls_first or set(firsts) == {None}
+
+
+def test_rows_that_are_the_last_ones_stay_where_they_are() -> None:
+    index = SeriesIndex(1)
+    numbers = index.resolve([pa.array(["b", "a", None])], 3)
+    times = int64(1, 2, 3)
+    assert index.pick([0], numbers, times, True) is None
+    assert [each.tolist() for each in [index.pick([0], numbers, times, True, True)] if each is not None] == [[1, 0, 2]]
+    assert index.pick([0], bytes(0), bytes(0), True, True) is None
+    with pytest.raises(ValueError, match="different lengths"):
+        index.pick([0], numbers, int64(1), True)

@@ -12,7 +12,7 @@ MARK = {b"iox::column::type": b"iox::column_type::tag"}
 
 def plain(batch: pa.RecordBatch) -> pa.Table:
     schema = plain_schema(batch.schema)
-    return pa.Table.from_batches(list(plain_batches([batch], schema)), schema)
+    return pa.Table.from_batches([found for found, _ in plain_batches([batch], schema)], schema)
 
 
 @pytest.mark.parametrize("values", [["a", "", "ü", "bcd"], ["a", None, "ü", "bcd"], []])
@@ -97,7 +97,7 @@ def test_a_long_batch_leaves_in_messages_of_a_good_size_whatever_its_types() -> 
     batch = pa.record_batch({"tag": pa.DictionaryArray.from_arrays(codes, values), "n": pa.array(range(200_000))}).slice(7)
     schema = plain_schema(batch.schema)
 
-    found = list(plain_batches([batch], schema))
+    found = [one for one, _ in plain_batches([batch], schema)]
 
     sizes = [pa.ipc.get_record_batch_size(one) for one in found]
     assert max(sizes) < BATCH_BYTES_MAX

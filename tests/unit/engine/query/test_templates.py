@@ -8,12 +8,13 @@ import pytest
 from datafusion import SessionContext
 
 from catalog.errors import ServiceError
-from catalog.tokens import ANYONE
 from engine.node import Node
 from engine.query import templates
-from engine.query.shapes.values import moment_of
+from engine.query.shapes.outline import Outline, Reading
+from engine.query.shapes.values import Values, moment_of
 from engine.query.stop import Stop
 from engine.query.templates import Template, template_of
+from engine.requests import FROM_SQL
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
 from tests.helpers.plannings import plannings as plannings
@@ -224,7 +225,8 @@ def test_now_is_the_moment_of_each_statement(node: Node, plannings: list[str]) -
 
     assert read(node, text) == [{"v": 1.0}]
     assert len(plannings) == 4
-    outline = node._executor.result()._planned("db", text, {}, Stop(), ANYONE).outline
+    executor = node._executor.result()
+    outline = executor._planned(executor._asked("db", text, {}), Stop(), FROM_SQL).outline
     assert outline is not None
     assert abs(outline.predicate.times.start_ns + 10**9 - time.time_ns()) < 10 * 10**9
 
@@ -241,3 +243,28 @@ def test_only_so_many_templates_are_kept(node: Node, plannings: list[str], monke
 
     read(node, "SELECT v FROM t WHERE host = 'h2' LIMIT 1")
     assert plannings == ["SELECT v FROM t WHERE host = 'h2' LIMIT 1"]
+
+
+def test_a_text_that_is_asked_again_is_not_bound_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L4: one that was described before it runs, say; a moment is another one each time."""
+    bindings: list[Reading] = []
+    bound = Reading.bound
+
+    def noted(reading: Reading, values: Values) -> Outline | None:
+        bindings.append(reading)
+        return bound(reading, values)
+
+    for host in ("h0", "h1"):
+        read(node, f"SELECT v FROM t WHERE host = '{host}'")
+        read(node, f"SELECT v FROM t WHERE host = '{host}' AND time > now()")
+    monkeypatch.setattr(Reading, "bound", noted)
+    text = "SELECT v FROM t WHERE host = 'h2'"
+    schema = node.plan_sql("db", text)
+    first, second = read(node, text), read(node, text)
+    assert sorted(row["v"] for row in first) == sorted(row["v"] for row in second) == [2.0, 5.0, 8.0, 11.0]
+    assert schema.names == ["v"]
+    assert len(bindings) == 1
+
+    for _ in range(2):
+        read(node, "SELECT v FROM t WHERE host = 'h2' AND time > now()")
+    assert len(bindings) == 3

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from catalog.errors import ServiceError
-from catalog.tokens import ANYONE
 from engine.node import Node
 from engine.query import planned as planned_statements
 from engine.query.direct import answered
@@ -13,6 +12,7 @@ from engine.query.limits import TooMuchMemory
 from engine.query.shapes.folding import Folding, Picking
 from engine.query.shapes.outline import Outline
 from engine.query.stop import Stop
+from engine.requests import FROM_SQL
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
 
@@ -38,7 +38,8 @@ def node() -> Iterator[Node]:
 
 
 def planned(node: Node, sql: str, stop: Stop | None = None) -> planned_statements.Planned:
-    made = node._executor.result()._planned("db", sql, {}, stop or Stop(), ANYONE).fitted()
+    executor = node._executor.result()
+    made = executor._planned(executor._asked("db", sql, {}), stop or Stop(), FROM_SQL).fitted()
     assert made.tables.reports == []  # O2
     return made
 
@@ -138,13 +139,19 @@ ORDERED = [
     "SELECT DISTINCT host, region FROM t ORDER BY host, region",
     "SELECT DISTINCT region FROM t WHERE time < '1970-01-01T00:00:01' ORDER BY 1",
     "SELECT DISTINCT ON (host) f, time, host FROM t ORDER BY host DESC, time DESC",
+    "SELECT DISTINCT ON (host) * FROM t ORDER BY host, time DESC",
+    "SELECT DISTINCT ON (host) time, host FROM t WHERE time >= '1970-01-01T00:01:00' ORDER BY host NULLS FIRST, time",
+    "SELECT host, max(time) FROM t GROUP BY host ORDER BY host DESC NULLS LAST LIMIT 3 OFFSET 1",
+    "SELECT DISTINCT host FROM t ORDER BY 1 DESC",
+    "SELECT date_trunc('minute', time) AS m, max(i) FROM t GROUP BY 1 ORDER BY m LIMIT 2 OFFSET 1",
+    "SELECT date_trunc('minute', time) AS m, max(i) FROM t GROUP BY 1 ORDER BY m DESC",
     "SELECT i FROM t WHERE time < '1969-01-01' ORDER BY i",
 ]
 
 
 @pytest.mark.parametrize("sql", ORDERED)
 def test_an_answer_has_the_columns_types_and_rows_of_the_plan(node: Node, sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """O1, Y1."""
+    """O1, Y1, P2."""
     assert outline(node, sql) is not None
     answer = node.query_sql("db", sql).schema, read(node, sql)
     monkeypatch.setattr(planned_statements.Tables, "suits", lambda tables, outline: False)
