@@ -57,6 +57,8 @@ def create_table(
 ) -> list[Op]:
     """In a database that is made with it when it does not exist."""
     database = state.find_database(database_name)
+    if database is not None and database.id == INTERNAL_DATABASE_ID:
+        raise InvalidRequest("cannot modify internal db")
     if database is not None and database.deleted:
         raise SoftDeleted("database", database_name)
     if database is not None and name in database.table_ids:

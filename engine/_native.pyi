@@ -117,6 +117,8 @@ class Parsed(NamedTuple):
     earlier ones."""
     errors: list[tuple[int, str, str]]
     """(physical line number, message, the line up to 1024 bytes)"""
+    takes_now: bool
+    """Whether a row has the time `now_ns`, as one without a timestamp has."""
 
 def parse(
     schema: LineSchema,
@@ -195,10 +197,10 @@ def count_windows(times: Buffer, width: int) -> dict[int, int]:
 class Fold:
     """Counts, sums and extremes of columns, by key and by bin of time. One thread at a time.
 
-    `kinds`: a FieldType from 1 to 3 for each column, or 0 for what is only counted.
+    `kinds`: a FieldType from 1 to 3 for each column, or 0 for what is only counted. `cells_max`: how many cells rows may make.
     """
 
-    def __init__(self, kinds: Sequence[int]) -> None: ...
+    def __init__(self, kinds: Sequence[int], cells_max: int = ...) -> None: ...
     def add(
         self,
         codes: Buffer | None,
@@ -215,8 +217,9 @@ class Fold:
         """Take in rows: either all, whose keys are keys[codes[row]] (int64 by int32), or, without codes, those in ranges
         (int32), each of the key that stands at its place and in order of time. Negative keys are left out, and so are times
         outside of [first, last]. Bin n begins at origin + n * width; with width 0 there is one. Columns are values of 8 bytes,
-        an Arrow bitmap or None, and which of its bits is row 0."""
-    def merge(self, other: Fold) -> None: ...
+        an Arrow bitmap or None, and which of its bits is row 0. MemoryError where there would be too many cells."""
+    def merge(self, other: Fold) -> None:
+        """Take in what another has, and how many cells it may have."""
     def outcome(
         self, keys: Sequence[int], origin: int, width: int, measures: Sequence[tuple[str, int]]
     ) -> tuple[int, list[tuple[bytes | None, bytes, int]]]:

@@ -48,6 +48,17 @@ def table_schema(table: Table, tag_type: pa.DataType = TAG_ARROW) -> pa.Schema:
     return pa.schema(fields)
 
 
+def numbered(rows: pa.Table, tags: Sequence[str], index: SeriesIndex) -> pa.RecordBatch:
+    """The other way: rows of a file as they were in memory. By the index's writer."""
+    names = set(rows.schema.names)
+    columns = [rows.column(tag).combine_chunks() if tag in names else None for tag in tags]
+    columns += [None] * (index.tag_count - len(tags))  # a tag may have been added since
+    series = pa.Array.from_buffers(pa.int32(), rows.num_rows, [None, pa.py_buffer(index.resolve(columns, rows.num_rows))])
+    fields = [name for name in rows.schema.names if name != TIME_COLUMN and name not in tags]
+    arrays = [series, rows.column(TIME_COLUMN).combine_chunks(), *(rows.column(name).combine_chunks() for name in fields)]
+    return pa.record_batch(arrays, names=["series", TIME_COLUMN, *fields])
+
+
 def hydrated(rows: pa.RecordBatch, table: Table, index: SeriesIndex, columns: Sequence[str] | None = None) -> pa.RecordBatch:
     """The rows with all of a table's columns, or with those asked for, in that order."""
     wanted = _wanted(table, None if columns is None else tuple(columns))

@@ -1,17 +1,16 @@
 """A node: opens, wires and closes everything in the engine, and is all that a server calls.
 
-    open    store ─▶ lock ─▶ catalog ─▶ live files ─▶ views ─▶ replay the log ─▶ accept writes ─▶ settle in the background
+    open    lock ─▶ live files, log, catalog (opening) ─▶ views ─▶ replay the log ─▶ accept writes ─▶ settle in the background
     close   refuse writes ─▶ flush the log ─▶ finish the snapshot in progress ─▶ release the lock
 
 N1  One process at a time owns a node's objects: a second one is told so (local store), or stopped at its first group.
 N2  Between open and close every acknowledged write is visible; after close every acknowledged write is durable.
 N3  What is damaged is named: by the error that stops the start, or by `health`, which serves what is intact.
-N4  A node is not opened on a catalog that does not know it while it has data: nobody could say what its rows are.
 
-Held by tests/unit/engine/test_node.py (N1-N4), tests/crash.
+Held by tests/unit/engine/test_node.py (N1-N3), tests/crash.
+Elsewhere: what is found on the store, or is refused (opening), what is asked of a node (requests).
 """
 
-import fcntl
 import logging
 import os
 import uuid
@@ -24,24 +23,21 @@ import pyarrow as pa
 
 from catalog import changes, deletion
 from catalog.catalog import Catalog
-from catalog.errors import Conflict, Damaged, ServiceError
+from catalog.errors import Damaged, ServiceError
 from catalog.schema import FieldType
-from engine._native import SeriesIndex
 from engine.buffer.series import SeriesRegistry
-from engine.catalog_log import StoredCatalogLog
 from engine.catalog_tail import CatalogTail
 from engine.clock import Clock
 from engine.events import QueryLog
 from engine.files.access import FileAccess
-from engine.files.index import FileIndex
-from engine.files.inspection import refuse_lost_manifest
 from engine.files.manifest import DataFile
-from engine.hydrate import table_schema
+from engine.hydrate import numbered, table_schema
 from engine.ingest.admission import Admission
 from engine.ingest.pipeline import Ingest
 from engine.metrics import Metrics
+from engine.opening import found_on, take_lock
 from engine.ownership import Ownership
-from engine.paths import CatalogPaths, NodePaths, number_of
+from engine.paths import NodePaths
 from engine.persist.removals import Removals
 from engine.persist.retention import Retention
 from engine.persist.schedule import Schedule
@@ -66,10 +62,9 @@ from engine.requests import (
 from engine.settings import Settings
 from engine.storage.base import ObjectExists, ObjectMissing, ObjectStore, StoreError
 from engine.storage.counted import counted
-from engine.storage.local import explain
 from engine.storage.retry import hurried
 from engine.view import Views
-from engine.wal.log import GroupLog, claim, next_sequence, open_log
+from engine.wal.log import GroupLog, claim, next_sequence
 from engine.wal.reader import read_groups
 from engine.wal.writer import WalLimits, WalWriter
 
@@ -82,13 +77,6 @@ _WAITING_BYTES = 256 << 20
 _WAIT_TIMEOUT_S = 30.0
 _READY_PATIENCE_S = 2.0
 _READY_EVERY_S = 1.0
-_CATALOG_PATIENCE_S = 20.0  # whoever needs a new column waits for it
-
-
-class NodeTaken(Conflict):
-    """Another process owns the node."""
-
-    code = "node_taken"
 
 
 class Node:
@@ -118,18 +106,8 @@ class Node:
 
         paths = NodePaths(settings.node_id)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
-        self._catalog_prefix = settings.cluster_id or settings.node_id
-        catalog_log = StoredCatalogLog(hurried(store, _CATALOG_PATIENCE_S), CatalogPaths(self._catalog_prefix))
-        self._files = FileIndex.open(store, paths)
-        groups = open_log(store, paths)
-        if not any(number_of(info.path) == self._files.wal_sequence + 1 for info in groups.objects()):
-            refuse_lost_manifest(store, paths, self._files)
-        has_data = bool(self._files.number or groups.objects())
-        if has_data and not catalog_log.is_there():  # opening it would found a new one
-            raise self._not_of_this_catalog()
-        self._catalog = Catalog.open(catalog_log, clock=clock, later=self._in_background)
-        if has_data and self._catalog.state().find_node(self.node_id) is None:
-            raise self._not_of_this_catalog()
+        found = found_on(store, paths, settings.node_id, settings.cluster_id, clock, self._in_background)
+        self._files, self._catalog, groups = found.files, found.catalog, found.groups
         self._ownership = Ownership(self._catalog, self.node_id, self.instance_id, clock, shared=store.durable_appends is None)
         self._register()
         if self._ownership.shared:
@@ -138,7 +116,7 @@ class Node:
             self._catalog.state,
             extend_tags=settings.extend_tags,
             column_limit=settings.column_limit,
-            floors_ns=_floors_ns(self._files.files),
+            floors_ns=self._files.newest_ns(),
         )
         self._catalog.subscribe(self._series.catalog_changed)
         self._views = Views(self._catalog, self._files.files, self._load, clock)
@@ -150,19 +128,8 @@ class Node:
         loader = ThreadPoolExecutor(1, thread_name_prefix="load-sql")
         self._executor = loader.submit(self._load_executor)
         loader.shutdown(wait=False)
-        self._snapshots = Snapshots(
-            store,
-            paths,
-            self._catalog,
-            self._series,
-            self._views,
-            self._wal,
-            self._files,
-            self._ownership,
-            settings,
-            clock,
-            metrics,
-        )
+        parts = self._catalog, self._series, self._views, self._wal, self._files, self._ownership
+        self._snapshots = Snapshots(store, paths, *parts, settings, clock, metrics)
         self._schedule = self._planned_settling(paths, replayed, on_fatal)
         self._declare_gauges()
         self._tail: CatalogTail | None = None
@@ -179,7 +146,7 @@ class Node:
         on_fatal: Callable[[BaseException], None] = lambda _: None,
     ) -> "Node":
         """`on_fatal` is called when the log has stopped for good: the process should end and be started anew."""
-        lock = _take_lock(store, settings.node_id)
+        lock = take_lock(store, settings.node_id)
         try:
             metrics = Metrics()
             return cls(settings, counted(store, metrics), clock, metrics, lock, on_fatal)
@@ -193,6 +160,7 @@ class Node:
         self._files.give_up()
         self._wal.close()  # first: a snapshot may be waiting for a log that waits for its store
         self._schedule.close()
+        self._views.close()
         if self._tail is not None:
             self._tail.close()
         try:
@@ -210,6 +178,9 @@ class Node:
     def start_lp(self, request: WriteRequest) -> StartedWrite:
         return self._ingest.start_lp(request)
 
+    def start_together(self, request: WriteRequest, line_counts: Sequence[int]) -> Sequence[StartedWrite] | None:
+        return self._ingest.start_together(request, line_counts)
+
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         return self._ingest.session(database, table, schema, options, self._replace_table)
 
@@ -224,8 +195,8 @@ class Node:
         """The schema of a statement's result; nothing runs."""
         return self._executor.result().plan(database, sql, params, origin)
 
-    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
-        return self._executor.result().parameter_types(database, sql)
+    def parameter_types(self, database: str, sql: str, origin: Origin = FROM_SQL) -> Mapping[str, pa.DataType]:
+        return self._executor.result().parameter_types(database, sql, origin)
 
     def snapshot_now(self) -> int:
         """Settle the rows that are in no file yet; how many they were."""
@@ -363,14 +334,6 @@ class Node:
 
     def metrics_text(self) -> bytes:
         return self._metrics.text()
-
-    def _not_of_this_catalog(self) -> Damaged:
-        """A node that has rows has been registered, or this is not the catalog that says what they are (N4)."""
-        return Damaged(
-            f"the catalog {self._catalog_prefix}/catalog does not know node {self.node_id}, which has data here",
-            hint="start it with the --cluster-id that it had, or restore its catalog from a backup",
-            object=f"{self._catalog_prefix}/catalog",
-        )
 
     def _open_writer(self, groups: GroupLog, replayed: Replayed, on_fatal: Callable[[BaseException], None]) -> WalWriter:
         """The log, going on where replay ended."""
@@ -527,48 +490,9 @@ class Node:
         rows = self._access.rows(file).combine_chunks()
         index = self._series.index(database, table)
         with self._series.database(database).lock:
-            return _numbered(rows, table.tags, index)
+            return numbered(rows, table.tags, index)
 
 
 def _not_before(now_ns: int, at_ns: int | None) -> int | None:
     """A moment that is past means now: the grace that deleted files get begins then."""
     return None if at_ns is None else max(now_ns, at_ns)
-
-
-def _numbered(rows: pa.Table, tags: Sequence[str], index: SeriesIndex) -> pa.RecordBatch:
-    names = set(rows.schema.names)
-    columns = [rows.column(tag).combine_chunks() if tag in names else None for tag in tags]
-    columns += [None] * (index.tag_count - len(tags))  # a tag may have been added since
-    series = pa.Array.from_buffers(pa.int32(), rows.num_rows, [None, pa.py_buffer(index.resolve(columns, rows.num_rows))])
-    fields = [name for name in rows.schema.names if name != "time" and name not in tags]
-    arrays = [series, rows.column("time").combine_chunks(), *(rows.column(name).combine_chunks() for name in fields)]
-    return pa.record_batch(arrays, names=["series", "time", *fields])
-
-
-def _floors_ns(files: Sequence[DataFile]) -> dict[tuple[int, int], int]:
-    floors: dict[tuple[int, int], int] = {}
-    for file in files:
-        key = file.database_id, file.table_id
-        floors[key] = max(floors.get(key, file.time_max_ns), file.time_max_ns)
-    return floors
-
-
-def _take_lock(store: ObjectStore, node_id: str) -> int | None:
-    """Held until the process ends, however it ends."""
-    root = store.durable_appends
-    if root is None:
-        return None
-    path = root / node_id / "lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except OSError as error:
-        raise explain("open", store.url, f"{node_id}/lock", error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise NodeTaken(
-            f"another server runs node {node_id} on {root}", hint="stop it first, or give this one another --node-id"
-        ) from None
-    return descriptor

@@ -8,6 +8,7 @@ Elsewhere: how a write is carried out (engine.ingest), how it travels (flightser
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -91,12 +92,21 @@ class StartedWrite:
         return self.report
 
 
+Watched = Callable[[Callable[[], None]], AbstractContextManager[None]]
+"""A block within which the function that is given ends what goes on there, from any thread."""
+
+
+def unwatched(cancel: Callable[[], None]) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """How a statement came, for the log of queries: the door's name in `system.queries`, the text as its sender wrote it where
     something else of it runs, the trace that it is part of, and who asks. A statement of the server's own is not logged.
 
     That `caller` may read the database has been seen to; of what is not the database's own, they are shown what they may see.
+    Before there is a result to close, `watched` is entered where planning may take long.
     """
 
     kind: str = "sql"
@@ -104,6 +114,7 @@ class Origin:
     trace_id: str | None = None
     logged: bool = True
     caller: Identity = ANYONE
+    watched: Watched = unwatched
 
 
 FROM_SQL = Origin()
@@ -177,6 +188,9 @@ class NodeLike(Protocol):
     def start_lp(self, request: WriteRequest) -> StartedWrite:
         """`write_lp` in two steps, for whoever has several bodies: those that are started together share a flush."""
 
+    def start_together(self, request: WriteRequest, line_counts: Sequence[int]) -> Sequence[StartedWrite] | None:
+        """`start_lp` for bodies of so many lines each, joined by newlines. None: nothing has happened, start one by one."""
+
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         """Afterwards the table exists with the columns of the schema, or the options refused it; `replace` has emptied it."""
 
@@ -190,7 +204,7 @@ class NodeLike(Protocol):
     ) -> pa.Schema:
         """The schema of the result, without running anything. Parameters may stay open: then they are None."""
 
-    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+    def parameter_types(self, database: str, sql: str, origin: Origin = FROM_SQL) -> Mapping[str, pa.DataType]:
         """What the plan says of the types of open parameters; those it says nothing about are left out."""
 
     def list_databases(self, *, show_deleted: bool = False) -> Sequence[DatabaseListing]: ...

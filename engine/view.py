@@ -4,6 +4,7 @@
     Views.apply     a durable group becomes visible (stage of the log)
     Views.seal      open batches become a sorted run, duplicates folded; what has expired is dropped
     Views.tidy      the same in the background, where a query would otherwise have to
+    Views.join      small open batches become larger ones, in a thread of its own: the log's has enough to do
     Views.settled   runs have become files
     Views.evict     rows of files leave memory, the oldest first
     Views.expire    files whose rows have all expired are let go
@@ -27,6 +28,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
@@ -53,6 +55,7 @@ from engine.buffer.rows import (
     distinct,
     fenced,
     first_share,
+    joined,
     seal,
     sealed,
     since,
@@ -144,6 +147,8 @@ class Views:
         self._open_rows: dict[tuple[int, int], int] = {}
         self._met_late: set[tuple[int, int]] = set()
         self._folded: dict[tuple[int, int], _Folded] = {}
+        self._joiner = ThreadPoolExecutor(1, thread_name_prefix="join")
+        self._joining: set[tuple[int, int]] = set()
         by_table: dict[tuple[int, int], list[HeldFile]] = defaultdict(list)
         for file in files:
             by_table[file.database_id, file.table_id].append(HeldFile(file))
@@ -199,6 +204,24 @@ class Views:
                 tables = tables.with_entry(key, after)
                 self._unsettled_bytes += after.unsettled_bytes - before.unsettled_bytes
             self._tables = tables
+        for rows, _ in arrived:
+            key = rows.database_id, rows.table_id
+            if key not in self._joining and tables[key].joinable:
+                self._joining.add(key)
+                self._joiner.submit(self.join, *key)
+
+    # a thread of its own
+
+    def join(self, database_id: int, table_id: int) -> None:
+        """Make open batches few (B9). Rows that a seal is about to take are left to it."""
+        self._joining.discard((database_id, table_id))  # what comes from now on asks anew
+        while few := (self._tables.find((database_id, table_id)) or _NOTHING).joinable:
+            one = joined(few)
+            self._replace(database_id, table_id, partial(_with_joined, few, one))
+
+    def close(self) -> None:
+        """Rows stay as they are from now on."""
+        self._joiner.shutdown(cancel_futures=True)
 
     # the settling thread
 
@@ -323,8 +346,9 @@ class Views:
         with self._lock:
             before = self._tables.find((database_id, table_id)) or _NOTHING
             after = change(before)
-            self._unsettled_bytes += after.unsettled_bytes - before.unsettled_bytes
-            self._tables = self._tables.with_entry((database_id, table_id), after)
+            if after is not before:
+                self._unsettled_bytes += after.unsettled_bytes - before.unsettled_bytes
+                self._tables = self._tables.with_entry((database_id, table_id), after)
             return after
 
 
@@ -334,6 +358,10 @@ def _arrived(rows: TableRows) -> OpenBatch:
     late_rows, late_start_ns, late_end_ns = rows.index.arrive(series_buffer(rows.rows), times)
     late = TimeRange(late_start_ns, late_end_ns) if late_rows else None
     return OpenBatch(rows.rows, TimeRange(*time_range(times)), late)
+
+
+def _with_joined(few: Sequence[OpenBatch], one: OpenBatch, data: TableData) -> TableData:
+    return data.with_joined(few, one)
 
 
 def _settled(done: Settled, data: TableData) -> TableData:

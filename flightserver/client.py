@@ -4,8 +4,10 @@ C1  What the engine raised is raised here: same class, same words, same details.
 C2  An engine that can not be reached, or does not answer in time, is Unavailable; once it is back the next call reaches it.
 C3  A write is sent once: again only if the lane was found closed before the engine can have seen the message.
 C4  One client serves any number of threads.
-C5  An arena is a lane's own, allocated before it is written to; where there is no room the lines travel in the message.
-C6  Small writes that wait at the same time travel in one message; each gets the answer to its own lines.
+C5  An arena is a lane's own, allocated before it is written to; where there is no room the lines travel in the message. Who
+    receives a large body may borrow one, so that the body comes to lie where the engine reads it.
+C6  Small writes that wait at the same time travel in one message; each gets the answer to its own lines. Who starts one need
+    not wait for it.
 
 Writes go through lanes (flightserver.wire), kept open between calls, each used by one thread at a time. Measured on two
 cores over a unix socket, CPU of both sides, the engine reading every byte once:
@@ -20,16 +22,18 @@ Held by tests/integration/flight/test_engine_client.py (C1-C6).
 Elsewhere: names and encodings (flightserver.wire), the other end (flightserver.handlers.writes).
 """
 
+import logging
 import mmap
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import pyarrow as pa
 import pyarrow.flight as fl
@@ -39,6 +43,8 @@ from flightserver import wire
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+log = logging.getLogger(__name__)
 
 ARENA_FROM_BYTES = 32 * 1024
 LANE_AGE_MAX_S = 30.0
@@ -75,6 +81,20 @@ class EngineTimeout(Unavailable):
     """The engine process did not answer in time."""
 
     code = "engine_timeout"
+
+
+#: what became of a write, for `report_of`
+Outcome: TypeAlias = Mapping[str, Any] | Exception
+
+
+def report_of(outcome: Outcome) -> wire.WriteReportDict:
+    """The report of a write, or the error that there is instead of one."""
+    with _service_errors():
+        if isinstance(outcome, Exception):
+            raise outcome
+    if "error" in outcome:
+        raise decode_error(wire.encode_json(outcome["error"]))
+    return cast("wire.WriteReportDict", outcome)
 
 
 class ResultStream:
@@ -140,14 +160,27 @@ class EngineClient:
         authorization: str | None = None,
     ) -> wire.WriteReportDict:
         """Store the lines of a body. Raises LinesRejected (and stores nothing) when a line is bad and accept_partial is off."""
-        header = wire.WriteHeader(db, precision, accept_partial, no_sync, door, authorization)
+        return self.send_lp(wire.WriteHeader(db, precision, accept_partial, no_sync, door, authorization), body)
+
+    def send_lp(self, header: wire.WriteHeader, body: "ReadableBuffer", room: "Room | None" = None) -> wire.WriteReportDict:
+        """`room`: where the body lies, from its first byte on."""
+        lines = memoryview(body).cast("B")
+        if room is None and lines.nbytes < CONVOY_BODY_BYTES_MAX:
+            waiter = _Waiter()
+            self.start_lp(header, lines, waiter.told)
+            return report_of(waiter.wait())
         with _service_errors():
-            lines = memoryview(body).cast("B")
-            send = self._convoys.send if lines.nbytes < CONVOY_BODY_BYTES_MAX else self._lanes.send
-            answer = wire.decode_object(send(header, lines))
-        if "error" in answer:
-            raise decode_error(wire.encode_json(answer["error"]))
-        return cast("wire.WriteReportDict", answer)
+            answer = wire.decode_object(self._lanes.send(header, lines) if room is None else room.send(header, lines))
+        return report_of(answer)
+
+    def room_for(self, size: int) -> AbstractContextManager["Room | None"]:
+        """Memory in which a large body may be put together, so that it need not be copied; None where there is none."""
+        return self._lanes.room_for(size)
+
+    def start_lp(self, header: wire.WriteHeader, lines: "ReadableBuffer", told: Callable[[Outcome], None]) -> None:
+        """The same for less than CONVOY_BODY_BYTES_MAX. `told` hears what became of it, in a thread of this client's, where it
+        should do little."""
+        self._convoys.enter(b"".join((wire.encode_write_header(header), lines)), told)
 
     def query(
         self,
@@ -157,12 +190,18 @@ class EngineClient:
         language: str = "sql",
         params: Mapping[str, object] | None = None,
         authorization: str | None = None,
+        query_id: str = "",
     ) -> ResultStream:
-        """Run a statement. Errors of planning are raised here, those of running while the batches are read."""
-        ticket = {"database": db, "sql_query": q, "query_type": language, "params": dict(params or {})}
+        """Run a statement. Errors of planning are raised here, those of running while the batches are read.
+        By `query_id`, which nobody else uses, it can be cancelled until this returns."""
+        ticket = {"database": db, "sql_query": q, "query_type": language, "params": dict(params or {}), "query_id": query_id}
         with _service_errors():
             reader = self._client.do_get(fl.Ticket(wire.encode_json(ticket)), self._options(authorization))
         return ResultStream(reader)
+
+    def cancel(self, query_id: str, authorization: str | None = None) -> None:
+        """Raises while the engine does not know the query, and when it is over."""
+        self._action(wire.CANCEL, wire.encode_cancel(query_id.encode()), authorization)
 
     def admin(self, verb: str, payload: Mapping[str, Any], authorization: str | None = None) -> dict[str, Any]:
         return wire.decode_object(self._action(wire.ADMIN + verb, wire.encode_json(dict(payload)), authorization))
@@ -185,6 +224,7 @@ class EngineClient:
         return wire.decode_object(self._action(wire.IDENTITY))
 
     def close(self) -> None:
+        self._convoys.close()
         self._lanes.close()
         self._client.close()
 
@@ -198,6 +238,30 @@ class EngineClient:
             return self._options_without_user
         headers = [*self._headers, (b"authorization", authorization.encode("utf-8", "replace"))]
         return fl.FlightCallOptions(timeout=self._timeout_s, headers=headers)
+
+
+class Room:
+    """A lane of one's own for a while, and its arena."""
+
+    def __init__(self, lanes: "_Lanes", lane: "_Lane", memory: memoryview) -> None:
+        self.memory = memory
+        self.lane: _Lane | None = lane
+        self._lanes = lanes
+
+    def send(self, header: wire.WriteHeader, lines: memoryview) -> bytes:
+        """The answer to one write, whose lines are the first bytes of `memory`."""
+        lane, self.lane = self.lane, None
+        assert lane is not None
+        try:
+            answer = lane.exchange(wire.encode_write_header(replace(header, arena_bytes=lines.nbytes)))
+        except _LaneClosed:  # while the body came
+            lane.close()
+            return self._lanes.send(header, lines)
+        except BaseException:
+            lane.close()
+            raise
+        self.lane = lane
+        return answer
 
 
 class _LaneClosed(Exception):
@@ -232,6 +296,10 @@ class _Lane:
             raise EngineUnreachable("the engine closed the connection")
         return cast("bytes", answer.to_pybytes())
 
+    def room_for(self, size: int) -> memoryview | None:
+        """The arena, if it has room for so much."""
+        return self._arena.allocated(size) if self._arena is not None else None
+
     def is_old(self) -> bool:
         return time.monotonic() >= self._old_from_s
 
@@ -261,16 +329,23 @@ class _Arena:
 
     def fill(self, lines: memoryview) -> bool:
         """False: it does not fit, or there is no room for more pages."""
-        if lines.nbytes > wire.ARENA_BYTES:
+        memory = self.allocated(lines.nbytes)
+        if memory is None:
             return False
-        if lines.nbytes > self._allocated:
-            try:
-                os.posix_fallocate(self._descriptor, 0, lines.nbytes)
-            except OSError:
-                return False
-            self._allocated = lines.nbytes
-        self._memory[: lines.nbytes] = lines
+        memory[: lines.nbytes] = lines
         return True
+
+    def allocated(self, size: int) -> memoryview | None:
+        """The memory, of which at least so much may be written to."""
+        if size > wire.ARENA_BYTES:
+            return None
+        if size > self._allocated:
+            try:
+                os.posix_fallocate(self._descriptor, 0, size)
+            except OSError:
+                return None
+            self._allocated = size
+        return memoryview(self._memory)
 
     def unlink(self) -> None:
         """The engine has done this when it mapped the file, if it came to that."""
@@ -302,6 +377,25 @@ class _Lanes:
 
     def exchange(self, message: bytes) -> bytes:
         return self._on_a_lane(lambda lane: lane.exchange(message))
+
+    @contextmanager
+    def room_for(self, size: int) -> Iterator[Room | None]:
+        if self._handover_dir is None or not ARENA_FROM_BYTES <= size <= wire.ARENA_BYTES:
+            yield None
+            return
+        try:
+            lane, _ = self._take()
+        except (fl.FlightError, pa.ArrowException):  # whoever sends the body will be told
+            yield None
+            return
+        memory = lane.room_for(size)
+        room = None if memory is None else Room(self, lane, memory)
+        try:
+            yield room
+        finally:
+            kept = lane if room is None else room.lane
+            if kept is not None:
+                self._give_back(kept)
 
     def _on_a_lane(self, talk: Callable[[_Lane], bytes]) -> bytes:
         while True:
@@ -352,74 +446,82 @@ class _Lanes:
             old.close()
 
 
-class _Passenger:
-    """A small write that travels with others, and the thread that waits for its answer."""
+class _Waiter:
+    """A thread that waits for what became of its write."""
 
-    __slots__ = ("answer", "convoy", "error", "message", "told")
+    def __init__(self) -> None:
+        self._outcome: SimpleQueue[Outcome] = SimpleQueue()
+        self.told = self._outcome.put
+        self.wait = self._outcome.get
 
-    def __init__(self, message: bytes) -> None:
-        self.message = message
-        self.answer = b""
-        self.error: BaseException | None = None
-        #: whom its thread is to drive, when it is told to
-        self.convoy: list[_Passenger] = []
-        self.told = threading.Lock()
-        self.told.acquire()
+
+_Passenger: TypeAlias = tuple[bytes, Callable[[Outcome], None]]
 
 
 class _Convoys:
     """Small writes that are ready at the same time travel in one message; a lone one leaves at once.
 
-    A thread that finds a free place drives its own write. Who comes while all places are taken waits, and travels with all who
-    wait by then, driven by the first of them.
+    Each of a few threads takes what waits when it is free, and tells everybody when it is back.
     """
 
     def __init__(self, lanes: _Lanes) -> None:
         self._lanes = lanes
+        self._waiting: SimpleQueue[_Passenger | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._waiting: list[_Passenger] = []
-        self._free = CONVOYS_MAX
+        self._drives = self._closed = False
 
-    def send(self, header: wire.WriteHeader, lines: memoryview) -> bytes:
-        passenger = _Passenger(b"".join((wire.encode_write_header(header), lines)))
+    def enter(self, message: bytes, told: Callable[[Outcome], None]) -> None:
         with self._lock:
-            if self._free > 0:
-                self._free -= 1
-                passenger.convoy = [passenger]
-            else:
-                self._waiting.append(passenger)
-        if not passenger.convoy:
-            passenger.told.acquire()
-        if passenger.convoy:
-            self._travel(passenger.convoy)
-            self._hand_over(passenger)
-        if passenger.error is not None:
-            raise passenger.error
-        return passenger.answer
+            if not self._drives:
+                self._start()
+            self._waiting.put((message, told))
 
-    def _travel(self, convoy: list[_Passenger]) -> None:
+    def close(self) -> None:
+        """What waits leaves first. Afterwards nothing enters."""
+        with self._lock:
+            self._closed = True
+            for _ in range(CONVOYS_MAX if self._drives else 0):
+                self._waiting.put(None)
+            self._drives = False
+
+    def _start(self) -> None:
+        """With the first write: a process that was forked before has none of its parent's threads."""
+        if self._closed:
+            raise EngineUnreachable("the connection to the engine is closed")
+        for number in range(CONVOYS_MAX):
+            threading.Thread(target=self._drive, name=f"convoy-{number}", daemon=True).start()
+        self._drives = True
+
+    def _drive(self) -> None:
+        while convoy := self._gathered():
+            outcomes = self._outcomes([message for message, _ in convoy])
+            for (_, told), outcome in zip(convoy, outcomes, strict=True):
+                try:
+                    told(outcome)
+                except Exception:  # the thread has to live on
+                    log.exception("an answer ended with an error that nobody caught, please report it with this line")
+
+    def _gathered(self) -> list[_Passenger]:
+        """Those who wait, at least one; nobody at the end."""
+        convoy: list[_Passenger] = []
+        with suppress(Empty):
+            while len(convoy) < CONVOY_WRITES_MAX:
+                passenger = self._waiting.get(block=not convoy)
+                if passenger is None:
+                    if convoy:
+                        self._waiting.put(None)
+                    break
+                convoy.append(passenger)
+        return convoy
+
+    def _outcomes(self, messages: Sequence[bytes]) -> Sequence[Outcome]:
         try:
-            if len(convoy) == 1:
-                convoy[0].answer = self._lanes.exchange(convoy[0].message)
-                return
-            exchanged = wire.decode_object(self._lanes.exchange(wire.encode_convoy([each.message for each in convoy])))
-            for passenger, answer in zip(convoy, exchanged["answers"], strict=True):
-                passenger.answer = wire.encode_json(answer)
-        except BaseException as error:  # everybody's, the driver's too
-            for passenger in convoy:
-                passenger.error = error
-
-    def _hand_over(self, driver: _Passenger) -> None:
-        with self._lock:
-            following, self._waiting = self._waiting[:CONVOY_WRITES_MAX], self._waiting[CONVOY_WRITES_MAX:]
-            if not following:
-                self._free += 1
-        for passenger in driver.convoy:
-            if passenger is not driver:
-                passenger.told.release()
-        if following:
-            following[0].convoy = following
-            following[0].told.release()
+            if len(messages) == 1:
+                return [wire.decode_object(self._lanes.exchange(messages[0]))]
+            answers = wire.decode_object(self._lanes.exchange(wire.encode_convoy(messages)))["answers"]
+            return [answer for answer, _ in zip(answers, messages, strict=True)]
+        except Exception as error:  # everybody's
+            return [error] * len(messages)
 
 
 @contextmanager

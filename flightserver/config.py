@@ -6,7 +6,7 @@ F2  What this version cannot do stops the start with one sentence that names the
 F3  What comes out is complete and absolute: bytes instead of percentages, paths without ~. Nobody below looks at the machine.
 
 Held by tests/unit/flightserver/test_config.py (F1-F3).
-Elsewhere: the options themselves (options.py), the engine's values (engine.settings), what is done with them (boot.py).
+Elsewhere: the options themselves (options), the engine's values (engine.settings), what is done with them (boot.py).
 """
 
 import json
@@ -22,7 +22,9 @@ from engine.settings import Settings
 from flightserver.environment import parse_dotenv as parse_dotenv
 from flightserver.environment import read_environment as read_environment
 from flightserver.logs import LogOptions, parse_log_filter
-from flightserver.options import CLOUD, OPTIONS, Given, Machine, Option, Value, flag
+from flightserver.options import OPTIONS
+from flightserver.options.declared import CLOUD, Given, Machine, Option, Value
+from flightserver.options.kinds import flag
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ L3  No line holds a token, wherever its text comes from: libraries log request l
 L4  A line about an error of ours ends with the way out, where the error knows one.
 
 Held by tests/unit/flightserver/test_logs.py (L1, L3, L4) and tests/integration/test_serve.py (L2).
-Elsewhere: the options (options.py). gunicorn is given `logging_config` as a file, so it needs no code of ours for this.
+Elsewhere: the options (flightserver.options). gunicorn is given `logging_config` as a file, so it needs no code of ours.
 """
 
 import json

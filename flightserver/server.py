@@ -58,7 +58,7 @@ class EngineServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow ships 
         writes = Writes(handover, max_message_bytes, self._stopping.is_set)
         ingests = Ingests(max_message_bytes, self._stopping.is_set)
         updates = Updates(watcher)
-        prepared = Prepared(ingests, updates)
+        prepared = Prepared(ingests, updates, watcher)
         self._queries = Queries(node, updates, prepared, running, Streams(watcher, running, keep_alive_s))
         self._puts = Puts(writes, ingests, updates, prepared)
         parts = (writes, prepared, running, self._sessions)

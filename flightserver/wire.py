@@ -32,6 +32,7 @@ METRICS = "flightline.metrics"
 IDENTITY = "flightline.identity"
 AUTHENTICATE = "flightline.authenticate"
 ADMIN = "flightline.admin."
+CANCEL = "CancelFlightInfo"
 
 # A caller that sends this header gets errors whole (encode_error in Flight's extra_info). Others get the gRPC code and the
 # sentence only: foreign gRPC stacks expect a google.rpc.Status where extra_info travels.
@@ -125,6 +126,11 @@ def decode_write(message: memoryview) -> tuple[WriteHeader, memoryview]:
     return header, message[end + 1 :]
 
 
+def header_text(message: memoryview) -> bytes:
+    """The header of a write as it came: two that are spelled alike mean the same."""
+    return bytes(message[:HEADER_BYTES_MAX]).partition(b"\n")[0]
+
+
 def encode_convoy(messages: Sequence[bytes]) -> bytes:
     """Several writes in one message of a lane."""
     lengths = encode_json({"lengths": [len(message) for message in messages]})
@@ -147,6 +153,12 @@ def decode_convoy(message: memoryview) -> list[memoryview] | None:
 
 def encode_answers(answers: Sequence[bytes]) -> bytes:
     return b'{"answers":[' + b",".join(answers) + b"]}"
+
+
+def encode_cancel(query_id: bytes) -> bytes:
+    """CancelFlightInfoRequest.info.app_metadata, in protobuf without its library."""
+    info = b"\x3a" + bytes([len(query_id)]) + query_id
+    return b"\x0a" + bytes([len(info)]) + info
 
 
 def lane_command(arena: str | None) -> bytes:

@@ -1,7 +1,7 @@
 """A request's body: read once, bounded, decompressed.
 
 B1  Neither the bytes taken from the wire nor the decompressed bytes exceed the limit by more than one, and memory is used as
-    bytes arrive, whatever length was announced.
+    bytes arrive, whatever length was announced; but for a lane's arena, of which there is one for a thread.
 B2  A body that ends early, is cut inside a chunk or inside a gzip member, or whose sender goes away is an error: never a
     shorter body.
 B3  A sender without progress does not hold its thread: it has 30 s, and from then on must have sent 4 KiB/s on average.
@@ -55,9 +55,20 @@ class BodyReader:
         self.limit_bytes = limit_bytes
         self._buffers = _Buffers(limit_bytes + 1)
 
+    def straight_bytes(self, environ: Environ) -> int:
+        """How long a body is that arrives as it is to be used; 0 for others."""
+        length = _announced_length(environ)
+        return 0 if length is None or length > self.limit_bytes or "HTTP_CONTENT_ENCODING" in environ else length
+
     @contextmanager
-    def read(self, environ: Environ) -> Iterator[memoryview]:
-        """The whole body, decompressed, or an error that says why not. Nothing may refer to it once the block is left."""
+    def read(self, environ: Environ, memory: memoryview | None = None) -> Iterator[memoryview]:
+        """The whole body, decompressed, or an error that says why not. Nothing may refer to it once the block is left.
+
+        `memory` has room for all of a body that has `straight_bytes`.
+        """
+        if memory is not None:
+            yield memory[: self._fill(memory, environ, self.straight_bytes(environ), is_gzip=False)]
+            return
         encoding = environ.get("HTTP_CONTENT_ENCODING", "").strip()
         if encoding.lower() not in ("", "identity", "gzip"):
             raise InvalidRequest(f"unacceptable content-encoding: {encoding}")

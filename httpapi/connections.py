@@ -96,6 +96,7 @@ class Phase(Enum):
     IDLE = auto()  # nothing of the next request yet
     READING = auto()  # a request is on its way in
     BUSY = auto()  # a thread has it
+    POSTED = auto()  # a small write is with the engine
     LINGERING = auto()  # answered, and closed on our side
     GONE = auto()
 
@@ -111,6 +112,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
         self.buffer = bytearray()
         self.sniffer = Sniffer()
         self.phase = Phase.FRESH
+        self.is_watched = False  # by the loop's poller
         self.counted_bytes = 0
         self.drained_bytes = 0
 
@@ -126,7 +128,8 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
     def take_back(self) -> None:
         """After a request: what the parser has read beyond its end belongs to the next one."""
         self.sniffer.restart()
-        self.buffer += self.parser.unreader.take_buffered()
+        if self.parser is not None:
+            self.buffer += self.parser.unreader.take_buffered()
 
 
 class Waiting:

@@ -8,12 +8,13 @@ Held by tests/integration/http/test_health.py (G1, G2).
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from catalog.errors import ServiceError
-from flightserver.client import EngineClient, ResultStream
-from flightserver.wire import WriteReportDict
+from flightserver.client import EngineClient, Outcome, ResultStream, Room
+from flightserver.wire import WriteHeader, WriteReportDict
 
 WATCHING_TIMEOUT_S = 5.0
 
@@ -29,29 +30,24 @@ class Gateway:
         self._identity: Mapping[str, Any] = {}
         self._identity_asked_at = -_IDENTITY_RETRY_S
 
-    def write_lp(
-        self,
-        *,
-        db: str,
-        body: memoryview,
-        precision: str,
-        accept_partial: bool,
-        no_sync: bool,
-        door: str,
-        authorization: str | None,
-    ) -> WriteReportDict:
-        return self._client.write_lp(
-            db=db,
-            body=body,
-            precision=precision,
-            accept_partial=accept_partial,
-            no_sync=no_sync,
-            door=door,
-            authorization=authorization,
-        )
+    def write_lp(self, header: WriteHeader, body: memoryview, room: Room | None) -> WriteReportDict:
+        return self._client.send_lp(header, body, room)
 
-    def query_sql(self, *, db: str, q: str, params: Mapping[str, Any], authorization: str | None) -> ResultStream:
-        return self._client.query(db=db, q=q, language="sql", params=params, authorization=authorization)
+    def room_for(self, size: int) -> AbstractContextManager[Room | None]:
+        """Memory in which a large body may be put together; None if there is none."""
+        return self._client.room_for(size)
+
+    def start_lp(self, header: WriteHeader, lines: bytes, told: Callable[[Outcome], None]) -> None:
+        """A small write that nobody waits for: `told` hears what became of it."""
+        self._client.start_lp(header, lines, told)
+
+    def query_sql(
+        self, *, db: str, q: str, params: Mapping[str, Any], authorization: str | None, query_id: str
+    ) -> ResultStream:
+        return self._client.query(db=db, q=q, params=params, authorization=authorization, query_id=query_id)
+
+    def cancel_query(self, query_id: str, authorization: str | None) -> None:
+        self._watching.cancel(query_id, authorization)
 
     def admin(self, verb: str, payload: dict[str, Any], authorization: str | None) -> dict[str, Any]:
         return self._client.admin(verb, payload, authorization)
@@ -68,6 +64,11 @@ class Gateway:
 
     def metrics(self, authorization: str | None) -> bytes:
         return self._watching.metrics(authorization)
+
+    @property
+    def known_identity(self) -> Mapping[str, Any]:
+        """`identity` without asking."""
+        return self._identity
 
     def identity(self) -> Mapping[str, Any]:
         """Who the engine is: cluster_uuid, version, instance_id, node_id. Empty until it has answered once (G1)."""

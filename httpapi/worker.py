@@ -5,8 +5,11 @@ P2  A thread is given to a request that has arrived, not to a connection: waitin
 P3  A client has `request_s` for a request to arrive (of a long one, the beginning), and must take a response at a fair rate.
 P4  The loop that accepts never waits for a client: neither in a handshake nor in a close.
 P5  A stopping worker answers what it has accepted, what still stands in the queue of the socket included.
+P6  A small write costs no thread while it waits for the engine. Its connection is read from again once it has been answered:
+    requests of one connection are answered in order.
 
-Held by tests/integration/test_single_port.py (P1-P4), test_tls.py (P1) and test_serve.py (P5).
+Held by tests/integration/test_single_port.py (P1-P4), test_tls.py (P1), test_serve.py (P5) and
+tests/integration/test_short_road.py (P6).
 Elsewhere: a connection (connections.py), when a request has arrived (sniff.py), the rest of long bodies (bodies.py), HTTP/2
 (relay.py), gunicorn's flags (flightserver.sidecar).
 
@@ -27,6 +30,7 @@ import ssl
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
@@ -34,9 +38,11 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
-import httpapi.app  # noqa: F401  before the fork: what every worker needs is loaded once, and nothing of it is used yet
 from catalog.credentials import without_tokens
+from flightserver.client import CONVOY_BODY_BYTES_MAX
+from httpapi.app import HttpFace
 from httpapi.connections import IO_TIMEOUT_S, ClientSocket, ClientTlsSocket, Connection, Phase, Waiting
+from httpapi.heads import plain_write
 from httpapi.relay import Relay
 from httpapi.sniff import Verdict
 
@@ -78,16 +84,16 @@ class _Captured:
 
 
 class Threads:
-    """Threads that take connections from one queue. gunicorn asks its pool for nothing but `shutdown`."""
+    """Threads that take tasks, which raise nothing, from one queue. gunicorn asks its pool for nothing but `shutdown`."""
 
-    def __init__(self, count: int, serve: Callable[[Connection], None]) -> None:
-        self.queue: SimpleQueue[Connection] = SimpleQueue()
+    def __init__(self, count: int) -> None:
+        self.queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         for number in range(count):
-            threading.Thread(target=self._run, args=(serve,), name=f"request-{number}", daemon=True).start()
+            threading.Thread(target=self._run, name=f"request-{number}", daemon=True).start()
 
-    def _run(self, serve: Callable[[Connection], None]) -> None:
+    def _run(self) -> None:
         while True:
-            serve(self.queue.get())
+            self.queue.get()()
 
     def shutdown(self, wait: bool = True) -> None:
         """They are daemons: the end of the process ends them."""
@@ -111,6 +117,8 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
             Phase.LINGERING: Waiting(LINGER_S),
         }
         self.buffered_bytes = 0
+        self.answered: deque[Connection] = deque()
+        self.tells_answered = False
         self.tls = self._tls_context() if self.cfg.is_ssl else None
         engine_path = self.cfg.env["FLIGHTLINE_ENGINE"].removeprefix("grpc+unix://")
         self.relay = Relay(engine_path, partial(self.method_queue.defer, self._forget_relayed))
@@ -165,7 +173,7 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
             sock.close()  # gone before it was accepted
             self.nr_conns -= 1
             return True
-        self.poller.register(sock, selectors.EVENT_READ, partial(self._on_ready, conn))
+        self._watch(conn)
         self._enter(conn, Phase.FRESH if self.tls is None else Phase.SHAKING)
         return True
 
@@ -187,6 +195,8 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
                     self._drop(conn)
             elif conn.phase in (Phase.FRESH, Phase.IDLE, Phase.READING):
                 self._read(conn)
+            elif conn.phase is Phase.POSTED:
+                self._meet_early(conn)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError as error:
@@ -245,15 +255,18 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         return False
 
     def _dispatch(self, conn: Connection) -> None:
-        self._unwatch(conn)
+        if self._post(conn):
+            return
+        if conn.is_watched:
+            self._unwatch(conn)
         self._enter(conn, Phase.BUSY)
         self.enqueue_req(conn)
 
     def get_thread_pool(self) -> Threads:
-        return Threads(self.cfg.threads, self._serve)
+        return Threads(self.cfg.threads)
 
     def enqueue_req(self, conn: Connection) -> None:
-        self.tpool.queue.put(conn)
+        self.tpool.queue.put(partial(self._serve, conn))
 
     def _serve(self, conn: Connection) -> None:
         """In a thread: a request, and those that follow at once."""
@@ -302,6 +315,11 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
 
     def _unwatch(self, conn: Connection) -> None:
         self.poller.unregister(conn.sock)
+        conn.is_watched = False
+
+    def _watch(self, conn: Connection) -> None:
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_ready, conn))
+        conn.is_watched = True
 
     def _hand_over(self, conn: Connection) -> None:
         self._unwatch(conn)
@@ -316,7 +334,8 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         """In the loop again. (gunicorn's `finish_request` would wait here until the client has closed.)"""
         try:
             conn.sock.setblocking(False)
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_ready, conn))
+            if not conn.is_watched:
+                self._watch(conn)
             if keep:
                 self._await_next(conn)
             else:
@@ -331,6 +350,73 @@ class SinglePortWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no
         self._enter(conn, Phase.IDLE)
         if (not conn.buffer or self._judge(conn)) and self.tls is not None:
             self._read(conn)  # decrypted bytes do not make the socket readable
+
+    # ------------------------------------------------------------------------------- a small write's way (P6)
+
+    def _post(self, conn: Connection) -> bool:
+        """Send a small write on; False if it is none, or if it has to be the connection's last request."""
+        head, end = conn.sniffer.header_end, conn.sniffer.needed or 0
+        if (
+            conn.sniffer.chunked
+            or not 0 < end - head < CONVOY_BODY_BYTES_MAX
+            or not self.alive
+            or type(self.wsgi) is not HttpFace
+        ):
+            return False
+        environ = plain_write(conn.buffer, head)
+        if environ is None or not self.wsgi.start_small(environ, bytes(conn.buffer[head:end]), partial(self._respond, conn)):
+            return False
+        del conn.buffer[:end]
+        self._enter(conn, Phase.POSTED)
+        return True
+
+    def _respond(self, conn: Connection, response: bytes | Callable[[], bytes]) -> None:
+        """In a thread that must not wait."""
+        if not isinstance(response, bytes):
+            self.tpool.queue.put(partial(self._respond_patiently, conn, response))
+            return
+        try:
+            sent = conn.sock.send(response)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            sent = 0
+        except OSError:  # the loop will see
+            sent = len(response)
+        if sent < len(response):
+            self.tpool.queue.put(partial(self._respond_patiently, conn, lambda: response[sent:]))
+        else:
+            self._has_answered(conn)
+
+    def _respond_patiently(self, conn: Connection, response: Callable[[], bytes]) -> None:
+        try:
+            conn.sock.start_request()
+            conn.sock.setblocking(True)
+            conn.sock.sendall(response())
+            conn.sock.end_request()
+        except OSError as error:
+            log.debug("connection lost: %s", error)
+        except Exception:  # the thread has to live on
+            log.exception("a request ended with an error that nobody caught, please report it with this line")
+            conn.sock.reset()
+        self._has_answered(conn)
+
+    def _has_answered(self, conn: Connection) -> None:
+        self.answered.append(conn)
+        if not self.tells_answered:
+            self.tells_answered = True
+            self.method_queue.defer(self._take_answered)
+
+    def _take_answered(self) -> None:
+        """In the loop again."""
+        self.tells_answered = False
+        while self.answered:
+            conn = self.answered.popleft()
+            self._finish(conn, keep=not conn.sock.is_reset)
+
+    def _meet_early(self, conn: Connection) -> None:
+        """The connection sends on or ends before the loop knows that it was answered, or before it was."""
+        self._take_answered()
+        if conn.phase is Phase.POSTED:
+            self._unwatch(conn)
 
     # ------------------------------------------------------------------------------------------------- its end
 

@@ -37,6 +37,7 @@ from flightserver.cli.declared import Argument, Command
 from flightserver.cli.declared import Option as CommandOption
 from flightserver.errors import flight_error
 from flightserver.flightsql.commands import COMMANDS
+from flightserver.options.declared import Option
 from flightserver.server import EngineServer
 from httpapi.app import ROUTES
 from httpapi.counters import RequestCounters
@@ -105,18 +106,18 @@ def serve_options() -> str:
     return page(*parts)
 
 
-def works(option: options.Option) -> bool:
+def works(option: Option) -> bool:
     return option.sets is not None or (option.already is not None and option.common)
 
 
-def serve_option(option: options.Option) -> Sequence[str]:
+def serve_option(option: Option) -> Sequence[str]:
     spelling = f"`{option.flag} <{option.value_name}>`" if option.value_name else f"`{option.flag}`"
     older = f" Also: {', '.join(f'`{also}`' for also in option.also)}." if option.also else ""
     default = f"`{option.default}`" if option.default is not None else ""
     return spelling, f"`{option.env_names[0]}`", default, option.help + older
 
 
-def foreign_option(option: options.Option) -> Sequence[str]:
+def foreign_option(option: Option) -> Sequence[str]:
     if option.unsupported is not None:
         allowed = [value or "empty" for value in option.allowed]
         but = f" (`{'`, `'.join(allowed)}` is accepted)" if allowed else ""

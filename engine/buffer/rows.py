@@ -10,11 +10,13 @@ B3  Rows of runs and files never share a key (series, time). Only open batches m
 B6  Rows before `floor_ns` have expired: no reader shows them. Where it is None, nothing in the table is that old.
 B7  A batch whose late rows lie where there are no others repeats no key and has no `late`: bodies that several writers send
     overtake each other all the time.
+B9  Many small open batches become few: the smallest at once, so that they are never many, larger ones when somebody has the
+    time for it. Order of arrival stays.
 B8  Which files lie in a time is found without looking at each file.
 B4  Every durable row is in exactly one of open, runs and files.
 B5  Values are replaced, never changed: a reader keeps what it holds.
 
-Held by tests/unit/engine/test_table_rows.py (B3-B8), tests/property/test_rows_model.py.
+Held by tests/unit/engine/test_table_rows.py (B3-B9), tests/property/test_rows_model.py.
 """
 
 import math
@@ -23,7 +25,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from itertools import accumulate, compress, count
-from operator import not_
+from operator import is_not, not_
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -183,11 +185,33 @@ class TableData:
         return sum(size_of(held.rows) for held in self.files if held.rows is not None)
 
     def with_batch(self, batch: OpenBatch) -> "TableData":
-        """One more batch; eight small neighbours of like size become one, so that many small writes stay few batches."""
+        """One more batch; eight small neighbours of like size become one (B9)."""
         batches = [*self.open, self._judged(batch)]
         while (few := _to_join(batches, self.fenced)) is not None:
-            batches[few:] = [_joined(batches[few:])]
+            batches[few:] = [joined(batches[few:])]
         return TableData(tuple(batches), self.runs, self.files, self.fenced, self.floor_ns)
+
+    def with_joined(self, few: Sequence[OpenBatch], one: OpenBatch) -> "TableData":
+        """`one` in the place of the batches that went into it; the same as before where these are no longer as they were."""
+        at = next((at for at in range(self.fenced, len(self.open)) if self.open[at] is few[0]), len(self.open))
+        if len(self.open) - at < len(few) or any(map(is_not, self.open[at:], few)):
+            return self
+        batches = (*self.open[:at], one, *self.open[at + len(few) :])
+        return TableData(batches, self.runs, self.files, self.fenced, self.floor_ns)
+
+    @property
+    def joinable(self) -> Sequence[OpenBatch]:
+        """Neighbours that should become one, though not at once (B9); empty where there are none."""
+        begin = self.fenced
+        for end, batch in enumerate(self.open[begin:], begin + 1):
+            if batch.rows.num_rows >= _JOIN_LATER_ROWS:
+                begin = end
+            elif end - begin == _JOIN_AT:
+                few = self.open[begin:end]
+                if sum([each.byte_count for each in few]) <= _JOIN_BYTES:
+                    return few
+                begin += 1
+        return ()
 
     def _judged(self, batch: OpenBatch) -> OpenBatch:
         """B7."""
@@ -217,7 +241,8 @@ class TableData:
 
 _FILES_LOOKED_AT = 256  # with each late batch
 _JOIN_AT = 8  # a row is copied once for each power of eight, not of two
-_JOIN_ROWS = 32_768
+_JOIN_ROWS = 4096
+_JOIN_LATER_ROWS = 32_768
 _JOIN_BYTES = 16 << 20
 
 
@@ -232,7 +257,7 @@ def _to_join(batches: Sequence[OpenBatch], first: int) -> int | None:
     return at if sum(batch.byte_count for batch in batches[at:]) <= _JOIN_BYTES else None
 
 
-def _joined(batches: Sequence[OpenBatch]) -> OpenBatch:
+def joined(batches: Sequence[OpenBatch]) -> OpenBatch:
     times = TimeRange(min([batch.times.start_ns for batch in batches]), max([batch.times.end_ns for batch in batches]))
     return OpenBatch(concatenated([batch.rows for batch in batches]), times, _late_of(batches))
 

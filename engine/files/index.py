@@ -77,6 +77,14 @@ class FileIndex:
     def files(self) -> tuple[DataFile, ...]:
         return tuple(self._live.values())
 
+    def newest_ns(self) -> dict[tuple[int, int], int]:
+        """The last time in the files of each table, by the ids of database and table."""
+        found: dict[tuple[int, int], int] = {}
+        for file in self._live.values():
+            key = file.database_id, file.table_id
+            found[key] = max(found.get(key, file.time_max_ns), file.time_max_ns)
+        return found
+
     def is_live(self, path: str) -> bool:
         return path in self._live
 

@@ -20,7 +20,8 @@ Choices, with what was measured on TSBS cpu-only rows (10 tags, 10 integers) and
 - ZSTD 1: level 3 saves 0.5 %. Row groups of 100,000 rows save 3 %, but a question for one host or eight reads three times as
   much of a file. Page headers are version 1.
 - Arrow writes an array's whole dictionary into each row group, so a large one is first cut to the values in use.
-- Bloom filters for tags, unless they would take more than about two bits a row.
+- Bloom filters for tags, unless they would take more than about two bits a row, and a page index: 0.4 % of the bytes together.
+  DuckDB finds one host of 4,000 in two thirds of the time with the filters; Spark reads both. pyarrow reads neither.
 
 Spark (tried: 4.0) refuses nanoseconds unless spark.sql.legacy.parquet.nanosAsLong=true (since 3.2.4, 3.3.2, 3.4). Then `time`
 is a bigint, and `timestamp_micros(time div 1000)` makes it a timestamp. Microseconds in the file would lose digits, or make the

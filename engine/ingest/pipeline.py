@@ -7,8 +7,10 @@ I1  A body or batch that is refused changes nothing: no row, no column, no serie
 I2  A line that is refused leaves no trace; the other lines of its body are stored unless the caller wants all or nothing.
 I3  Columns are in the catalog, durably, before any row that has them is in the log.
 I4  A write that comes too fast is refused before it costs anything, and says when to try again.
+I5  Bodies that are read as one are answered, and stored, as if each had come alone: where that could make a difference they are
+    read one by one.
 
-Held by tests/unit/engine/test_ingest.py (I1-I4).
+Held by tests/unit/engine/test_ingest.py (I1-I4) and tests/property/test_convoys.py (I5).
 Elsewhere: grammar and error texts of lines (native), types of Arrow columns (arrow.py), durability (wal).
 """
 
@@ -18,7 +20,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from catalog.catalog import Catalog
-from catalog.errors import InvalidRequest, LinesRejected
+from catalog.errors import InvalidRequest, LinesRejected, ServiceError
 from catalog.growth import SchemaMoved, WantedTable
 from catalog.schema import FieldType
 from engine._native import Parsed, ParsedTable, parse
@@ -31,7 +33,7 @@ from engine.metrics import Metrics
 from engine.requests import IngestOptions, RejectedLine, StartedWrite, WriteReport, WriteRequest
 from engine.settings import Settings
 from engine.wal.codec import encoded_ahead
-from engine.wal.writer import WalWriter
+from engine.wal.writer import PendingWrite, WalWriter
 
 #: so many refused lines of a body are told one by one; the others are only left out
 LINES_TOLD = 10_000
@@ -79,9 +81,26 @@ class Ingest:
                 self._admission.catch_up(request.database, {table.name for table in parsed.tables})
                 continue
             break
-        pending = self._wal.append(batch, waits=not request.no_sync)
-        self._metrics.received(len(memoryview(request.body)), len(rejected))
-        return StartedWrite(WriteReport(parsed.rows, rejected), None if request.no_sync else pending)
+        pending = self._append(request, batch, len(rejected))
+        return StartedWrite(WriteReport(parsed.rows, rejected), pending)
+
+    def start_together(self, request: WriteRequest, line_counts: Sequence[int]) -> Sequence[StartedWrite] | None:
+        """Several bodies for the price of one: they are joined by newlines, and each has so many lines.
+
+        None, and nothing has happened, unless every line became a row (then none ends in another body) with a time of its own
+        (two bodies without one may mean two points).
+        """
+        self._admission.refuse_if_full()
+        self._admission.check_name(request.database, request.door)
+        series, drops, parsed = self._parse(request, self._clock.now_ns())
+        if parsed.rows != sum(line_counts) or parsed.takes_now:
+            return None
+        try:
+            batch = self._admit(request.database, series, drops, parsed)
+        except (SchemaMoved, ServiceError):  # perhaps for the sake of one of them
+            return None
+        pending = self._append(request, batch, rejected_lines=0)
+        return [StartedWrite(WriteReport(count, ()), pending) for count in line_counts]
 
     def session(
         self, database: str, table: str, schema: pa.Schema, options: IngestOptions, drop_table: DropTable
@@ -131,6 +150,12 @@ class Ingest:
                 table.settle(home.index)
             rows.append(encoded_ahead(TableRows(homes.database_id, home.id, home.index, pa.record_batch(table))))
         return WriteBatch(tuple(rows))
+
+    def _append(self, request: WriteRequest, batch: WriteBatch, rejected_lines: int) -> PendingWrite | None:
+        """What there is to wait for."""
+        pending = self._wal.append(batch, waits=not request.no_sync)
+        self._metrics.received(len(memoryview(request.body)), rejected_lines)
+        return None if request.no_sync else pending
 
     def _nothing_written(self, request: WriteRequest, rejected: Sequence[RejectedLine]) -> StartedWrite:
         self._metrics.received(len(memoryview(request.body)), len(rejected))

@@ -5,9 +5,10 @@
 // A2  Sums of integers are exact: their low 64 bits for sum, the whole for the average. No result depends on how rows were cut
 //     into calls, but for the last bits of sums of floats.
 // A3  The GIL is released while rows are touched. An object is used by one thread at a time.
-// A4  What comes out is in the order of time, and of keys where times are equal.
+// A4  Rows make no more cells than an object may have: the call that would make more fails instead.
+// A5  What comes out is in the order of time, and of keys where times are equal.
 //
-// Held by tests/unit/engine/test_fold_kernel.py (A1, A2, A4).
+// Held by tests/unit/engine/test_fold_kernel.py (A1, A2, A4, A5).
 #include <algorithm>
 #include <cmath>
 
@@ -147,6 +148,7 @@ class Fold {
     std::vector<Column> columns;
     std::vector<Cell> cells;
     std::vector<int64_t> rows;
+    size_t cells_max = kEmpty;
 
     uint32_t cell_of(int64_t key, int64_t bin) {
         if (cells.size() * 2 >= table_.size()) grow();
@@ -157,7 +159,7 @@ class Fold {
             at = (at + 1) & (table_.size() - 1);
         }
         const uint32_t number = uint32_t(cells.size());
-        if (number == kEmpty) throw std::length_error("cells");
+        if (number >= cells_max) throw std::length_error("cells");
         cells.push_back({key, bin});
         rows.push_back(0);
         for (Column& column : columns) column.cells.emplace_back();
@@ -188,6 +190,7 @@ class Fold {
     }
 
     void merge(const Fold& other) {
+        cells_max = std::min(size_t(kEmpty), cells_max + other.cells_max);
         for (size_t from = 0; from < other.cells.size(); from++) {
             const uint32_t into = cell_of(other.cells[from].key, other.cells[from].bin);
             rows[into] += other.rows[from];
@@ -314,9 +317,14 @@ struct FoldObject {
 PyTypeObject* fold_type = nullptr;
 
 PyObject* fold_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
-    static const char* names[] = {"kinds", nullptr};
+    static const char* names[] = {"kinds", "cells_max", nullptr};
     PyObject* kinds_object;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O:Fold", const_cast<char**>(names), &kinds_object)) return nullptr;
+    Py_ssize_t cells_max = PY_SSIZE_T_MAX;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|n:Fold", const_cast<char**>(names), &kinds_object, &cells_max)) return nullptr;
+    if (cells_max < 0) {
+        PyErr_SetString(PyExc_ValueError, "cells_max is negative");
+        return nullptr;
+    }
     PyObject* kinds = PySequence_Fast(kinds_object, "kinds must be a sequence");
     if (kinds == nullptr) return nullptr;
     auto* self = reinterpret_cast<FoldObject*>(type->tp_alloc(type, 0));
@@ -324,6 +332,7 @@ PyObject* fold_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
         self->fold = new (std::nothrow) Fold;
         bool fine = self->fold != nullptr;
         if (!fine) PyErr_NoMemory();
+        if (fine) self->fold->cells_max = std::min(self->fold->cells_max, size_t(cells_max));
         for (Py_ssize_t at = 0; fine && at < PySequence_Fast_GET_SIZE(kinds); at++) {
             const long kind = PyLong_AsLong(PySequence_Fast_GET_ITEM(kinds, at));
             fine = !PyErr_Occurred();

@@ -532,6 +532,7 @@ const char* Parser::read_row(BodyTable& table, const char* p, int64_t& time) {
 // The row that read_row wrote exists from here on.
 inline void Parser::add_row(BodyTable& table, int32_t series, int64_t time, size_t bytes) {
     TableRows& part = *table.part;
+    result_.takes_now |= time == now_ns_;
     reinterpret_cast<int32_t*>(part.series.data())[part.rows] = series;
     reinterpret_cast<int64_t*>(part.times.data())[part.rows] = time;
     ++part.rows;
@@ -651,7 +652,8 @@ const char* Parser::check_line(const char* p) {
     if (valid < size) {
         const char* start = p;
         while (start > begin_ && (start[-1] == ' ' || start[-1] == '\t')) --start;
-        fail(p, stop, "invalid UTF-8 at byte offset " + std::to_string(p - start + static_cast<ptrdiff_t>(valid)) + " of the line");
+        const auto offset = std::to_string(p - start + static_cast<ptrdiff_t>(valid));
+        fail(p, stop, "body content is not valid utf8: byte offset " + offset + " of the line");
     } else if (!read_line(p, stop, parts_, error_) || !apply(p, static_cast<size_t>(next - p), error_)) {
         fail(p, stop, error_);
     }

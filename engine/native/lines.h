@@ -43,6 +43,7 @@ struct LineError {
 struct ParseResult {
     int64_t lines = 0;  // rows and refused lines
     int64_t rows = 0;
+    bool takes_now = false;  // some row may have its time from the options
     std::vector<std::shared_ptr<TableRows>> tables;
     std::vector<LineError> errors;      // point into the body
     std::vector<std::string> messages;  // of the errors; one that follows itself stands here once

@@ -309,10 +309,11 @@ PyStructSequence_Field parsed_fields[] = {
     {"rows", "rows"},
     {"tables", "ParsedTable objects"},
     {"errors", "(physical line number, message, the line up to 1024 bytes)"},
+    {"takes_now", "whether a row may have its time from the clock"},
     {nullptr, nullptr},
 };
 
-PyStructSequence_Desc parsed_description = {"engine._native.Parsed", "What a body of line protocol says.", parsed_fields, 4};
+PyStructSequence_Desc parsed_description = {"engine._native.Parsed", "What a body of line protocol says.", parsed_fields, 5};
 
 PyObject* table_list(ParseResult& result) {
     Owned list(PyList_New(static_cast<Py_ssize_t>(result.tables.size())));
@@ -372,9 +373,10 @@ PyObject* parse(PyObject*, PyObject* args, PyObject* kwargs) {
 
     Owned parsed(PyStructSequence_New(&parsed_type));
     if (parsed == nullptr) return nullptr;
-    PyObject* values[] = {PyLong_FromLongLong(result.lines), PyLong_FromLongLong(result.rows), table_list(result), error_list(result)};
+    PyObject* values[] = {PyLong_FromLongLong(result.lines), PyLong_FromLongLong(result.rows), table_list(result), error_list(result),
+                          PyBool_FromLong(result.takes_now)};
     bool complete = true;
-    for (int i = 0; i < 4; ++i) {
+    for (int i = 0; i < 5; ++i) {
         complete = complete && values[i] != nullptr;
         PyStructSequence_SET_ITEM(parsed.get(), i, values[i]);
     }

@@ -71,7 +71,7 @@ def _collected(batches: Iterable[pa.RecordBatch], memory_bytes: int) -> list[pa.
     for batch in batches:
         left -= batch.nbytes
         if left < 0:
-            raise TooMuchMemory(memory_bytes)
+            raise TooMuchMemory(memory_bytes, is_beside_the_pool=True)
         found.append(batch)
     return found
 

@@ -22,7 +22,8 @@ from engine.buffer.rows import HeldFile, TimeRange
 from engine.hydrate import hydrated
 from engine.query.decoded import Piece
 from engine.query.report import Chunk
-from engine.query.scan import Part, Rows, Scan
+from engine.query.scan import Part, Rows, Scan, from_end, with_fields
+from engine.query.select import Sought
 from engine.query.shapes.needs import End
 
 
@@ -43,18 +44,23 @@ class EndsScan:
     def _batches(self, columns: Sequence[str], filter: ds.Expression | None) -> Iterator[pa.RecordBatch]:
         frontier = None if self._each else _Frontier(self._ends)
         newest_first = any(end.newest for end in self._ends)
-        items: list[Chunk] = [*self._scan.chunks, *self._scan.files]
-        items.sort(key=lambda item: item.times.end_ns if newest_first else -item.times.start_ns, reverse=True)
-        for item in items:
+        is_single = self._each and all(end.count == 1 and end.newest == newest_first for end in self._ends)
+        sought = self._scan.sought(newest=newest_first) if is_single else None
+        for item in from_end([*self._scan.chunks, *self._scan.files], newest=newest_first):
             if frontier is not None and not frontier.reaches(item.times):
                 continue
-            for batch in self._of(item, columns, filter, frontier):
+            for batch in self._of(item, columns, filter, frontier, sought):
                 if batch.num_rows:
                     self._scan.report.counted(item, batch.num_rows)
                     yield batch
 
     def _of(
-        self, item: Chunk, columns: Sequence[str], filter: ds.Expression | None, frontier: "_Frontier | None"
+        self,
+        item: Chunk,
+        columns: Sequence[str],
+        filter: ds.Expression | None,
+        frontier: "_Frontier | None",
+        sought: Sought | None,
     ) -> Iterator[pa.RecordBatch]:
         only_times = all(name == TIME_COLUMN for name in columns) and all(end.count == 1 for end in self._ends)
         if frontier is not None and only_times and self._scan.exact and not self._scan.is_cut(item):
@@ -65,20 +71,30 @@ class EndsScan:
         elif isinstance(item, HeldFile) and item.rows is None:
             yield from self._of_stored(item, columns, filter, frontier)
         else:
-            rows = self._of_rows(item, columns, filter, frontier)
+            rows = self._of_rows(item, columns, filter, frontier, sought)
             yield hydrated(rows, self._scan.table, self._scan.index, columns)
 
     def _of_rows(
-        self, chunk: Rows, columns: Sequence[str], filter: ds.Expression | None, frontier: "_Frontier | None"
+        self,
+        chunk: Rows,
+        columns: Sequence[str],
+        filter: ds.Expression | None,
+        frontier: "_Frontier | None",
+        sought: Sought | None = None,
     ) -> pa.RecordBatch:
         if not self._scan.exact:
             rows = self._scan.rows(chunk, columns, filter)
         else:
             fields = {*columns, *(end.field for end in self._ends if end.field is not None)}
-            ranges = self._scan.ranges(chunk, fields)
+            series = None if sought is None else sought.within(chunk.times)
+            if series is not None and not len(series):
+                return with_fields(chunk, fields).slice(0, 0)
+            ranges = self._scan.ranges(chunk, fields, series)
             found = [
                 ranges.newest(end.count, end.field) if end.newest else ranges.oldest(end.count, end.field) for end in self._ends
             ]
+            if sought is not None:
+                sought.found([ranges.batch.select([0, 1]).take(rows) for rows in found])
             numbers = found[0] if len(found) == 1 else pc.unique(pa.concat_arrays(found))
             few = len(numbers) * 2 < ranges.batch.num_rows
             rows = ranges.batch.take(numbers) if few else ranges.rows()

@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import pyarrow as pa
+from datafusion import SessionContext
 
 from catalog.errors import ServiceError
 from catalog.schema import Database, Table
-from catalog.tokens import ANYONE, Identity
 from engine import events
 from engine.buffer.series import SeriesRegistry
 from engine.clock import SystemClock
@@ -30,7 +30,7 @@ from engine.metrics import Metrics
 from engine.query.deadlines import Deadlines
 from engine.query.decoded import Decoded
 from engine.query.elsewhere.workers import Workers
-from engine.query.limits import QueryLimits, QueryTimedOut, Turns
+from engine.query.limits import LONG_S, PLACES_MAX, QueryLimits, QueryTimedOut, Turns
 from engine.query.messages import QueryRefused, is_panic
 from engine.query.placeholders import placeholder_types
 from engine.query.planned import Planned, Tables
@@ -39,12 +39,12 @@ from engine.query.plans import Plans, key_of
 from engine.query.running import Running
 from engine.query.session import new_session, runtime_of
 from engine.query.statement import prepare
-from engine.query.stop import Stop
+from engine.query.stop import StatementStopped, Stop
 from engine.query.system_tables import Live
 from engine.query.tables import Failed, Reported, TableDataset
 from engine.query.templates import Key as TemplateKey
 from engine.query.templates import Known, Template, Templates, Told, template_of
-from engine.query.weight import swells
+from engine.query.weight import searches, swells
 from engine.requests import FROM_SQL, Origin, QueryResult
 from engine.view import ReadView, Views
 
@@ -90,6 +90,7 @@ class Executor:
         self._live = live
         self._unlogged = QueryLog(SystemClock(), 0)
         self._turns = Turns(limits.concurrent)
+        self._places = Turns(min(limits.threads, PLACES_MAX), LONG_S)
         self._deadlines = Deadlines()
         self._runtime = runtime_of(limits.memory_bytes)
         self._workers = Workers(replace(limits, memory_bytes=limits.memory_bytes // 2))
@@ -101,35 +102,41 @@ class Executor:
     ) -> QueryResult:
         """Planned when this returns. Whoever asks for the first batch waits until it is the statement's turn."""
         entry = self._logged(database_name, sql, origin)
-        stop = self._started()
+        stop = self._started(sql)
         try:
-            planned = self._planned(self._asked(database_name, sql, params or {}), stop, origin.caller).fitted()
+            with self._places.taken(stop):
+                planned = self._planned(self._asked(database_name, sql, params or {}), stop, origin).fitted()
         except BaseException as error:
             stop.set()
-            entry.ended(events.FAILURE, str(error))
+            entry.ended(events.CANCELLED if isinstance(error, StatementStopped) else events.FAILURE, str(error))
             raise
         entry.planned()
-        running = Running(planned, entry, stop, self._turns, self._workers, self._metrics, self._limits, self._keep)
+        line = self._turns, self._places
+        running = Running(planned, entry, stop, line, self._workers, self._metrics, self._limits, self._keep, self._as_written)
         return QueryResult(planned.schema, running, running.close, planned.like or (database_name, sql))
 
     def plan(
         self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
     ) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
+        stop = self._started(sql)
         try:
             asked = self._asked(database_name, sql, params)
             told = self._told(asked)
             if told is not None:
                 return told.schema
-            planned = self._planned(asked, Stop(), origin.caller)
-            self._keep(planned)
+            with self._places.taken(stop):
+                planned = self._planned(asked, stop, origin)
+                self._keep(planned)
             return planned.schema
         except ServiceError as error:  # whoever asks for the schema first gets no further
             self._logged(database_name, sql, origin).ended(events.FAILURE, str(error))
             raise
+        finally:
+            stop.set()
 
-    def parameter_types(self, database_name: str, sql: str) -> Mapping[str, pa.DataType]:
-        planned = self._planned(self._asked(database_name, sql, None), Stop(), ANYONE)
+    def parameter_types(self, database_name: str, sql: str, origin: Origin = FROM_SQL) -> Mapping[str, pa.DataType]:
+        planned = self._planned(self._asked(database_name, sql, None), Stop(), origin)
         plans = planned.here.written if planned.here is not None else ()
         self._keep(planned)
         return {name: kind for plan in plans for name, kind in placeholder_types(plan).items()}
@@ -157,21 +164,22 @@ class Executor:
         self._templates.tell(asked.key, told)
         return told
 
-    def _planned(self, asked: "_Asked", stop: Stop, caller: Identity) -> Planned:
+    def _planned(self, asked: "_Asked", stop: Stop, origin: Origin) -> Planned:
         sql, params = asked.sql, asked.params
         kept = self._plans.take(asked.key)
         if kept is not None:
             kept.tables.begin(asked.view, stop)
             return kept
-        tables = Tables(self._dataset, asked.view, asked.database, self._live, caller, stop)
+        tables = Tables(self._dataset, asked.view, asked.database, self._live, origin.caller, stop)
         told = self._told(asked)
         if told is not None and tables.suits(told.outline):
             return Planned(sql, params, tables, told.schema, outline=told.outline, is_direct=True, like=told.like)
         template, like = asked.template, asked.like
         try:
             if swells(sql):
-                return Planned(sql, params, tables, self._workers.schema(sql, params, tables))
-            session = new_session(tables.schemas, self._runtime, self._limits.threads)
+                with origin.watched(stop.set):
+                    return Planned(sql, params, tables, self._workers.schema(sql, params, tables, stop))
+            session = self._session(tables, sql)
             prepared = prepare(session, sql, params, stop=stop)
             outline = tables.outline(prepared, session)
             planned = Planned(sql, params, tables, prepared.schema, prepared, session, asked.key, outline, like=like)
@@ -186,12 +194,15 @@ class Executor:
                 raise tables.reason(error) from None
             raise
 
+    def _session(self, tables: Tables, sql: str) -> SessionContext:
+        return new_session(tables.schemas, self._runtime, self._limits.threads, searches(sql))
+
     def _learn(self, template: Template, like: TemplateKey, planned: Planned) -> None:
         """Next time a statement like this one need not be planned, if that comes to the same (templates.py, L1)."""
         if not self._templates.is_due(like):
             return
         tables = planned.tables
-        session = new_session(tables.schemas, self._runtime, self._limits.threads)
+        session = self._session(tables, template.text)
         try:
             open_plan, spelled = prepare(session, template.text), prepare(session, template.spelled, planned.params)
         except BaseException as error:
@@ -203,14 +214,22 @@ class Executor:
         if reading is not None and is_alike and reading.bound(template.values) == tables.outline(spelled, session):
             self._templates.keep(like, Known(planned.schema, reading))
 
+    def _as_written(self, planned: Planned, stop: Stop) -> Planned:
+        """For what was made of it otherwise there is too little memory."""
+        tables = planned.tables
+        tables.begin_anew()
+        session = self._session(tables, planned.sql)
+        prepared = prepare(session, planned.sql, planned.params, stop=stop)
+        return Planned(planned.sql, planned.params, tables, prepared.schema, prepared, session)
+
     def _keep(self, planned: Planned) -> None:
         """After its statement has ended, and nothing of it runs any more."""
         planned.tables.end()
         if planned.can_be_kept:
             self._plans.keep(planned.key, planned)
 
-    def _started(self) -> Stop:
-        stop = Stop()
+    def _started(self, sql: str) -> Stop:
+        stop = Stop(searches(sql))
         timeout_ms = self._limits.timeout_ms
         if timeout_ms is not None:
             self._deadlines.add(stop, QueryTimedOut(timeout_ms), timeout_ms / 1000)

@@ -5,8 +5,10 @@
 
 F1  The batches are the aggregate of exactly the rows that the predicate lets through, of the ReadView that the table has.
 F2  Work ends with the statement's flag, within a chunk or a file.
+F3  Cells, and values of tags that are not known yet, take no more memory than they may: what would need more is TooMuchMemory.
 
-Held by tests/unit/engine/query/shapes/test_folding.py (F1, F2) and tests/property/test_sql_against_duckdb.py (F1).
+Held by tests/unit/engine/query/shapes/test_folding.py (F1, F2), tests/property/test_sql_against_duckdb.py (F1) and
+tests/integration/engine/test_query_limits.py (F3).
 """
 
 import threading
@@ -23,6 +25,7 @@ from engine._native import Fold
 from engine.batch import int32_array, series_buffer, time_buffer
 from engine.buffer.rows import HeldFile
 from engine.query.decoded import Piece
+from engine.query.limits import TooMuchMemory
 from engine.query.scan import Rows, Scan, is_grouped, with_fields
 from engine.query.shapes.folding import Folding
 from engine.query.stop import Stop
@@ -31,24 +34,34 @@ from engine.query.stop import Stop
 _BITS = 21
 #: fewer rows are folded by the thread that asks
 _ROWS_PER_THREAD = 100_000
+#: of a cell and each of its values in engine/native/fold.cpp, and of the columns made of them
+_CELL_BYTES, _VALUE_BYTES = 80, 100
 
 Work = tuple[int, Callable[[Fold], None]]
 """So many rows, and what adds them up."""
 
 
-def folded_rows(folding: Folding, scan: Callable[[], Scan], stop: Stop, threads: int, schema: pa.Schema) -> pa.RecordBatch:
-    return _Folder(folding, scan(), stop, threads).result(schema)
+def cells_in(room_bytes: int, folding: Folding) -> int:
+    """How many groups and bins may have rows."""
+    return room_bytes // (_CELL_BYTES + _VALUE_BYTES * len(folding.measures))
+
+
+def folded_rows(
+    folding: Folding, scan: Callable[[], Scan], stop: Stop, threads: int, room_bytes: int, schema: pa.Schema
+) -> pa.RecordBatch:
+    return _Folder(folding, scan(), stop, threads, room_bytes).result(schema)
 
 
 class _Folder:
     """One computation: its groups are numbers made of the codes of tag values, null being 0."""
 
-    def __init__(self, folding: Folding, scan: Scan, stop: Stop, threads: int) -> None:
+    def __init__(self, folding: Folding, scan: Scan, stop: Stop, threads: int, room_bytes: int) -> None:
         self._folding = folding
         self._tags = folding.tags
         self._scan = scan
         self._stop = stop
         self._threads = threads
+        self._room_bytes = room_bytes
         fields = scan.table.fields
         wanted = dict.fromkeys(measure.column for measure in folding.measures if measure.column is not None)
         self._columns = list(wanted)
@@ -70,20 +83,24 @@ class _Folder:
     def _run(self, works: Sequence[Work]) -> Fold:
         rows = sum(rows for rows, _ in works)
         count = max(1, min(self._threads, len(works), rows // _ROWS_PER_THREAD))
-        folds = [Fold(self._kinds) for _ in range(count)]
+        cells_max = cells_in(self._room_bytes, self._folding)
+        folds = [Fold(self._kinds, cells_max // count) for _ in range(count)]
 
         def do(number: int) -> None:
             for _, work in works[number::count]:
                 self._stop.check()
-                work(folds[number])
+                try:
+                    work(folds[number])
+                except MemoryError:
+                    raise TooMuchMemory(self._room_bytes, is_beside_the_pool=True) from None
 
         if count == 1:
             do(0)
         else:
             with ThreadPoolExecutor(count, thread_name_prefix="fold") as pool:
                 list(pool.map(do, range(count)))
-        for other in folds[1:]:
-            folds[0].merge(other)
+        while len(folds) > 1:
+            folds[0].merge(folds.pop())
         return folds[0]
 
     # rows in memory: codes are series numbers
@@ -189,6 +206,8 @@ class _Folder:
             if found.null_count:
                 new = values.filter(found.is_null()).drop_null()
                 self._values[at] = pa.concat_arrays([self._values[at], new])
+                if self._values[at].nbytes > self._room_bytes:
+                    raise TooMuchMemory(self._room_bytes, is_beside_the_pool=True)
                 found = pc.index_in(values, value_set=self._values[at])
         return pc.add(found, pa.scalar(1, pa.int32()))
 

@@ -5,8 +5,11 @@
 
 P1  For each group by tags that has rows, one of its rows with the newest (oldest) time.
 P2  They come in the order of the first tag's values, where that is asked for.
+P3  Rows that may yet be picked take no more memory than they may: what would need more ends the statement, whose plan would
+    have to hold these rows, too, and more.
 
-Held by tests/property/test_sql_against_duckdb.py (P1) and tests/unit/engine/query/shapes/test_outline.py (P2).
+Held by tests/property/test_sql_against_duckdb.py (P1), tests/unit/engine/query/shapes/test_outline.py (P2) and
+tests/integration/engine/test_query_limits.py (P3).
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +23,9 @@ from engine._native import series_runs, sort_rows
 from engine.batch import concatenated, int32_array, series_buffer, time_buffer
 from engine.buffer.rows import HeldFile
 from engine.hydrate import hydrated
-from engine.query.scan import Rows, Scan
+from engine.query.limits import TooMuchMemory
+from engine.query.scan import Rows, Scan, from_end
+from engine.query.select import SeriesSet
 from engine.query.shapes.folding import Picking
 
 
@@ -33,26 +38,37 @@ class Order(Protocol):
     def nulls_first(self) -> bool: ...
 
 
-def picked_rows(picking: Picking, scan_of: Callable[[], Scan], schema: pa.Schema, order: Order | None = None) -> pa.RecordBatch:
+def picked_rows(
+    picking: Picking, scan_of: Callable[[], Scan], schema: pa.Schema, room_bytes: int, order: Order | None = None
+) -> pa.RecordBatch:
     scan = scan_of()
     names = [*picking.tags, *picking.columns]
     columns = list(dict.fromkeys([*names, TIME_COLUMN]))
-    ends = [_ends_of(chunk, scan, picking, columns) for chunk in scan.chunks]
+    ends = _Ends(room_bytes)
     found: list[pa.Table] = []
+    sought = scan.sought(newest=picking.newest)
+    for chunk in from_end(scan.chunks, newest=picking.newest):
+        series = sought.within(chunk.times)
+        if series is not None and not len(series):
+            break
+        rows_of_chunk = _ends_of(chunk, scan, picking, columns, series)
+        sought.found([rows_of_chunk])
+        ends.add(rows_of_chunk)
     for held in scan.files:
         pieces = None if _has_tails(held, scan) else scan.pieces(held, columns)
         if pieces is not None:
-            ends += [_ends_of(piece, scan, picking, columns) for piece in pieces]
-        else:
-            found.extend(_of_file(held, scan, picking, columns))
-            if len(found) > 1:
-                found = [_picked(pa.concat_tables(found).unify_dictionaries(), picking)]
-    ends = [each for each in ends if each.num_rows]
+            for piece in pieces:
+                ends.add(_ends_of(piece, scan, picking, columns))
+            continue
+        found.extend(_of_file(held, scan, picking, columns))
+        if len(found) > 1:
+            found = [_picked(pa.concat_tables(found).unify_dictionaries(), picking)]
+        ends.leave_room(found[0].nbytes if found else 0)
     if not found:
-        rows = None if not ends else hydrated(_of_series(ends, scan, picking, order), scan.table, scan.index, names)
+        rows = None if not ends.rows else hydrated(_of_series(ends.rows, scan, picking, order), scan.table, scan.index, names)
         return pa.RecordBatch.from_pylist([], schema) if rows is None else _announced(rows.columns, schema)
-    if ends:
-        rows = hydrated(_of_series(ends, scan, picking, None), scan.table, scan.index, columns)
+    if ends.rows:
+        rows = hydrated(_of_series(ends.rows, scan, picking, None), scan.table, scan.index, columns)
         found = [_picked(pa.concat_tables([*found, pa.Table.from_batches([rows])]).unify_dictionaries(), picking)]
     made = _announced([_one(found[0].column(name)) for name in names], schema)
     return made if order is None else _in_order(made, order)
@@ -65,11 +81,32 @@ def _announced(arrays: Sequence[pa.Array], schema: pa.Schema) -> pa.RecordBatch:
     )
 
 
+class _Ends:
+    """Rows that may yet be picked, within their room (P3)."""
+
+    def __init__(self, room_bytes: int) -> None:
+        self._room_bytes = room_bytes
+        self._taken_bytes = 0
+        self.rows: list[pa.RecordBatch] = []
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        self._taken_bytes += rows.nbytes
+        self.leave_room(0)
+        if rows.num_rows:
+            self.rows.append(rows)
+
+    def leave_room(self, more_bytes: int) -> None:
+        if self._taken_bytes + more_bytes > self._room_bytes:
+            raise TooMuchMemory(self._room_bytes)
+
+
 # rows that know their series
 
 
-def _ends_of(chunk: Rows, scan: Scan, picking: Picking, columns: Sequence[str]) -> pa.RecordBatch:
-    ranges = scan.ranges(chunk, columns)
+def _ends_of(
+    chunk: Rows, scan: Scan, picking: Picking, columns: Sequence[str], series: SeriesSet | None = None
+) -> pa.RecordBatch:
+    ranges = scan.ranges(chunk, columns, series)
     rows = ranges.batch.take(ranges.newest(1) if picking.newest else ranges.oldest(1))
     scan.counted(chunk, rows.num_rows)
     return rows

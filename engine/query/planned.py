@@ -27,6 +27,7 @@ from catalog.tokens import Identity
 from engine.query.direct import answered
 from engine.query.elsewhere.workers import Schema
 from engine.query.explain import explained_frame, explaining
+from engine.query.limits import QueryLimits
 from engine.query.made import MadeTable
 from engine.query.messages import reason_of
 from engine.query.plans import Key
@@ -140,6 +141,10 @@ class Tables(SchemaProvider):  # type: ignore[misc]
         """For a statement; a plan that is kept serves several, one after another, over one state of the catalog."""
         self._view: ReadView | None = view
         self._stop = stop
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Over the same rows, as if nothing had been read of them."""
         self._failures: list[ServiceError] = []
         self._made: dict[str, tuple[Table, TableDataset]] = {}
         self._needs: Mapping[str, Needs] = {}
@@ -251,8 +256,9 @@ class Tables(SchemaProvider):  # type: ignore[misc]
         stops = outline.fetch is not None and not outline.order and outline.rest is None
         return stops or dataset.rows_about(outline.predicate) <= DIRECT_ROWS
 
-    def answered(self, outline: Outline, schema: pa.Schema, memory_bytes: int) -> Iterator[pa.RecordBatch]:
+    def answered(self, outline: Outline, schema: pa.Schema, limits: QueryLimits) -> Iterator[pa.RecordBatch]:
         """Batches of that schema, straight from the rows."""
+        memory_bytes = limits.beside_pool_bytes if outline.asked == "rows" else limits.memory_bytes
         dataset = None if outline.table is None else self.dataset(outline.table)
         return (announced(batch, schema) for batch in answered(outline, dataset, self._stop, memory_bytes))
 

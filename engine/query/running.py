@@ -8,7 +8,7 @@ Elsewhere: what it runs (planned.py), where (elsewhere/), whose turn it is (limi
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ from engine import events
 from engine.events import LoggedQuery
 from engine.metrics import Metrics
 from engine.query.elsewhere.workers import Workers
-from engine.query.limits import QueryLimits, TooMuchMemory, Turns
+from engine.query.limits import QueryLimits, TooMuchMemory, Turn, Turns
 from engine.query.messages import is_panic, runs_out_of_memory
 from engine.query.planned import Planned
 from engine.query.report import files_read
@@ -32,22 +32,26 @@ class Running:
         planned: Planned,
         entry: LoggedQuery,
         stop: Stop,
-        turns: Turns,
+        line: Sequence[Turns],
         workers: Workers,
         metrics: Metrics,
         limits: QueryLimits,
         keep: Callable[[Planned], None],
+        as_written: Callable[[Planned, Stop], Planned],
     ) -> None:
+        """`as_written`: the same statement by its plan alone, with nothing made of it that could not spill."""
         self._planned = planned
+        self._as_written = as_written
         self._keep = keep
         self._entry = entry
         self._stop = stop
-        self._turns = turns
+        self._line = line
         self._workers = workers
         self._metrics = metrics
         self._limits = limits
         self._lock = threading.Lock()
-        self._has_turn = self._is_ended = False
+        self._taken: list[tuple[Turns, Turn]] = []
+        self._is_ended = False
         self._batches: Iterator[pa.RecordBatch] | None = None
 
     def __iter__(self) -> "Running":
@@ -83,19 +87,34 @@ class Running:
 
     def _begin(self) -> None:
         self._entry.waiting()
-        self._turns.take(self._stop)
-        self._entry.permitted()
-        with self._lock:
-            self._has_turn = not self._is_ended
-        if not self._has_turn:
-            self._turns.give_back()
+        for turns in self._line:
+            turn = turns.take(self._stop)
+            with self._lock:
+                if not self._is_ended:
+                    self._taken.append((turns, turn))
+                    continue
+            turns.give_back(turn)
             self._stop.check()
+        self._entry.permitted()
 
     def _begun(self) -> Iterator[pa.RecordBatch]:
-        planned = self._planned
+        """With its first batch: until that is there, the statement can still go another way."""
+        batches = self._batches_of(self._planned)
+        try:
+            return chain([next(batches)], batches)
+        except StopIteration:
+            return batches
+        except Exception as error:
+            reason = self._planned.tables.reason(error)
+            if not (isinstance(reason, TooMuchMemory) and reason.is_beside_the_pool):
+                raise
+        self._planned = self._as_written(self._planned, self._stop)
+        return self._batches_of(self._planned)
+
+    def _batches_of(self, planned: Planned) -> Iterator[pa.RecordBatch]:
         here, tables = planned.here, planned.tables
         if planned.is_direct and planned.outline is not None:
-            return tables.answered(planned.outline, planned.schema, self._limits.memory_bytes)
+            return tables.answered(planned.outline, planned.schema, self._limits)
         if here is not None and not planned.must_run_elsewhere:
             return here.batches(self._run, self._stop.sleep, tables.all_reports)
         tables.needs_all()
@@ -116,10 +135,10 @@ class Running:
         with self._lock:
             if self._is_ended:
                 return
-            self._is_ended, had_turn = True, self._has_turn
+            self._is_ended = True
         self._stop.set()
-        if had_turn:
-            self._turns.give_back()
+        for turns, turn in self._taken:
+            turns.give_back(turn)
         self._entry.files = files_read(self._planned.tables.reports)
         self._entry.ended(phase, error)
         self._metrics.queried(outcome, self._entry)

@@ -11,7 +11,7 @@ tests/unit/engine/query/test_ending.py (K4).
 Elsewhere: which chunks and files (tables.py), the ends of series alone (ends.py).
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import and_
@@ -31,7 +31,7 @@ from engine.query.dataset import Batches
 from engine.query.decoded import DecodedTable, Piece
 from engine.query.predicate import ALL_TIME, Predicate, columns_in, expression_for
 from engine.query.report import Chunk, ScanReport
-from engine.query.select import Ranges, SeriesSet, ranges_of, selected, series_matching
+from engine.query.select import Ranges, SeriesSet, Sought, ranges_of, selected, series_matching
 from engine.query.shapes.conditions import Condition
 from engine.query.shapes.needs import End
 from engine.query.texts import all_of
@@ -211,9 +211,15 @@ class Scan:
         times, own = self.predicate.times, item.times
         return self.series is not None or own.start_ns < times.start_ns or times.end_ns < own.end_ns
 
-    def ranges(self, chunk: Rows, fields: Collection[str]) -> Ranges:
+    def ranges(self, chunk: Rows, fields: Collection[str], series: SeriesSet | None = None) -> Ranges:
+        """`series`: of those that match, the ones that are wanted of this chunk; None for all."""
         rows, whole = with_fields(chunk, fields), rows_of(chunk)
-        return ranges_of(rows, whole, is_grouped(chunk), self.predicate, self._series_now(chunk))
+        wanted = self._series_now(chunk) if series is None else series
+        return ranges_of(rows, whole, is_grouped(chunk), self.predicate, wanted)
+
+    def sought(self, *, newest: bool) -> Sought:
+        """For who looks through chunks in memory, from one end of time on."""
+        return Sought(self.series, len(self.index), self.predicate.times, newest=newest)
 
     def rows(self, chunk: Rows, columns: Sequence[str], filter: ds.Expression | None) -> pa.RecordBatch:
         """The rows that the filter keeps, with the fields that `columns` and the filter want."""
@@ -233,6 +239,11 @@ class Scan:
         numbered = pa.Table.from_arrays([*wide.columns, pa.arange(0, rows.num_rows, 1).cast(pa.int32())], names=[*needed, _ROW])
         kept = numbered.filter(filter).column(_ROW)
         return rows if len(kept) == rows.num_rows else rows.take(kept.combine_chunks())
+
+
+def from_end(items: Iterable[Chunk], *, newest: bool) -> list[Chunk]:
+    """Those with the newest rows first, or with the oldest."""
+    return sorted(items, key=lambda item: -item.times.end_ns if newest else item.times.start_ns)
 
 
 def ending(files: Sequence[HeldFile], times: TimeRange, ends: Collection[End]) -> list[HeldFile]:

@@ -6,14 +6,17 @@ for a batch and forgotten with it, so that the next statement finds a series by 
 E1  `selected` yields every row of a batch whose series is wanted and whose time is in range, and no other.
 E2  `series_matching` has every series whose tags the predicate lets through, and no other.
 E3  `Ranges.newest` and `oldest` are each series' last and first rows of those, or of those with a value.
+E4  Who takes each series' last (first) row out of several chunks takes of each chunk only series of which `Sought` knows no
+    later (earlier) one. In rows that arrive in order of time these are few, however many chunks there are.
 
-Held by tests/property/test_select.py (E1-E3).
+Held by tests/property/test_select.py (E1-E4).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from weakref import ref
 
 import pyarrow as pa
@@ -21,6 +24,7 @@ import pyarrow.compute as pc
 
 from engine._native import SeriesIndex, find_ranges, series_runs, sort_rows, spread
 from engine.batch import int32_array, series_buffer, time_buffer
+from engine.buffer.rows import TimeRange
 from engine.query.predicate import ALL_TIME, Predicate, Value
 from engine.query.texts import all_of
 
@@ -187,6 +191,47 @@ class Ranges:
 
     def _numbers(self, positions: pa.Int32Array) -> pa.Int32Array:
         return positions if self.order is None else self.order.take(positions)
+
+
+class Sought:
+    """Of which series the last (first) row may still lie in the next chunk; chunks come from that end of time on (E4)."""
+
+    def __init__(self, series: SeriesSet | None, count: int, times: TimeRange, *, newest: bool) -> None:
+        """`series`: those that are wanted, None for all of the first `count`."""
+        self._series = series
+        self._count = count
+        self._times = times
+        self._newest = newest
+        self._found: list[Sequence[tuple[pa.Int32Array, pa.Int64Array]]] = []
+
+    def found(self, rows: Sequence[pa.RecordBatch]) -> None:
+        """In a chunk: for each end that is looked for, each series' row."""
+        self._found.append([(each.column(0), each.column(1).view(pa.int64())) for each in rows])
+
+    def within(self, chunk: TimeRange) -> SeriesSet | None:
+        """Of which series rows are sought in a chunk of these times; None for all."""
+        if self._found and self._series is None:
+            self._series = SeriesSet(pa.arange(0, self._count, 1).cast(pa.int32()), self._count)
+        unsettled: list[Sequence[tuple[pa.Int32Array, pa.Int64Array]]] = []
+        for found in self._found:
+            settled = [self._settled(*each, chunk) for each in found]
+            self._leave_out(settled)
+            if any(len(some) < len(numbers) for some, (numbers, _) in zip(settled, found, strict=True)):
+                unsettled.append(found)
+        self._found = unsettled
+        return self._series
+
+    def _leave_out(self, settled: Sequence[pa.Int32Array]) -> None:
+        """Series that are settled at every end."""
+        assert self._series is not None
+        numbers = self._series.numbers
+        known = reduce(pc.and_, [pc.is_in(numbers, value_set=some) for some in settled])
+        self._series = SeriesSet(numbers.filter(pc.invert(known)), self._count)
+
+    def _settled(self, numbers: pa.Int32Array, times: pa.Int64Array, chunk: TimeRange) -> pa.Int32Array:
+        if self._newest:
+            return numbers.filter(pc.greater_equal(times, min(chunk.end_ns, self._times.end_ns)))
+        return numbers.filter(pc.less_equal(times, max(chunk.start_ns, self._times.start_ns)))
 
 
 class _Places:

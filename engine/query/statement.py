@@ -3,13 +3,14 @@
     guard ─▶ parameters ─▶ functions that others say ─▶ gap filling: a statement in parts ─▶ DataFusion plans
 
 S1  A statement that calls none of our functions and has no parameters reaches DataFusion as it came; SHOW TABLES does in order.
+    Where likes.py says a condition otherwise, that runs; names and mistakes are those of what was written.
 S2  `prepare` reads no rows: the schema is known, and what is wrong has been said, before anything runs.
 S3  All parts of a statement see the same moment: `now()` is one instant.
 S4  Columns have the names, types and marks that InfluxDB 3 gives them; a mark says that the values are a column's own.
 
 Held by tests/unit/engine/query/test_statement.py (S1-S4).
 Elsewhere: limits and read-only (guard.py), SHOW (show.py), values (params.py), what is wrong, in one line (messages.py), our
-functions (functions/).
+functions (functions/), what DataFusion would get wrong (likes.py).
 """
 
 import re
@@ -32,6 +33,7 @@ from engine.query.functions.local import LocalFunctions
 from engine.query.functions.pause import Pause, sleep_function
 from engine.query.functions.tokens import Tokens
 from engine.query.functions.wallclock import shift_function
+from engine.query.likes import without_plain_likes
 from engine.query.lineage import without_strange_marks
 from engine.query.messages import QueryRefused, planner_message
 from engine.query.report import ScanReport
@@ -44,6 +46,8 @@ _GAPS = re.compile(rf"\b(?:{'|'.join(gapfill.NAMES)})\b", re.IGNORECASE)
 _NOW = ("now", "current_timestamp")
 _PLANS = frozenset({"Explain", "Analyze", "DescribeTable"})
 _EXPLAINS: Mapping[str, Literal["Explain", "Analyze"]] = {"Explain": "Explain", "Analyze": "Analyze"}
+#: a condition of a scan that is null or false for whatever row. The bindings (55) cannot spell one in front of others
+_PLAIN_CONDITION = re.compile(r"filters=\[(?:.*(?:, |\(| AND | OR ))?Boolean\(\w+\)(?:, | AND | OR )")
 
 Run = Callable[[DataFrame], Iterator[pa.RecordBatch]]
 """How one plan is run to its batches. Whoever executes says so, with limits and a way to stop."""
@@ -165,7 +169,12 @@ class _Planner:
         frame = self._rest(split)
         plan = frame.logical_plan()
         kind = type(plan.to_variant()).__name__
-        optimized = frame if kind in _PLANS else self.optimized(frame)
+        if kind in _PLANS:
+            optimized = self._as_meant(frame, split.text)
+            if kind in _EXPLAINS and _PLAIN_CONDITION.search(_optimized(optimized)):
+                optimized = self._without_pushing(optimized)
+        else:
+            optimized = self.optimized(frame, split.text)
         schema = _schema(frame.schema(), plan, optimized.schema(), _names(frame, split.displays, used))
         steps = tuple(split.steps)
         written = (plan, *(step.written for step in split.steps))
@@ -204,13 +213,31 @@ class _Planner:
                 self.plan(step.shadow)
             raise
 
-    def optimized(self, frame: DataFrame) -> DataFrame:
+    def optimized(self, frame: DataFrame, text: str) -> DataFrame:
+        """What a text comes to, of which `frame` is the plan: names, and what is wrong, are as they were written."""
+        found = self._optimized(frame)
+        meant = self._as_meant(frame, text)
+        return found if meant is frame else self._optimized(meant)
+
+    def _as_meant(self, frame: DataFrame, text: str) -> DataFrame:
+        plain = without_plain_likes(text, self._values)
+        return frame if plain == text else self.plan(plain)
+
+    def _optimized(self, frame: DataFrame) -> DataFrame:
         try:
-            return self._context.create_dataframe_from_logical_plan(frame.optimized_logical_plan())
+            plan = frame.optimized_logical_plan()
+            if _PLAIN_CONDITION.search(plan.display_indent()):
+                plan = self._without_pushing(frame).optimized_logical_plan()
+            return self._context.create_dataframe_from_logical_plan(plan)
         except Exception as error:
             if self._open:  # what has no type yet can not be made fit; what was written still has its schema
                 return frame
             raise self._refused(error) from None
+
+    def _without_pushing(self, frame: DataFrame) -> DataFrame:
+        """The same with its conditions above the scans, which look for them there as well."""
+        self._context.remove_optimizer_rule("push_down_filter")
+        return self._context.create_dataframe_from_logical_plan(frame.logical_plan())
 
     def _refused(self, error: Exception) -> QueryRefused:
         return QueryRefused(planner_message(error, self._tables, self._functions))
@@ -228,6 +255,13 @@ class _Planner:
     def _functions(self) -> Iterable[str]:
         context = self._context
         return [*context.udfs(), *context.udafs(), *context.udwfs(), *local.NAMES, *gapfill.NAMES]
+
+
+def _optimized(frame: DataFrame) -> str:
+    try:
+        return str(frame.optimized_logical_plan().display_indent())
+    except Exception:  # whoever looks into the plan finds what is wrong
+        return ""
 
 
 def _names(frame: DataFrame, displays: Mapping[str, str], used: Iterable[str]) -> list[str]:

@@ -2,9 +2,11 @@
 
 X1  What is set stays set, and the first reason counts: whoever asks afterwards is told it.
 X2  A scan that is asked for a batch raises when the flag is set. DataFusion has no cancel: this is what ends its work.
-X3  A batch that a scan hands on has at most PIECE_ROWS rows, so that the next look at the flag is never far away.
+X3  A batch that a scan hands on has at most PIECE_ROWS rows, and fewer bytes the more often a statement searches them, so that
+    the next look at the flag is never far away.
+X4  No column of it is a later part of a longer one: DataFusion charges whoever keeps it for all that lies before.
 
-Held by tests/unit/engine/query/test_stop.py (X1-X3).
+Held by tests/unit/engine/query/test_stop.py (X1-X4).
 Elsewhere: who sets it (executor.py), work that asks no scan (child.py).
 """
 
@@ -16,6 +18,8 @@ import pyarrow as pa
 from catalog.errors import ServiceError, Unavailable
 
 PIECE_ROWS = 32_768
+#: so many bytes, each time that one of them is searched, take some ten milliseconds
+SEARCHED_BYTES = 8 << 20
 
 
 class StatementStopped(Unavailable):
@@ -29,7 +33,9 @@ def stopped() -> StatementStopped:
 
 
 class Stop:
-    def __init__(self) -> None:
+    def __init__(self, searches: int = 0) -> None:
+        """`searches`: how often the statement looks through a text of a row."""
+        self._piece_bytes = SEARCHED_BYTES // searches if searches else None
         self._lock = threading.Lock()
         self._then: list[Callable[[], None]] = []
         self.reason: ServiceError | None = None
@@ -71,10 +77,25 @@ class Stop:
         self.check()
 
     def checked(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """X2, X3."""
+        """X2-X4."""
         self.check()
         for batch in batches:
-            for start in range(0, batch.num_rows, PIECE_ROWS):
+            rows = self._rows_of_a_piece(batch)
+            for start in range(0, batch.num_rows, rows):
                 self.check()
-                yield batch if batch.num_rows <= PIECE_ROWS else batch.slice(start, PIECE_ROWS)
+                yield _alone(batch if batch.num_rows <= rows else batch.slice(start, rows))
             self.check()
+
+    def _rows_of_a_piece(self, batch: pa.RecordBatch) -> int:
+        if self._piece_bytes is None or batch.nbytes <= self._piece_bytes:
+            return PIECE_ROWS
+        rows: int = batch.num_rows * self._piece_bytes // batch.nbytes
+        return max(1, min(PIECE_ROWS, rows))
+
+
+def _alone(batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = batch.columns
+    if not any(column.offset for column in columns):
+        return batch
+    own = [pa.concat_arrays([column]) if column.offset else column for column in columns]  # copies, and it is quick
+    return pa.RecordBatch.from_arrays(own, schema=batch.schema)

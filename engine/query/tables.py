@@ -31,7 +31,7 @@ from engine.hydrate import table_schema
 from engine.query.dataset import Fragment, TableInPython
 from engine.query.decoded import DecodedTable
 from engine.query.ends import EndsScan
-from engine.query.folded import folded_rows
+from engine.query.folded import cells_in, folded_rows
 from engine.query.limits import QueryLimits
 from engine.query.made import MadeTable
 from engine.query.picked import Order, picked_rows
@@ -43,11 +43,6 @@ from engine.query.shapes.conditions import Condition
 from engine.query.shapes.folding import Folding, Picking
 from engine.query.shapes.needs import ALL_ROWS, End, Needs
 from engine.query.stop import Stop
-
-#: of an aggregate in engine/native/fold.cpp and of the columns made of it
-_CELL_BYTES, _VALUE_BYTES = 80, 100
-#: a statement that is not counted by the pool may have this part of it
-_SHARES = 4
 
 #: is told what ended a scan; DataFusion makes a sentence of its own out of every exception
 Failed = Callable[[ServiceError], None]
@@ -125,18 +120,21 @@ class TableDataset(TableInPython):
         return int(share * sum(_rows_between(item, predicate.times) for item in items))
 
     def can_hold(self, folding: Folding) -> bool:
-        """Whether an aggregate surely fits into the memory that a statement may have; a plan can spill what does not."""
+        """Whether an aggregate seems to fit into the memory that a statement may have; a plan can spill what does not."""
+        return self._cells_about(folding) <= cells_in(self._limits.beside_pool_bytes, folding)
+
+    def _cells_about(self, folding: Folding) -> int:
+        """No fewer than there will be, of the series that are known by now: others may lie in files."""
         data, times = self._rows(), folding.predicate.times
         in_memory: list[Chunk] = [*data.open, *data.runs]
         items = [*(item for item in in_memory if item.times.overlaps(times)), *data.files_within(times)]
         if not items:
-            return True
+            return 0
         rows = sum(item.file.rows if isinstance(item, HeldFile) else item.rows.num_rows for item in items)
         start_ns = max(times.start_ns, min(item.times.start_ns for item in items))
         end_ns = min(times.end_ns, max(item.times.end_ns for item in items))
         bins = 1 if folding.bin is None else (end_ns - start_ns) // folding.bin.width_ns + 2
-        cells = min(rows, bins * (len(self._index) if folding.tags else 1))
-        return cells * (_CELL_BYTES + _VALUE_BYTES * len(folding.measures)) <= self._limits.memory_bytes // _SHARES
+        return min(rows, bins * (len(self._index) if folding.tags else 1))
 
     def scan_of(self, predicate: Predicate, one_each: Collection[End] = ()) -> Scan:
         """What a predicate leaves to be read; `one_each`: of each series only these rows are wanted. Raises ServiceError."""
@@ -168,9 +166,12 @@ class TableDataset(TableInPython):
     def _made(
         self, shape: Folding | Picking, schema: pa.Schema, scan: Callable[[], Scan], order: Order | None = None
     ) -> pa.RecordBatch:
-        if isinstance(shape, Folding):
-            return folded_rows(shape, scan, self._stop, self._limits.threads, schema)
-        return picked_rows(shape, scan, schema, order)
+        if isinstance(shape, Picking):
+            return picked_rows(shape, scan, schema, self._limits.memory_bytes, order)
+        room_bytes = self._limits.beside_pool_bytes
+        each = cells_in(room_bytes, shape) // max(1, self._cells_about(shape))  # every thread may have all of them
+        threads = max(1, min(self._limits.threads, each))
+        return folded_rows(shape, scan, self._stop, threads, room_bytes, schema)
 
     def _scan_for(self, shape: Folding | Picking) -> Scan:
         self._ahead.pop(id(shape), None)

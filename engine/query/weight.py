@@ -1,11 +1,14 @@
 """Which statements must not run in this process, since nothing could stop them: judged by their plan, from above.
 
     swells    by the text, before it is planned: functions that make much of a few words are computed while planning
-    explodes  by the physical plan: operators that ask no scan for batches while they multiply rows
+    explodes  by the physical plan: operators that ask no scan for batches while they multiply rows, or search their texts
+
+What runs here looks at its flag between batches; `searches` says how small these have to be.
 
 The bounds are of rows, never estimates: what is let through can not exceed them.
 
-W1  A plan is let through only if no operator of it that multiplies rows can make, or look at, more than WORK_ROWS.
+W1  A plan is let through only if no operator of it that multiplies rows can make, or look at, more than WORK_ROWS, nor one
+    that searches texts after all scans have ended.
 W2  Joins whose one side has each key once, and those that only ask whether there is a partner, multiply nothing.
 W3  What is not understood counts as too much; a wrong guess costs a hop into another process and nothing else.
 
@@ -24,6 +27,8 @@ from engine.query.functions.tokens import Tokens
 
 #: rows that an operator may make between two looks at a flag: half a second at worst
 WORK_ROWS = 500_000
+#: texts of rows that are searched in the time of one row that is made
+SEARCHED_ROWS = 4
 #: what functions of a statement may multiply their arguments by, all together
 SWELLING = 1_000
 #: what sub-queries of a statement may make of a text by joining it to itself again and again
@@ -63,9 +68,14 @@ _JOINING = frozenset(
 )
 #: functions that may put their third argument in the place of each character
 _REPLACING = frozenset(["replace", "regexp_replace"])
-_BUILDS = re.compile(rf"\b(?:{'|'.join([*_BUILDERS, *_JOINING, *_REPLACING])})\b|\|\|", re.IGNORECASE)
+#: functions that compare each character with each: hours for two long texts
+_ENDLESS = frozenset(["levenshtein"])
+_BUILDS = re.compile(rf"\b(?:{'|'.join([*_BUILDERS, *_JOINING, *_REPLACING, *_ENDLESS])})\b|\|\|", re.IGNORECASE)
+_SEARCHES = re.compile(r"\b(?:regexp_\w+|i?like|similar|replace|translate|strpos|position|contains)\b|~", re.IGNORECASE)
 
 _SUSPECT = re.compile(r"Join|RecursiveQuery|Unnest|WindowAggr|TableScan: (?:range|generate_series)\(")
+_GATHERS = re.compile(r" *(?:Sort|Aggregate|WindowAggr|Distinct)\b")
+_GATHERING = re.compile(r"SortExec|AggregateExec|\w*WindowAggExec")
 _ON = re.compile(r"\((.*?)@\d+, (.*?)@\d+\)")
 _RENAMED = re.compile(r"([^,\[\]()]+)@\d+ as ([^,\[\]()]+)")
 _KEYS = re.compile(r"gby=\[(.*?)\](?:, |$)")
@@ -97,11 +107,18 @@ def swells(text: str) -> bool:
                 factor *= max([1.0, *(abs(_number(tokens, span)) for span in arguments[_BUILDERS[name]])])
             elif name in _JOINING:
                 joined += len(arguments)
+            elif name in _ENDLESS:
+                return True
             elif name in _REPLACING:
                 joined += max([1.0, *(_length(tokens, span) for span in arguments[2:3])])
     # a sub-query can multiply what the one below it has made; most comes of it when each has its share of what joins
     shares = min(levels, max(1.0, joined / math.e))
     return factor > SWELLING or (joined > 0 and (joined / shares) ** shares > GROWING)
+
+
+def searches(text: str) -> int:
+    """How often a statement looks through texts, at most, for each row."""
+    return sum(1 for _ in _SEARCHES.finditer(text))
 
 
 def _length(tokens: Tokens, span: tuple[int, int]) -> float:
@@ -130,7 +147,20 @@ class Scans:
 
 def is_suspect(plan: LogicalPlan) -> bool:
     """Whether a plan has an operator that could explode: what has none need not be weighed, whatever rows there are."""
-    return bool(_SUSPECT.search(plan.display_indent()))
+    said = plan.display_indent()
+    return bool(_SUSPECT.search(said)) or _searches_what_was_gathered(said)
+
+
+def _searches_what_was_gathered(said: str) -> bool:
+    searching: list[int] = []
+    for line in said.splitlines():
+        depth = len(line) - len(line.lstrip())
+        searching = [above for above in searching if above < depth]
+        if searching and _GATHERS.match(line):
+            return True
+        if _SEARCHES.search(line):
+            searching.append(depth)
+    return False
 
 
 def explodes(plan: ExecutionPlan, scans: Scans) -> bool:
@@ -144,7 +174,7 @@ class _Weighing:
 
     def is_too_much(self, plan: ExecutionPlan) -> bool:
         """Bottom up, without recursion."""
-        done: list[float] = []
+        done: list[tuple[float, bool]] = []  # rows, and whether they were gathered before they went on
         work = 0.0
         waiting = [(plan, False)]
         while waiting:
@@ -154,12 +184,17 @@ class _Weighing:
                 waiting.append((node, True))
                 waiting += [(child, False) for child in below]
                 continue
-            rows = [done.pop() for _ in below]  # the first child was pushed first and so is done last
+            inputs = [done.pop() for _ in below]  # the first child was pushed first and so is done last
+            rows = [count for count, _ in inputs]
             made, looked_at = self._made(node, below, rows)
+            said = node.display()
+            were_gathered = any(gathered for _, gathered in inputs)
             work += looked_at
+            if were_gathered:
+                work += sum(rows) * searches(said) / SEARCHED_ROWS
             if work > WORK_ROWS:
                 return True
-            done.append(made)
+            done.append((made, were_gathered or bool(_GATHERING.match(said))))
         return False
 
     def _made(self, node: ExecutionPlan, below: list[ExecutionPlan], rows: list[float]) -> tuple[float, float]:

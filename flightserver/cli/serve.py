@@ -18,7 +18,8 @@ from flightserver.cli.parsing import Given, UsageError
 from flightserver.config import ConfigError, resolve, this_machine
 from flightserver.config import UsageError as UnreadableOption
 from flightserver.environment import read_environment
-from flightserver.options import GROUPS, OPTIONS, Option
+from flightserver.options import GROUPS, OPTIONS
+from flightserver.options.declared import Option
 
 QUICK_START = declared.Option("--quick-start", "Make up what is needed to start.", rare=True)
 

@@ -26,12 +26,13 @@ _LANGUAGES = {0: "sql", _SQL: "sql", _INFLUXQL: "influxql"}
 
 @dataclass(frozen=True, slots=True)
 class StatementTicket:
-    """A statement to run."""
+    """A statement to run. `query_id`: by which planning it can be cancelled, where the sender gave it one."""
 
     database: str
     text: str
     language: str = "sql"
     params: Mapping[str, Scalar] = field(default_factory=dict)
+    query_id: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +88,14 @@ def _from_json(ticket: bytes) -> StatementTicket:
     text = found.get("sql_query")
     language = found.get("query_type") or "sql"
     params = found.get("params", {})
+    query_id = found.get("query_id")
     if len(databases) != 1 or not isinstance(databases[0], str) or not isinstance(text, str):
         raise _invalid()
     if language not in ("sql", "influxql") or not isinstance(params, dict):
         raise _invalid()
     if not all(isinstance(value, Scalar) for value in params.values()):
         raise _invalid()
-    return StatementTicket(databases[0], text, language, params)
+    return StatementTicket(databases[0], text, language, params, query_id.encode() if isinstance(query_id, str) else b"")
 
 
 def _from_read_info(info: sql.ReadInfo) -> StatementTicket | CommandTicket:

@@ -20,7 +20,7 @@ from catalog.access import Access
 from catalog.errors import InvalidRequest, ServiceError, no_influxql
 from catalog.tokens import Identity
 from engine._native import keep_thread_state
-from engine.requests import NodeLike, Origin
+from engine.requests import NodeLike, Origin, Watched
 from flightserver import wire
 from flightserver.auth import Authorizer, Everyone, bearer_of
 from flightserver.errors import flight_error
@@ -100,9 +100,9 @@ class Call:
         if (self.header(LANGUAGE_HEADER) or "sql").lower() != "sql":
             raise no_influxql()
 
-    def origin(self, text: str | None = None) -> Origin:
+    def origin(self, watched: Watched, text: str | None = None) -> Origin:
         """What the log of queries says of a Flight SQL statement of this call."""
-        return Origin("flightsql", text, self._trace_id())
+        return Origin("flightsql", text, self._trace_id(), watched=watched)
 
     def _trace_id(self) -> str | None:
         """That of the caller's own tracing: W3C `version-trace-span-flags`, or Jaeger's `trace:span:parent:flags`."""

@@ -91,6 +91,10 @@ class GuardedNode:
         self.needs(request.database, WRITE)
         return self._node.start_lp(request)
 
+    def start_together(self, request: WriteRequest, line_counts: Sequence[int]) -> Sequence[StartedWrite] | None:
+        self.needs(request.database, WRITE)
+        return self._node.start_together(request, line_counts)
+
     def ingest(self, database: str, table: str, schema: pa.Schema, options: IngestOptions) -> IngestSession:
         self.needs(database, WRITE)
         if options.if_exists == "replace":
@@ -110,9 +114,9 @@ class GuardedNode:
         self.needs(database, WRITE)
         return self._node.query_sql(database, sql, params, self._of_caller(origin))
 
-    def values_parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+    def values_parameter_types(self, database: str, sql: str, origin: Origin = FROM_SQL) -> Mapping[str, pa.DataType]:
         self.needs(database, WRITE)
-        return self._node.parameter_types(database, sql)
+        return self._node.parameter_types(database, sql, self._of_caller(origin))
 
     def query_sql(
         self, database: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
@@ -126,9 +130,9 @@ class GuardedNode:
         self.needs(database, READ)
         return self._node.plan_sql(database, sql, params, self._of_caller(origin))
 
-    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+    def parameter_types(self, database: str, sql: str, origin: Origin = FROM_SQL) -> Mapping[str, pa.DataType]:
         self.needs(database, READ)
-        return self._node.parameter_types(database, sql)
+        return self._node.parameter_types(database, sql, self._of_caller(origin))
 
     def _of_caller(self, origin: Origin) -> Origin:
         return origin if self._identity is origin.caller else replace(origin, caller=self._identity)

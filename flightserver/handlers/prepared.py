@@ -15,12 +15,14 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.flight as fl
 
 from catalog.access import TOKEN
 from catalog.errors import InvalidRequest, UnsupportedFeature
+from engine.requests import Origin
 from flightserver.flightsql import commands, parameters
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from flightserver.flightsql.results import plain_schema, plain_type
@@ -29,7 +31,9 @@ from flightserver.flightsql.statements import parameters as parameters_of
 from flightserver.handlers.actions import Action
 from flightserver.handlers.bound import Bound, Rows
 from flightserver.handlers.call import Call
+from flightserver.handlers.guarded import GuardedNode
 from flightserver.handlers.ingest import Ingests, schema_of
+from flightserver.handlers.streams import Watcher
 from flightserver.handlers.updates import Updates
 
 BINDINGS_MAX = 10_000
@@ -37,8 +41,9 @@ BINDINGS_BYTES_MAX = 64 << 20
 
 
 class Prepared:
-    def __init__(self, ingests: Ingests, updates: Updates) -> None:
+    def __init__(self, ingests: Ingests, updates: Updates, watcher: Watcher) -> None:
         self._ingests = ingests
+        self._watcher = watcher
         self._updates = updates
         self._bindings = _Bindings()
 
@@ -95,8 +100,9 @@ class Prepared:
         names = parameters_of(query)
         is_update = is_insert(query)
         handle = sql.PreparedStatementHandle(query=query, database=database, id=secrets.token_bytes(16))
-        schema = pa.schema([]) if is_update else plain_schema(call.node.plan_sql(database, query, origin=call.origin()))
-        types = self._parameter_types(call, database, query) if names else {}
+        origin = call.origin(partial(self._watcher.watching, call.is_cancelled))
+        schema = pa.schema([]) if is_update else plain_schema(call.node.plan_sql(database, query, origin=origin))
+        types = self._parameter_types(call.node, database, query, origin) if names else {}
         wanted = pa.schema([(f"${name}", plain_type(types.get(name, pa.utf8()))) for name in names])
         result = sql.ActionCreatePreparedStatementResult(
             prepared_statement_handle=handle.SerializeToString(),
@@ -113,11 +119,11 @@ class Prepared:
         self._bindings.forget(_opened(request.prepared_statement_handle).id)
         return []
 
-    def _parameter_types(self, call: Call, database: str, query: str) -> Mapping[str, pa.DataType]:
+    def _parameter_types(self, node: GuardedNode, database: str, query: str, origin: Origin) -> Mapping[str, pa.DataType]:
         try:
             if is_insert(query):
-                return self._updates.parameter_types(call.node, database, query)
-            return call.node.parameter_types(database, query)
+                return self._updates.parameter_types(node, database, query, origin)
+            return node.parameter_types(database, query, origin)
         except InvalidRequest:
             return {}
 

@@ -10,7 +10,8 @@ Held by tests/integration/flight/test_statements.py (Q1-Q4).
 Elsewhere: what tickets look like (flightsql.tickets), what leaves in batches (flightsql.results), how it leaves (streams).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ import pyarrow.flight as fl
 from google.protobuf.message import Message
 
 from catalog.errors import UnsupportedFeature, no_influxql
-from engine.requests import NodeLike, QueryResult
+from engine.requests import NodeLike, Origin, QueryResult
 from flightserver.flightsql import commands, tickets
 from flightserver.flightsql.inserts import COUNT
 from flightserver.flightsql.proto import flightsql_pb2 as sql
@@ -30,7 +31,7 @@ from flightserver.handlers.guarded import GuardedNode
 from flightserver.handlers.metadata import Metadata
 from flightserver.handlers.prepared import Prepared
 from flightserver.handlers.running import Running
-from flightserver.handlers.runs import chained
+from flightserver.handlers.runs import Runs, chained
 from flightserver.handlers.streams import Streams
 from flightserver.handlers.updates import Updates
 
@@ -56,10 +57,11 @@ class Queries:
         wanted = tickets.decode(ticket)
         node = call.node
         if isinstance(wanted, tickets.StatementTicket):
-            result, query_id = _statement(node, wanted.database, wanted.text, wanted.language, wanted.params), b""
+            origin = Origin(watched=partial(self._streams.watched, call, wanted.query_id))
+            result, query_id = _statement(node, wanted, origin), b""
         else:
             database = wanted.database or self._database(call, wanted.command)
-            result, query_id = self._result(call, database, wanted.command), wanted.query_id
+            result, query_id = self._result(call, database, wanted), wanted.query_id
         schema = plain_schema(result.schema)
         return fl.GeneratorStream(schema, self._streams.open(call, node, result, schema, query_id))
 
@@ -105,9 +107,13 @@ class Queries:
         if is_insert(bound.query):
             parse_insert(bound.query)
             return COUNT
-        return plain_schema(call.node.plan_sql(bound.database, bound.query, bound.first(), call.origin()))
+        return plain_schema(call.node.plan_sql(bound.database, bound.query, bound.first(), self._origin(call)))
 
-    def _result(self, call: Call, database: str, command: Message) -> QueryResult:
+    def _origin(self, call: Call, query_id: bytes = b"") -> Origin:
+        return call.origin(partial(self._streams.watched, call, query_id))
+
+    def _result(self, call: Call, database: str, wanted: tickets.CommandTicket) -> QueryResult:
+        command = wanted.command
         if self._metadata.answers(command):
             table = self._metadata.table(call, database, command)
             return QueryResult(table.schema, iter(table.to_batches()))
@@ -115,12 +121,13 @@ class Queries:
         bound = self._bound(call, database, command)
         if is_insert(bound.query):
             return self._updates.as_query(call, bound)
-        node, origin = call.node, call.origin()
-        first = node.query_sql(bound.database, bound.query, bound.first(), origin)
+        node = call.node
+        first = node.query_sql(bound.database, bound.query, bound.first(), self._origin(call, wanted.query_id))
         if bound.rows is None:
             return first
-        others = islice(bound.each(), 1, None)
-        return chained(first, (node.query_sql(bound.database, bound.query, values, origin) for values in others))
+        runs = Runs()
+        origin, others = call.origin(runs.watched), islice(bound.each(), 1, None)
+        return chained(runs, first, (node.query_sql(bound.database, bound.query, values, origin) for values in others))
 
     def _bound(self, call: Call, database: str, command: Message) -> Bound:
         match command:
@@ -134,10 +141,10 @@ class Queries:
         raise unsupported(command)
 
 
-def _statement(node: GuardedNode, database: str, text: str, language: str, params: Mapping[str, tickets.Scalar]) -> QueryResult:
-    if language == "influxql":
+def _statement(node: GuardedNode, wanted: tickets.StatementTicket, origin: Origin) -> QueryResult:
+    if wanted.language == "influxql":
         raise no_influxql()
-    return node.query_sql(database, text, params)
+    return node.query_sql(wanted.database, wanted.text, wanted.params, origin)
 
 
 def unsupported(command: Message) -> UnsupportedFeature:

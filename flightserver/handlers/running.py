@@ -1,6 +1,7 @@
 """Queries by the id that their FlightInfo and ticket carry, so that they can be cancelled by name.
 
-X1  Cancelling ends every stream of a query at once; a ticket that was not redeemed yet is worth nothing from then on.
+X1  Cancelling ends every stream of a query at once, and its planning; a ticket that was not redeemed yet is worth nothing from
+    then on.
 X2  What is over can not be cancelled, and what nobody knows is not found. The newest KNOWN_MAX queries are remembered.
 X3  A query is its caller's: for others than administrators it is one that nobody knows.
 
@@ -11,7 +12,8 @@ Elsewhere: ending one stream (handlers.streams).
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -57,6 +59,21 @@ class Running:
                 raise Cancelled("the query was cancelled")
             self._streams.setdefault(query_id, []).append(cancel)
             self._note(query_id, "running", owner if known is None else known.owner)
+
+    @contextmanager
+    def beginning(self, query_id: bytes, owner: Identity, cancel: Callable[[], None]) -> Iterator[None]:
+        """Before a stream begins its statement is planned; `cancel` ends that. Without an id it has no name."""
+        if not query_id:
+            yield
+            return
+        self.begin(query_id, owner, cancel)
+        try:
+            yield
+        except BaseException:
+            self.end(query_id, cancel)
+            raise
+        with self._lock:
+            self._streams[query_id].remove(cancel)
 
     def end(self, query_id: bytes, cancel: Callable[[], None]) -> None:
         with self._lock:

@@ -46,27 +46,27 @@ class Updates:
         runs, node = Runs(), call.node
         with self._watcher.watching(call.is_cancelled, runs.close):
             if is_read(bound.query):
-                return self._read(node, bound, runs, call.origin())
-            return self._insert(node, bound, tags_of(call), runs, call.origin(bound.query))
+                return self._read(node, bound, runs, call.origin(runs.watched))
+            return self._insert(node, bound, tags_of(call), runs, call.origin(runs.watched, bound.query))
 
     def as_query(self, call: Call, bound: Bound) -> QueryResult:
         """The same for clients that ask for every statement like for a query: one row with the count."""
         parse_insert(bound.query)
-        tags, origin = tags_of(call), call.origin(bound.query)
         runs, node = Runs(), call.node
+        tags, origin = tags_of(call), call.origin(runs.watched, bound.query)
 
         def rows() -> Iterator[pa.RecordBatch]:
             yield pa.record_batch([pa.array([self._insert(node, bound, tags, runs, origin)], pa.uint64())], schema=COUNT)
 
         return QueryResult(COUNT, rows(), runs.close)
 
-    def parameter_types(self, node: GuardedNode, database: str, query: str) -> Mapping[str, pa.DataType]:
+    def parameter_types(self, node: GuardedNode, database: str, query: str, origin: Origin) -> Mapping[str, pa.DataType]:
         """Those of an INSERT: its table's where they go there unchanged, else what the plan of its query says."""
         insert = parse_insert(query)
         table = node.table_to_write(database, insert.table)
         if insert.sole_row is None or table is None:
             ask = node.values_parameter_types if insert.reads_nothing else node.parameter_types
-            return ask(database, insert.source)
+            return ask(database, insert.source, origin)
         names = inserted_names(insert, insert.sole_row, table)
         known = {column.name: column.type for column in table}
         return {mark: known[name] for mark, name in zip(insert.sole_row, names, strict=True) if name in known}

@@ -9,8 +9,10 @@ Held by tests/integration/flight/test_engine_client.py (L1, L2) and tests/integr
 Elsewhere: Arrow batches (handlers.ingest), who opens lanes and why (flightserver.client).
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from operator import itemgetter
 
 import pyarrow as pa
 import pyarrow.flight as fl
@@ -23,6 +25,7 @@ from flightserver.errors import service_error
 from flightserver.handlers.actions import Action
 from flightserver.handlers.arena import HandoverDirectory
 from flightserver.handlers.call import Call
+from flightserver.handlers.guarded import GuardedNode
 
 _NO_ARENA = memoryview(b"")
 
@@ -61,27 +64,57 @@ class Writes:
         return _finished(_attempt(partial(self._start, call, message, arena)))
 
     def _answer_all(self, call: Call, messages: Sequence[memoryview]) -> list[bytes]:
-        """Started together, the writes of a convoy share a flush."""
-        started = [_attempt(partial(self._start, call, message, _NO_ARENA)) for message in messages]
-        return [_finished(write) for write in started]
+        """Started together, the writes of a convoy share a flush; those with the same header are read as one."""
+        alike: dict[bytes, list[int]] = defaultdict(list)
+        for place, message in enumerate(messages):
+            alike[wire.header_text(message)].append(place)
+        started: list[tuple[int, StartedWrite | ServiceError]] = []
+        for places in alike.values():
+            started += zip(places, self._start_alike(call, [messages[place] for place in places]), strict=True)
+        return [_finished(write) for _, write in sorted(started, key=itemgetter(0))]
+
+    def _start_alike(self, call: Call, messages: Sequence[memoryview]) -> Sequence[StartedWrite | ServiceError]:
+        together: Sequence[StartedWrite] | None = None
+        if len(messages) > 1:
+            try:
+                together = self._start_together(call, messages)
+            except Exception as error:  # as in _attempt
+                return [service_error(error)] * len(messages)
+        return together or [_attempt(partial(self._start, call, message, _NO_ARENA)) for message in messages]
+
+    def _start_together(self, call: Call, messages: Sequence[memoryview]) -> Sequence[StartedWrite] | None:
+        header, _ = wire.decode_write(messages[0])
+        if header.arena_bytes is not None:
+            return None
+        bodies = [bytes(message).partition(b"\n")[2] for message in messages]
+        if any(body.endswith(b"\r") for body in bodies):  # which a newline would make part of the line's end
+            return None
+        whole = [body if body.endswith(b"\n") else body + b"\n" for body in bodies]
+        joined, line_counts = memoryview(b"".join(whole)), [body.count(b"\n") for body in whole]
+        return self._node(call, header).start_together(self._request(header, joined), line_counts)
 
     def _write(self, call: Call, message: memoryview) -> bytes:
         return wire.encode_json(_report(self._start(call, message, _NO_ARENA).finish()))
 
     def _start(self, call: Call, message: memoryview, arena: memoryview) -> StartedWrite:
-        if self._is_stopping():
-            raise Unavailable("the server is stopping")
         header, lines = wire.decode_write(message)
-        node = call.node_for(header.authorization)
+        node = self._node(call, header)
         if header.arena_bytes is not None:
             if not 0 <= header.arena_bytes <= arena.nbytes:
                 raise InvalidRequest("the arena holds no such bytes")
             lines = arena[: header.arena_bytes]
+        return node.start_lp(self._request(header, lines))
+
+    def _node(self, call: Call, header: wire.WriteHeader) -> GuardedNode:
+        if self._is_stopping():
+            raise Unavailable("the server is stopping")
+        return call.node_for(header.authorization)
+
+    def _request(self, header: wire.WriteHeader, lines: memoryview) -> WriteRequest:
         if lines.nbytes > self._body_bytes_max:
             raise TooLarge(f"the body has {lines.nbytes} bytes, the limit is {self._body_bytes_max}")
         precision = wire.PRECISIONS[header.precision]
-        request = WriteRequest(header.db, lines, precision, header.accept_partial, header.no_sync, header.door)
-        return node.start_lp(request)
+        return WriteRequest(header.db, lines, precision, header.accept_partial, header.no_sync, header.door)
 
     def _open_arena(self, name: str) -> memoryview:
         if self._handover is None:

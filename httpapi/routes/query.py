@@ -18,7 +18,11 @@ Elsewhere: how values are spelled (httpapi.formats), clients that hang up (httpa
 
 import errno
 import logging
+import secrets
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -40,6 +44,7 @@ from httpapi.replies import Reply
 log = logging.getLogger("httpapi")
 
 _hangups = Hangups()
+_CANCEL_AGAIN_S = 0.05
 
 _FORMAT_BY_ACCEPT = {
     "": "json",
@@ -56,11 +61,15 @@ def query_sql(call: Call) -> Reply:
     accepted = _accepted_format(call.accept)
     asked = _from_query_string(call) if call.method == "GET" else _from_body(call)
     params = _params(asked.get("params"))
+    wanted = named_format(asked.get("format") or accepted)
+    waiting = _Waiting(call)
     try:
-        result = call.gateway.query_sql(db=asked["db"], q=asked["q"], params=params, authorization=call.authorization)
-        return _streamed(call, result, named_format(asked.get("format") or accepted))
-    except DatabaseNotFound as error:
-        raise NotFound(f"query error: {error}") from None
+        return _streamed(call, waiting.result_of(asked["db"], asked["q"], params), waiting.end, wanted)
+    except BaseException as error:
+        waiting.end()
+        if isinstance(error, DatabaseNotFound):
+            raise NotFound(f"query error: {error}") from None
+        raise
 
 
 def query_influxql(call: Call) -> Reply:
@@ -134,13 +143,47 @@ def _accepted_format(accept: str) -> str:
     raise InvalidRequest(f"invalid mime type ({accept})")
 
 
-def _streamed(call: Call, result: ResultStream, wanted: Format) -> Reply:
-    unwatch = _nothing if call.socket is None else _hangups.watch(call.socket, result.close)  # Q3
+class _Waiting:
+    """A client that waits for its answer and may leave at any time, also while its statement is planned (Q3)."""
+
+    def __init__(self, call: Call) -> None:
+        self._gateway, self._authorization = call.gateway, call.authorization
+        self._query_id = secrets.token_hex(8)
+        self._result: ResultStream | None = None
+        self._has_left = self._is_over = False
+        self._unwatch = _nothing if call.socket is None else _hangups.watch(call.socket, self._leave)
+
+    def result_of(self, db: str, q: str, params: Mapping[str, Any]) -> ResultStream:
+        result = self._gateway.query_sql(db=db, q=q, params=params, authorization=self._authorization, query_id=self._query_id)
+        self._result = result
+        if self._has_left:
+            result.close()
+        return result
+
+    def end(self) -> None:
+        self._is_over = True
+        self._unwatch()
+
+    def _leave(self) -> None:
+        self._has_left = True
+        if self._result is not None:
+            self._result.close()
+        else:
+            threading.Thread(target=self._cancel, name="cancel-query", daemon=True).start()
+
+    def _cancel(self) -> None:
+        """Again and again: the engine may not have heard of the query yet."""
+        while self._result is None and not self._is_over:
+            with suppress(ServiceError):
+                self._gateway.cancel_query(self._query_id, self._authorization)
+            time.sleep(_CANCEL_AGAIN_S)
+
+
+def _streamed(call: Call, result: ResultStream, unwatch: Callable[[], None], wanted: Format) -> Reply:
     try:
         pieces = wanted.encode(result.schema, _with_rows(result))
         first = next(pieces, b"")
     except BaseException:
-        unwatch()
         result.close()
         raise
     pieces = chain([first] if first else [], pieces)

@@ -15,13 +15,14 @@ Held by tests/unit/httpapi/test_write_parameters.py (W3) and tests/integration/h
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from catalog.errors import InvalidRequest, ServiceError
 from catalog.names import check_database_name, check_namespace_name, with_retention_policy
-from flightserver.wire import WriteReportDict
+from flightserver.client import Room
+from flightserver.wire import WriteHeader, WriteReportDict
 from httpapi.admission import CREDENTIAL_KEY
 from httpapi.bodies import BodyReader, Environ
 from httpapi.errors import Family, rejected_reply, write_error_reply
@@ -59,32 +60,35 @@ class Target:
     accept_partial: bool = False
     no_sync: bool = False
 
+    def header(self, authorization: str | None) -> WriteHeader:
+        return WriteHeader(self.db, self.precision, self.accept_partial, self.no_sync, self.door.value, authorization)
+
 
 def write(environ: Environ, gateway: Gateway, bodies: BodyReader) -> Reply:
     """Take one body to the engine and turn its report into the answer that this door's clients expect."""
     target = parse_target(environ["PATH_INFO"], environ["QUERY_STRING"])
-    with bodies.read(environ) as body:
-        try:
-            report = _stored(target, body, gateway, environ[CREDENTIAL_KEY])
-        except ServiceError as error:
-            return write_error_reply(target.door, error)
-    if report["rejected"]:
-        return rejected_reply(target.door, report["rejected"], stored=True)
+    with (
+        gateway.room_for(bodies.straight_bytes(environ)) as room,
+        bodies.read(environ, None if room is None else room.memory) as body,
+    ):
+        return reply_to(target, partial(_stored, target.header(environ[CREDENTIAL_KEY]), body, gateway, room))
+
+
+def reply_to(target: Target, report: Callable[[], WriteReportDict]) -> Reply:
+    """The answer of this door to what `report` returns or raises."""
+    try:
+        found = report()
+    except ServiceError as error:
+        return write_error_reply(target.door, error)
+    if found["rejected"]:
+        return rejected_reply(target.door, found["rejected"], stored=True)
     return NO_CONTENT
 
 
-def _stored(target: Target, body: memoryview, gateway: Gateway, authorization: str | None) -> WriteReportDict:
+def _stored(header: WriteHeader, body: memoryview, gateway: Gateway, room: Room | None) -> WriteReportDict:
     if not body:
         raise InvalidRequest("incoming write was empty")
-    return gateway.write_lp(
-        db=target.db,
-        body=body,
-        precision=target.precision,
-        accept_partial=target.accept_partial,
-        no_sync=target.no_sync,
-        door=target.door.value,
-        authorization=authorization,
-    )
+    return gateway.write_lp(header, body, room)
 
 
 def parse_target(path: str, query_string: str) -> Target:

@@ -3,7 +3,7 @@
 U1  Every server is fresh and ends here; Flightline's answers are asked in memory (as written), from Parquet by a warm process
     (restarted, each question asked before it is timed), and from Parquet by a cold one (restarted for each question, the
     system's cache of the files dropped).
-U2  DuckDB answers the same wordings over one Parquet file, sorted by host and time, in the client's process, each time in turn
+U2  DuckDB answers the same wordings over one Parquet file, sorted by host and time, in the client's process, in turn
     with who is measured: ratios are of the same minute. Its first answer to each question is what all others are compared with.
 
 Held by tests/bench/test_query_scenarios.py. Elsewhere: questions (questions.py), goals and tables (query_report.py).

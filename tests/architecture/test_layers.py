@@ -13,7 +13,7 @@ LAYERS = [
     ["flightserver.wire", "flightserver.client"],
     ["flightserver"],
     ["engine.node"],
-    ["engine.replay", "engine.verify"],
+    ["engine.opening", "engine.replay", "engine.verify"],
     ["engine.ingest", "engine.persist", "engine.query"],
     ["engine.view"],
     ["engine.wal", "engine.buffer", "engine.files", "engine.catalog_log", "engine.catalog_tail", "engine.hydrate"],

@@ -12,7 +12,7 @@ from flightserver.flightsql import commands
 from scripts.bench_lib import data as rows_of
 from scripts.bench_lib import query_client
 from scripts.bench_lib.nothing import Nothing
-from scripts.bench_lib.query_client import Asked, Part, job, part, run, statement_command
+from scripts.bench_lib.query_client import IN_A_ROW, Asked, Part, job, part, run, statement_command
 
 DATA = rows_of.cpu("asked", hosts=10, rows=20_000)
 TABLE = pa.table({"a": [1, 2, 3]})
@@ -86,9 +86,11 @@ def test_systems_take_turns(location: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(query_client.WAYS, "noting", Noting)
     parts = [part(name, "noting", "", questions(q=["x"])) for name in ("a", "b")]
 
-    run(job(parts, seconds=0.0, least=3))
+    found = run(job(parts, seconds=0.0, least=IN_A_ROW + 2))
 
-    assert order == ["a", "b"] * 4
+    some, rest = IN_A_ROW + 1, 2 + 1
+    assert order == ["a", "b", *["a"] * some, *["b"] * some, *["a"] * rest, *["b"] * rest]
+    assert found["a"]["q"]["requests"] == IN_A_ROW + 2, "the first one of each turn is not timed"
 
 
 def test_many_clients_ask_on_schedule_and_errors_are_counted(location: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from catalog.errors import ServiceError
 from engine import node as node_module
+from engine import opening
 from engine.node import Node
 from engine.storage.base import ObjectStore
 from engine.storage.local import LocalStore
@@ -126,8 +127,8 @@ def test_acknowledged_rows_survive_a_stop_anywhere_on_a_local_disk(
     """W1, W3, P1, P2, V1, Y1, F1, N2, R2: also between making a segment and storing its first group."""
     store, outcome = StoppingStore(LocalStore(tmp_path), stop_at, landed), Outcome()
     file = type("File", (StoppingFile,), {"store": store})
-    monkeypatch.setattr(node_module, "open_log", lambda store, paths: SegmentLog(store, paths, file))
-    monkeypatch.setattr(node_module, "_take_lock", lambda root, node_id: None)  # dies with the process, which goes on here
+    monkeypatch.setattr(opening, "open_log", lambda store, paths: SegmentLog(store, paths, file))
+    monkeypatch.setattr(node_module, "take_lock", lambda root, node_id: None)  # dies with the process, which goes on here
     live_and_die(store, outcome)
     monkeypatch.undo()
 

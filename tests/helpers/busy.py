@@ -16,11 +16,17 @@ from flightserver.flightsql import commands
 from flightserver.flightsql.proto import flightsql_pb2 as sql
 from tests.helpers.servers import PATIENCE_S, Server, wait_until
 
+_SLOW = " OR ".join(f"regexp_like(s, '^(ab|ba?)*x{n}')" for n in range(300))
 #: one scan, three hundred regular expressions on each row, whose end does not tell that they do not match
-SLOW_SCAN = "SELECT count(*) FROM t WHERE " + " OR ".join(f"regexp_like(s, '^(ab|ba?)*x{n}')" for n in range(300))
+SLOW_SCAN = f"SELECT count(*) FROM t WHERE {_SLOW}"
+#: the same, when the scan has long ended
+SLOW_AFTERWARDS = f"SELECT count(*) FROM (SELECT s FROM t ORDER BY v LIMIT 90000) WHERE {_SLOW}"
 
 #: pairs without end, and without much memory
 EXPLODING = "SELECT count(*) FROM t a JOIN generate_series(1, 1000000000) AS s(n) ON a.v < s.n - 2000000000"
+
+#: worked out while it is planned, for minutes and without much memory
+LONG_TO_PLAN = "SELECT levenshtein(repeat('a', 500000), repeat('b', 500000)) AS n"
 
 
 def fill(server: Server, rows: int = 100_000) -> None:
@@ -62,9 +68,9 @@ def http_connection(server: Server, statement: str) -> socket.socket:
     return connection
 
 
-def flight_info(client: fl.FlightClient, statement: str) -> fl.FlightInfo:
+def flight_info(client: fl.FlightClient, statement: str, timeout_s: float | None = None) -> fl.FlightInfo:
     command = commands.pack(sql.CommandStatementQuery(query=statement))
-    options = fl.FlightCallOptions(headers=[(b"database", b"db")])
+    options = fl.FlightCallOptions(headers=[(b"database", b"db")], timeout=timeout_s)
     return client.get_flight_info(fl.FlightDescriptor.for_command(command), options)
 
 
@@ -97,4 +103,4 @@ def becomes_idle(server: Server) -> None:
         time.sleep(0.3)
         return cpu_s(server) - before_s < 0.1
 
-    wait_until(is_idle, within_s=10)
+    wait_until(is_idle, within_s=20)

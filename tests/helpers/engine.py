@@ -1,6 +1,6 @@
 """A node in this process, over any store, and words for what goes in and comes out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,8 +59,8 @@ def write(node: Node, body: str | bytes, database: str = "db", **options: Any) -
     return node.write_lp(WriteRequest(database, data, options.pop("precision", Precision.NANOSECOND), **options))
 
 
-def read(node: Node, sql: str, database: str = "db") -> list[dict[str, Any]]:
-    result = node.query_sql(database, sql)
+def read(node: Node, sql: str, database: str = "db", params: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+    result = node.query_sql(database, sql, params)
     rows: list[dict[str, Any]] = pa.Table.from_batches(result.batches, result.schema).to_pylist()
     return rows
 

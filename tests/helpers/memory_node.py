@@ -113,6 +113,9 @@ class MemoryNode:
     def start_lp(self, request: WriteRequest) -> StartedWrite:
         return StartedWrite(self.write_lp(request))
 
+    def start_together(self, request: WriteRequest, line_counts: Sequence[int]) -> None:
+        return None
+
     def write_lp(self, request: WriteRequest) -> WriteReport:
         self._fail()
         self.before_lines(request)
@@ -176,7 +179,7 @@ class MemoryNode:
         self._fail()
         return self._planned(database, sql, params).schema()
 
-    def parameter_types(self, database: str, sql: str) -> Mapping[str, pa.DataType]:
+    def parameter_types(self, database: str, sql: str, origin: Origin = FROM_SQL) -> Mapping[str, pa.DataType]:
         return placeholder_types(self._planned(database, sql, None).logical_plan())
 
     def _planned(self, database: str, sql: str, params: Mapping[str, object] | None) -> datafusion.DataFrame:

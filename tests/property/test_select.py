@@ -10,7 +10,7 @@ from engine._native import SeriesIndex
 from engine.batch import SERIES, TIME
 from engine.buffer.rows import TimeRange
 from engine.query.predicate import Predicate
-from engine.query.select import SeriesSet, ranges_of, selected, series_matching
+from engine.query.select import SeriesSet, Sought, ranges_of, selected, series_matching
 from engine.query.texts import Like
 
 ROWS = st.lists(st.tuples(st.integers(0, 6), st.integers(-5, 20)), max_size=60)
@@ -89,6 +89,64 @@ def test_newest_and_oldest_rows_are_those_of_the_loop(
     assert sorted(ranges.newest(1, "v").to_pylist()) == expected(True, 1, True)
     assert sorted(ranges.oldest(1, "v").to_pylist()) == expected(False, 1, True)
     assert ranges.newest(1, "never written").to_pylist() == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    rows=ROWS.map(lambda rows: sorted(set(rows), key=lambda row: row[1])),
+    cuts=st.lists(st.integers(1, 12), max_size=12),
+    stray=st.lists(st.tuples(st.integers(0, 59), st.integers(0, 12)), max_size=4),
+    wanted=WANTED,
+    times=RANGES,
+    nulls=st.frozensets(st.integers(0, 60)),
+    newest=st.booleans(),
+)
+def test_what_is_sought_in_chunk_after_chunk_are_each_series_last_rows(
+    rows: list[tuple[int, int]],
+    cuts: list[int],
+    stray: list[tuple[int, int]],
+    wanted: frozenset[int] | None,
+    times: TimeRange,
+    nulls: frozenset[int],
+    newest: bool,
+) -> None:
+    """E4: rows in order of time, some of them late, in chunks; of all rows, and of those with a value."""
+    values = {row: None if at in nulls else at for at, row in enumerate(rows)}
+    chunks: list[list[tuple[int, int]]] = [[] for _ in range(len(cuts) + 1)]
+    ends = [sum(cuts[:at]) for at in range(1, len(cuts) + 1)]
+    for at, row in enumerate(rows):
+        late = [to for which, to in stray if which == at]
+        chunks[min(late[0], len(cuts)) if late else sum(at >= end for end in ends)].append(row)
+    kept = [chunk for chunk in chunks if chunk]
+    kept.sort(key=lambda chunk: -max(time for _, time in chunk) if newest else min(time for _, time in chunk))
+    series = None if wanted is None else SeriesSet(pa.array(sorted(wanted), pa.int32()), 8)
+    sought = Sought(series, 8, times, newest=newest)
+    found: dict[str | None, list[tuple[int, int]]] = {None: [], "v": []}
+
+    for chunk in kept:
+        here = batch(chunk).set_column(2, "v", pa.array([values[row] for row in chunk], pa.int64()))
+        within = sought.within(TimeRange(min(time for _, time in chunk), max(time for _, time in chunk)))
+        ranges = ranges_of(here, here, False, Predicate(times), series if within is None else within)
+        rows_found = [here.take(ranges.newest(1, field) if newest else ranges.oldest(1, field)) for field in found]
+        sought.found([each.select([0, 1]) for each in rows_found])
+        for field, each in zip(found, rows_found, strict=True):
+            found[field] += zip(each.column(0).to_pylist(), each.column(1).view(pa.int64()).to_pylist(), strict=True)
+
+    for field, pairs in found.items():
+        matching = [row for row in rows if (wanted is None or row[0] in wanted) and times.start_ns <= row[1] <= times.end_ns]
+        own = [row for row in matching if field is None or values[row] is not None]
+        last = max if newest else min
+        expected = {number: last(time for other, time in own if other == number) for number, _ in own}
+        assert {number: last(time for other, time in pairs if other == number) for number, _ in pairs} == expected
+
+
+def test_chunks_in_order_of_time_are_asked_for_nothing_once_every_series_was_found() -> None:
+    """E4."""
+    sought = Sought(None, 2, TimeRange(-100, 100), newest=True)
+
+    assert sought.within(TimeRange(10, 20)) is None
+    sought.found([batch([(0, 15), (1, 9)]).select([0, 1])])
+    assert [len(sought.within(times) or ()) for times in (TimeRange(5, 12), TimeRange(0, 9))] == [1, 0]
 
 
 @settings(max_examples=200, deadline=None)

@@ -145,8 +145,8 @@ class Statements:
         time = f"'{(START + timedelta(minutes=minute)).isoformat()}'"
         tags = ["host = 'a'", "host IN ('a', 'b', 'c', 'z')", "host <> 'b'", "region IS NULL"]
         tags += ["host NOT IN ('a', 'x', 'y', 'z')", "region LIKE 'x%'", "region NOT LIKE '_1'", "host NOT ILIKE 'A%'"]
-        # none without a wildcard: DataFusion 55 makes an equation of it, and of that and <> on the same tag the equation alone
-        tags += ["(region LIKE 'x_' OR region = 'y')", "(host LIKE '%a' OR host <> 'b')", "(host LIKE 'a%' OR host IS NULL)"]
+        tags += ["(region LIKE 'x_' OR region = 'y')", "(host LIKE '%a' OR host <> 'b')", "(host LIKE 'a' OR host IS NULL)"]
+        tags += ["host LIKE 'a'", "host NOT LIKE 'b'", "region LIKE 'y'"]
         parts = self._chance.sample(["true", *tags, f"time < {time}", f"time >= {time}"], self._chance.randint(1, 2))
         return Said.alike(" AND ".join(parts))
 
@@ -397,7 +397,7 @@ class Statements:
                 Said("region !~ '1'", "NOT regexp_matches(region, '1')"),
                 Said("region ~ '^x.' OR region = 'y'", "regexp_matches(region, '^x.') OR region = 'y'"),
                 Said("host ~* '^[AC]$'", "regexp_matches(host, '^[ac]$')"),
-                *map(Said.alike, ("host NOT LIKE 'b%'", "host ILIKE 'A%'", "region LIKE 'x%' OR region LIKE 'y%'")),
+                *map(Said.alike, ("host NOT LIKE 'b%'", "host ILIKE 'A'", "region LIKE 'x%' OR region LIKE 'y'")),
             ]
         )
 

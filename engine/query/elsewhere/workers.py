@@ -2,7 +2,8 @@
 
     take a process ─▶ send the statement ─▶ answer what it asks about tables, stream it the rows of scans ─▶ read batches
 
-K1  The process of a statement that is stopped, is too late, or has more memory than it may is killed: at once, and alone.
+K1  The process of a statement that is stopped, is too late, or has more memory than it may is killed: at once, and alone,
+    whether it runs or is being planned.
 K2  A process is used again after a statement that ended well, so that the next one need not wait for its start.
 K3  At most WORKERS_MAX statements run so; the others wait, and can be stopped while they do.
 K4  Nothing is left behind: no process after the engine, no file at all.
@@ -30,7 +31,7 @@ import pyarrow.dataset as ds
 from catalog.errors import InvalidRequest, ServiceError, Unavailable, decode_error
 from engine.query.deadlines import Deadlines
 from engine.query.elsewhere.channel import Messages, received_batches, send_batch
-from engine.query.limits import QueryLimits, TooMuchMemory, Turns
+from engine.query.limits import QueryLimits, TooMuchMemory, Turn, Turns
 from engine.query.params import Parameters
 from engine.query.stop import Stop
 
@@ -86,21 +87,27 @@ class Workers:
         self._deadlines = Deadlines()
         self._lock = threading.Lock()
         self._idle: list[tuple[_Worker, Stop]] = []
-        self._busy: set[_Worker] = set()
+        self._busy: dict[_Worker, Turn] = {}
         self._is_closed = False
 
-    def schema(self, text: str, parameters: Parameters | None, tables: Tables) -> pa.Schema:
+    def schema(self, text: str, parameters: Parameters | None, tables: Tables, stop: Stop) -> pa.Schema:
         """The schema of a statement whose planning may be too much for this process, too."""
-        stop = Stop()
-        self._deadlines.add(stop, PlanningTooLong(f"planning the query took longer than {PLANNING_S:g} s"), PLANNING_S)
+        planning = Stop()
+
+        def end() -> None:
+            planning.set(stop.reason)
+
+        stop.then(end)
+        self._deadlines.add(planning, PlanningTooLong(f"planning the query took longer than {PLANNING_S:g} s"), PLANNING_S)
         try:
-            statement = Statement(self, text, parameters, tables, stop, rows=False)
+            statement = Statement(self, text, parameters, tables, planning, rows=False)
             for _ in statement.batches():
                 raise AssertionError("rows were not asked for")
             assert statement.schema is not None
             return statement.schema
         finally:
-            stop.set()
+            stop.forget(end)
+            planning.set()
 
     def batches(self, text: str, parameters: Parameters, tables: Tables, stop: Stop) -> Iterator[pa.RecordBatch]:
         return Statement(self, text, parameters, tables, stop, rows=True).batches()
@@ -122,37 +129,37 @@ class Workers:
         return self._limits
 
     def take(self, stop: Stop) -> "_Worker":
-        self._turns.take(stop)
+        turn = self._turns.take(stop)
         try:
-            return self._taken()
+            return self._taken(turn)
         except BaseException:
-            self._turns.give_back()
+            self._turns.give_back(turn)
             raise
 
     def give_back(self, worker: "_Worker", *, is_fit: bool) -> None:
         """After its statement. What replaces one that is not fit starts now, and is ready when it is needed."""
         with self._lock:
-            self._busy.discard(worker)
+            turn = self._busy.pop(worker)
         is_fit = is_fit and worker.memory_bytes() < LEAST_BYTES + KEPT_BYTES
         if not is_fit:
             worker.end()
-        self._turns.give_back()
+        self._turns.give_back(turn)
         with self._lock:
             is_wanted = not self._idle and not self._is_closed
         if is_wanted or is_fit:
             self._keep(worker if is_fit else _Worker())
 
-    def _taken(self) -> "_Worker":
+    def _taken(self, turn: Turn) -> "_Worker":
         with self._lock:
             while self._idle:
                 worker, idling = self._idle.pop()
                 idling.set(_USED)
                 if worker.is_alive:
-                    self._busy.add(worker)
+                    self._busy[worker] = turn
                     return worker
         worker = _Worker()
         with self._lock:
-            self._busy.add(worker)
+            self._busy[worker] = turn
         return worker
 
     def _keep(self, worker: "_Worker") -> None:

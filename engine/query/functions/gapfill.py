@@ -33,7 +33,7 @@ from engine.query.functions.fill import Bins, How, Output, filled
 from engine.query.functions.late import LateTable
 from engine.query.functions.local import wallclock_bin
 from engine.query.functions.tokens import Tokens, quoted_name
-from engine.query.messages import not_implemented, planning
+from engine.query.messages import QueryRefused, not_implemented, planning
 from engine.query.stop import Stop
 
 BINS = ("date_bin_gapfill", "date_bin_wallclock_gapfill")
@@ -82,12 +82,12 @@ class Split:
 
 
 class GapFilling:
-    """`plan` plans a text, `optimized` does so as far as conditions have come down to their tables."""
+    """`plan` plans a text, `optimized` takes its plan as far as conditions have come down to their tables."""
 
     def __init__(
         self,
         plan: Plan,
-        optimized: Callable[[DataFrame], DataFrame],
+        optimized: Callable[[DataFrame, str], DataFrame],
         register: Register,
         aggregates: Iterable[str],
         stop: Stop,
@@ -104,7 +104,7 @@ class GapFilling:
             query, index = _innermost(tokens, calls)
             self._cut(tokens, arm_around(tokens, query, index), split)
         for index in _calls(tokens, FILLS, (0, len(tokens))):
-            raise planning(f"{tokens[index].name} may only be used in the SELECT list of a gap-filling query")
+            raise _misplaced(tokens[index].name)
         return split
 
     def _cut(self, tokens: Tokens, span: Span, split: Split) -> None:
@@ -126,7 +126,7 @@ class GapFilling:
         split.text = tokens.text[: tokens[span[0]].start] + text + tokens.text[tokens[span[1] - 1].end :]
 
     def _step(self, rest: "_Rest", text: str, shadow: str, written: DataFrame, function: str) -> GapFill:
-        frame = self._optimized(written)
+        frame = self._optimized(written, text)
         schema = frame.schema()
         cover = cover_of(frame.logical_plan(), function.upper())
         zone = schema.field(0).type.tz
@@ -294,6 +294,8 @@ class _Rest:
         return None
 
     def _aggregate(self, span: Span) -> str:
+        for index in _calls(self._tokens, FILLS, span):
+            raise _misplaced(self._tokens[index].name)
         return self._source(span, "a", _EMPTY.get(self._tokens[span[0]].name))
 
     def _source(self, span: Span, kind: str, empty: int | None = None) -> str:
@@ -332,6 +334,10 @@ Unit = str | tuple[str, ...]
 def _calls(tokens: Tokens, names: Iterable[str], span: Span) -> list[int]:
     wanted = frozenset(names)
     return [at for at in range(*span) if tokens[at].name in wanted and tokens.is_call(at)]
+
+
+def _misplaced(fill: str) -> QueryRefused:
+    return planning(f"{fill} may only be used in the SELECT list of a gap-filling query")
 
 
 def _innermost(tokens: Tokens, calls: Sequence[int]) -> tuple[Span, int]:

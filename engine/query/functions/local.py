@@ -3,6 +3,7 @@
     selector_first(v, t)      first_value(v ORDER BY t) FILTER (WHERE v and t are there), as a struct or as the part asked for
     difference(v) OVER w      v - lag(v) IGNORE NULLS OVER w
     tz(t, zone)               a cast
+    approx_distinct(x)        that of how x is spelled: DataFusion counts neither tags nor floats
     to_timestamp(x)           to_timestamp_nanos(x)
     influx_regex_match(s, p)  regexp_like(s, p')
     date_bin_wallclock(…)     t moved by what wallclock.py says
@@ -28,6 +29,7 @@ NAMES = (
     *("selector_first", "selector_last", "selector_min", "selector_max"),
     *("difference", "non_negative_difference", "derivative", "non_negative_derivative"),
     *("tz", "to_timestamp", "influx_regex_match", "influx_regex_not_match", "date_bin_wallclock", "sleep"),
+    "approx_distinct",
 )
 _ORDERS = {
     "selector_first": "({time}) ASC",
@@ -125,6 +127,13 @@ class LocalFunctions:
         if not spans or len(spans) > 1 or tokens[spans[0][0]].kind == "string":
             return name, index + 1
         return f"to_timestamp_nanos({self._render(*spans[0])})", tokens.over(index + 1)
+
+    def _approx_distinct(self, index: int) -> tuple[str, int]:
+        tokens, name = self._tokens, self._tokens.source(index, index + 1)
+        spans = tokens.arguments(index)
+        if len(spans) != 1 or tokens.says(spans[0][0], "distinct"):
+            return name, index + 1
+        return f"{name}(CAST({self._render(*spans[0])} AS VARCHAR))", tokens.over(index + 1)
 
     def _regex(self, index: int) -> tuple[str, int]:
         tokens, name = self._tokens, self._tokens[index].name
@@ -242,6 +251,7 @@ _HANDLERS: Mapping[str, Callable[[LocalFunctions, int], tuple[str, int]]] = {
     "influx_regex_not_match": LocalFunctions._regex,
     "date_bin_wallclock": LocalFunctions._wallclock,
     "sleep": LocalFunctions._sleep,
+    "approx_distinct": LocalFunctions._approx_distinct,
     "difference": LocalFunctions._difference,
     "non_negative_difference": LocalFunctions._difference,
     "derivative": LocalFunctions._derivative,

@@ -30,7 +30,8 @@ _ORDERS = {
     "selector_max": r"(?P=v) DESC NULLS FIRST, (?P=t) ASC NULLS LAST",
 }
 _EPOCH = 'Utf8("1970-01-01T00:00:00")'
-_ZONED = r'Utf8\("Timestamp\(Nanosecond, Some\("{}"\)\)"\)'
+#: a second argument; within conditions and orders a blank stands before it
+_ZONED = r', ?Utf8\("Timestamp\(Nanosecond, Some\("{}"\)\)"\)'
 _UTC = _ZONED.format("UTC")
 #: names longer than this are left as they are: matching them would cost more than they are worth
 _LONGEST = 4000
@@ -98,9 +99,9 @@ _RULES: dict[str, list[Rule]] = {
     "now": [_rule(r'arrow_cast\(Int64\(\d+\),Utf8\("Timestamp\(Nanosecond, None\)"\)\)', "now()")],
     "to_timestamp": [_rule(r"\bto_timestamp_nanos\(", "to_timestamp(")],
     "tz": [
-        _rule(rf"arrow_cast\(arrow_cast\(arrow_cast\((?P<t>.+?),{_UTC}\),{_UTC}\),{_UTC}\)", r"tz(\g<t>)"),
+        _rule(rf"arrow_cast\(arrow_cast\(arrow_cast\((?P<t>.+?){_UTC}\){_UTC}\){_UTC}\)", r"tz(\g<t>)"),
         _rule(
-            rf"arrow_cast\(arrow_cast\((?P<t>.+?),{_UTC}\),{_ZONED.format('(?P<zone>[^()]+?)')}\)",
+            rf"arrow_cast\(arrow_cast\((?P<t>.+?){_UTC}\){_ZONED.format('(?P<zone>[^()]+?)')}\)",
             r'tz(\g<t>,Utf8("\g<zone>"))',
         ),
     ],

@@ -26,7 +26,7 @@ from datafusion.plan import LogicalPlan
 from catalog.names import TIME_COLUMN
 from catalog.schema import FieldType, Table
 from engine.query.predicate import Predicate, narrowed
-from engine.query.shapes.expressions import Aggregate, Call, Column, Interval, Literal, Tree, tree_of
+from engine.query.shapes.expressions import Aggregate, Call, Column, Interval, Literal, SortKey, Tree, tree_of
 from engine.query.shapes.needs import FindTable, Source, end_of, source_of
 
 _SECOND_NS = 1_000_000_000
@@ -163,6 +163,8 @@ def _picking_of(keys: list[Tree], aggregates: list[Tree], source: Source) -> Pic
         end = end_of(tree, keys, source.table)
         if end is None or end.field is not None or not isinstance(tree, Aggregate) or tree.filter is not None:
             return None
+        if len(tags) < len(source.table.tags) and not _is_told_by_time(tree.order, keys):
+            return None  # what else is in the order decides between rows of several series at one moment
         match tree.name, tree.arguments:
             case (("first_value" | "last_value"), (Column(name),)):
                 pass
@@ -175,6 +177,10 @@ def _picking_of(keys: list[Tree], aggregates: list[Tree], source: Source) -> Pic
     if len(newest) > 1:
         return None
     return Picking(source.scan.table_name(), source.predicate, tags, newest != {False}, tuple(columns))
+
+
+def _is_told_by_time(order: tuple[SortKey, ...], keys: list[Tree]) -> bool:
+    return all(key.expression == Column(TIME_COLUMN) or key.expression in keys for key in order)
 
 
 def _key_of(tree: Tree, table: Table) -> str | Bin | None:

@@ -315,7 +315,7 @@ def _of_values(node: Any, above: Sequence[tuple[str, Any]], context: SessionCont
     values = [each.value for each in map(tree_of, above[0][1].projections()) if isinstance(each, expressions.Literal)]
     if [value.type for value in values] != schema.types or len(set(schema.names)) < len(schema):
         return None
-    row = pa.record_batch([pa.array([value.as_py()], value.type) for value in values], schema=schema)
+    row = pa.record_batch([pa.array([value], value.type) for value in values], schema=schema)
     return Reading(None, Said(row), schema, (), (), (), 0, None, tuple(schema.names))
 
 

@@ -65,7 +65,7 @@ def test_closing_a_statement_ends_its_work(node: Node, settled: bool) -> None:
     thread.join(60)
     assert not thread.is_alive()
     assert isinstance(ended[0], Unavailable)
-    wait_until(is_idle, within_s=5)
+    wait_until(is_idle)
 
 
 def test_a_statement_that_takes_too_long_says_so() -> None:

@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ from engine.query import weight
 from engine.query.elsewhere import workers
 from engine.query.elsewhere.workers import QueryCrashed
 from engine.query.limits import TooMuchMemory
+from engine.query.stop import StatementStopped
+from engine.requests import Origin
 from engine.storage.memory import MemoryStore
+from tests.helpers.busy import LONG_TO_PLAN
 from tests.helpers.engine import open_node, read, running, write
 from tests.helpers.servers import wait_until
 from tests.integration.engine.test_cancelling import in_a_thread
@@ -150,6 +153,28 @@ def test_an_exploding_join_is_killed_with_its_client_and_disturbs_nobody(node: N
     assert isinstance(ended[0], Unavailable)
     wait_until(lambda: killed not in processes())
     assert read(node, "SELECT count(*) AS n FROM t, u") == [{"n": 6_000}]
+
+
+@pytest.mark.parametrize("asked", ["plan_sql", "query_sql"])
+def test_planning_is_killed_with_its_client(node: Node, asked: str) -> None:
+    """K1."""
+    killed: list[psutil.Process] = []
+
+    @contextmanager
+    def left_when_busy(cancel: Callable[[], None]) -> Iterator[None]:
+        def leave() -> None:
+            wait_until(lambda: len(busy()) == 1)
+            killed.extend(busy())
+            cancel()
+
+        threading.Thread(target=leave).start()
+        yield
+
+    with pytest.raises(StatementStopped):
+        getattr(node, asked)("db", LONG_TO_PLAN, {}, Origin(watched=left_when_busy))
+
+    assert killed
+    wait_until(lambda: not set(killed) & set(processes()))
 
 
 def test_a_statement_that_needs_too_much_memory_fails_alone(node: Node) -> None:

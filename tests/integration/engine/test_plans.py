@@ -8,7 +8,7 @@ import pytest
 
 from catalog.errors import InvalidRequest
 from engine.node import Node
-from engine.query import planned, tables
+from engine.query import folded, planned
 from engine.query.made import MadeTable
 from engine.query.shapes.folding import Folding, Picking
 from engine.query.shapes.outline import Outline
@@ -100,7 +100,7 @@ def test_an_aggregate_that_could_need_too_much_memory_is_left_to_the_plan(
 ) -> None:
     """J1: a plan can spill."""
     write(node, "\n".join(f"t,host=a v={number} {number}" for number in range(100)))
-    monkeypatch.setattr(tables, "_CELL_BYTES", node._executor.result()._limits.memory_bytes // 40)
+    monkeypatch.setattr(folded, "_CELL_BYTES", node._executor.result()._limits.memory_bytes // 40)
     widths = ("1 nanosecond", "50 nanoseconds")
     counts = [len(read(node, f"SELECT date_bin(INTERVAL '{width}', time) AS t, sum(v) FROM t GROUP BY t")) for width in widths]
 

@@ -62,6 +62,42 @@ def test_a_statement_sees_the_rows_of_its_beginning(node: Node, place: Callable[
     assert sorted(rows.column("v").to_pylist()) == [float(row) for row in range(3000)]
 
 
+@pytest.mark.parametrize("place", [in_memory, in_files])
+@pytest.mark.parametrize(
+    ("condition", "params", "hosts"),
+    [
+        ("host = NULL AND v > 0", {}, []),
+        ("host = $host AND time >= '1970-01-01'", {"host": None}, []),
+        ("host IN (NULL, 'b', 'c')", {}, ["b"]),
+        ("host NOT IN (NULL, 'b') AND v > 0", {}, []),
+        ("NOT (v = NULL AND host = 'a')", {}, ["b"]),
+        ("NULL AND v > 0 OR host = 'b'", {}, ["b"]),
+        ("v < NULL AND host IN (SELECT host FROM t WHERE NULL AND v > 0)", {}, []),
+        ("host IN (SELECT max(host) FROM t WHERE time IS NULL AND v > 0 AND host < 'z')", {}, []),
+        ("v > 0 AND host = NULL OR host = 'b'", {}, ["b"]),
+    ],
+)
+def test_a_condition_that_is_null_keeps_no_row(
+    node: Node, place: Callable[[Node], None], condition: str, params: dict[str, object], hosts: list[str]
+) -> None:
+    """T2: what the planner hands down as a plain null, alone or in front of others."""
+    write(node, "t,host=a v=1 1\nt,host=b v=2 2")
+    place(node)
+
+    sql = f"SELECT host FROM t WHERE {condition}"
+    assert read(node, sql, params=params) == [{"host": host} for host in hosts]
+    assert read(node, f"EXPLAIN ANALYZE {sql}", params=params)
+
+
+def test_gaps_are_filled_beside_a_condition_that_is_null(node: Node) -> None:
+    write(node, "t,host=a v=1 1")
+    bins = "SELECT date_bin_gapfill(INTERVAL '1 second', time) AS s, count(*) AS n FROM t"
+    when = "time >= '1970-01-01T00:00:00Z' AND time < '1970-01-01T00:00:02Z'"
+
+    assert read(node, f"{bins} WHERE host = NULL AND v > 0 AND {when} GROUP BY s") == []
+    assert [row["n"] for row in read(node, f"{bins} WHERE (v = NULL OR host = 'a') AND {when} GROUP BY s ORDER BY s")] == [1, 0]
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_a_condition_that_can_never_be_true_finds_nothing(node: Node, place: Callable[[Node], None]) -> None:
     """T2: the planner may know, and then hands the scan no condition but a plain false."""

@@ -6,10 +6,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from catalog.tokens import ANYONE
 from engine.node import Node
+from engine.query.limits import QueryLimits
 from engine.query.report import ScanReport
 from engine.query.stop import Stop
+from engine.requests import FROM_SQL
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import running, write
 from tests.integration.engine.test_query import PLACES, in_files, in_memory, in_runs
@@ -34,9 +35,9 @@ def fill(node: Node, start: int = 0) -> None:
 def asked(node: Node, sql: str) -> tuple[list[dict[str, Any]], ScanReport]:
     """The rows of a statement that scans one table once, and what its scan says of itself."""
     executor = node._executor.result()
-    planned = executor._planned(executor._asked("db", sql, {}), Stop(), ANYONE).fitted()
+    planned = executor._planned(executor._asked("db", sql, {}), Stop(), FROM_SQL).fitted()
     if planned.is_direct and planned.outline is not None:
-        batches = list(planned.tables.answered(planned.outline, planned.schema, 1 << 30))
+        batches = list(planned.tables.answered(planned.outline, planned.schema, QueryLimits(1 << 30, 2)))
     else:
         assert planned.here is not None
         batches = list(planned.here.batches(lambda frame: (batch.to_pyarrow() for batch in frame.execute_stream())))

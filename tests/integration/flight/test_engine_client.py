@@ -79,6 +79,24 @@ def test_large_bodies_lie_in_shared_memory_and_small_ones_in_the_message(client:
     assert is_shared == [False, True]
 
 
+def test_a_body_that_was_put_together_in_an_arena_stays_where_it_is(client: EngineClient, node: MemoryNode) -> None:
+    """C5."""
+    seen: list[tuple[str, bytes]] = []
+    node.before_lines = lambda request: seen.append((memoryview(request.body).obj.__class__.__name__, bytes(request.body)))
+    body = lines(ARENA_FROM_BYTES // 20)
+
+    for _ in range(2):
+        with client.room_for(len(body)) as room:
+            assert room is not None
+            room.memory[: len(body)] = body
+            report = client.send_lp(wire.WriteHeader("db"), room.memory[: len(body)], room)
+        assert report == {"rows": body.count(b"\n"), "rejected": []}
+
+    assert seen == [("mmap", body)] * 2
+    with client.room_for(wire.ARENA_BYTES + 1) as room:
+        assert room is None
+
+
 def test_the_arena_is_the_engines_until_it_answers(client: EngineClient, node: MemoryNode) -> None:
     """C4, P3, L2: concurrent writers never see each other's lines."""
     seen: list[tuple[bytes, bytes]] = []
@@ -243,6 +261,24 @@ def test_lanes_that_a_restart_has_closed_are_replaced_without_an_error(directory
     within(60, lambda: _is_up(client))
 
     assert client.write_lp(db="db", body=lines(1))["rows"] == 1
+    client.close()
+    engine.kill()
+
+
+def test_a_body_outlives_the_lane_in_whose_arena_it_lies(location: str, directory: Path) -> None:
+    """C3, C5: an engine that was there before is gone when the last byte has come."""
+    client = EngineClient(location, handover_dir=directory / "handover")
+    engine = FlightProcess(location, directory / "handover")
+    body = lines(5_000)
+    with client.room_for(len(body)) as room:
+        assert room is not None
+        engine.kill()
+        (directory / "engine.sock").unlink(missing_ok=True)
+        engine = FlightProcess(location, directory / "handover")
+        within(60, lambda: _is_up(client))
+        room.memory[: len(body)] = body
+        assert client.send_lp(wire.WriteHeader("db"), room.memory[: len(body)], room)["rows"] == 5_000
+
     client.close()
     engine.kill()
 

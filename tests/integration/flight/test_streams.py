@@ -200,7 +200,7 @@ def test_a_deadline_ends_the_work(flight: fl.FlightClient, node: MemoryNode, was
     waiting_query(node)
 
     with pytest.raises(fl.FlightTimedOutError):
-        flight.do_get(ticket("SELECT 1"), fl.FlightCallOptions(timeout=0.3)).read_all()
+        flight.do_get(ticket("SELECT 1"), fl.FlightCallOptions(timeout=1)).read_all()
 
     within(60, lambda: node.closed_results == closed_before + 1)
 

@@ -254,7 +254,7 @@ def test_an_insert_whose_client_is_gone_reads_no_more(slow: EngineServer, node: 
     node.before_batch = wait_until_closed
     command = commands.pack(sql.CommandStatementUpdate(query="INSERT INTO copy SELECT * FROM cpu"))
     with fl.FlightClient(f"grpc://127.0.0.1:{slow.port}") as flight:
-        options = fl.FlightCallOptions(headers=[(b"database", b"db")], timeout=0.5)
+        options = fl.FlightCallOptions(headers=[(b"database", b"db")], timeout=1)
         writer, reader = flight.do_put(fl.FlightDescriptor.for_command(command), pa.schema([]), options)
         writer.done_writing()
         assert reader.read() is None

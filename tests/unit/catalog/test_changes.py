@@ -143,6 +143,8 @@ def test_the_internal_database_stays_as_it_is() -> None:
         drop_database(small_state(), "_internal", now_ns=NOW_NS, hard_delete_at_ns=None)
     with pytest.raises(InvalidRequest, match=r"^cannot modify internal db$"):
         set_retention(small_state(), "_internal", 5)
+    with pytest.raises(InvalidRequest, match=r"^cannot modify internal db$"):
+        create_table(small_state(), "_internal", "t", ["host"], [])
 
 
 def test_retention_is_set_even_to_what_it_seems_to_be() -> None:

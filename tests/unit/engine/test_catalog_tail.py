@@ -66,15 +66,15 @@ def test_a_node_sees_what_another_one_changes_within_a_moment(pair: tuple[Node, 
     here, there = pair
 
     here.create_database("db", HOUR_NS)
-    wait_until(lambda: names(there) == ["db"], within_s=1)
+    wait_until(lambda: names(there) == ["db"])
     there.create_table("db", "t", ["host"], {"v": "float64"}, 5 * HOUR_NS)
-    wait_until(lambda: [table.name for table in here.describe_tables("db")] == ["t"], within_s=1)
+    wait_until(lambda: [table.name for table in here.describe_tables("db")] == ["t"])
     write(here, "t,host=a v=1,w=2 1")
-    wait_until(lambda: set(there.describe_tables("db")[0].fields) == {"v", "w"}, within_s=1)
+    wait_until(lambda: set(there.describe_tables("db")[0].fields) == {"v", "w"})
     there.set_retention("db", None)
-    wait_until(lambda: here.list_databases()[1].retention_ns is None, within_s=1)
+    wait_until(lambda: here.list_databases()[1].retention_ns is None)
     there.drop_database("db")
-    wait_until(lambda: names(here) == [], within_s=1)
+    wait_until(lambda: names(here) == [])
     with pytest.raises(NotFound):
         read(here, "SELECT 1")
 
@@ -119,7 +119,7 @@ def test_others_can_join_a_node_that_has_run_alone(store: Outage) -> None:
     here, there = (node_of(store, name, cluster_id="a") for name in ("a", "b"))
     write(there, "t,host=b v=2 2")
     here.create_database("more")
-    wait_until(lambda: "more" in names(there), within_s=5)
+    wait_until(lambda: "more" in names(there))
 
     assert (times(here), times(there)) == ([1], [2])
     for node in (here, there):
@@ -130,12 +130,12 @@ def test_a_store_that_does_not_answer_is_told_of_and_looked_at_again(pair: tuple
     """G2."""
     here, there = pair
     store.down = True
-    wait_until(lambda: "not seen" in str(there.health()["problems"]), within_s=5)
+    wait_until(lambda: "not seen" in str(there.health()["problems"]))
     store.down = False
     here.create_database("db")
 
-    wait_until(lambda: names(there) == ["db"], within_s=1)
-    wait_until(lambda: there.health()["status"] == "pass", within_s=1)
+    wait_until(lambda: names(there) == ["db"])
+    wait_until(lambda: there.health()["status"] == "pass")
 
 
 def test_nothing_is_read_after_the_end() -> None:
@@ -194,7 +194,7 @@ def test_what_is_removed_while_another_node_watches_goes_there_too(store: Outage
     here.drop_table("db", "gone", 0)
     clock.time_ns += HOUR_NS
 
-    wait_until(lambda: {path.split("/")[3] for path in parquet(store)} == {"1"}, within_s=10)
+    wait_until(lambda: {path.split("/")[3] for path in parquet(store)} == {"1"})
     for node in (here, there):
         assert node.health()["status"] == "pass"
         assert times(node, "stays") == [1]

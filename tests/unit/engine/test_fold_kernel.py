@@ -151,7 +151,7 @@ def test_what_is_no_number_comes_after_all_numbers() -> None:
 
 
 def test_rows_come_by_their_bins_however_they_were_added() -> None:
-    """A4: the same cells, added from the end."""
+    """A5: the same cells, added from the end."""
     fold = Fold([INTEGER])
     rows = [Row(code, time, [time]) for time in (30, 10, 20) for code in (1, 0)]
     added(fold, [INTEGER], [1, 2], rows, EVER, (0, 10), False)
@@ -161,6 +161,27 @@ def test_rows_come_by_their_bins_however_they_were_added() -> None:
     assert values_of(columns[0]) == [10, 10, 20, 20, 30, 30]
     assert values_of(columns[1], "i") == [0, 1, 0, 1, 0, 1]
     assert values_of(columns[2]) == [10, 10, 20, 20, 30, 30]
+
+
+def test_no_more_cells_are_made_than_there_may_be() -> None:
+    """A4: those that are there can still be added to, and what is merged brings its own room along."""
+    first, second = Fold([], 2), Fold([], 1)
+
+    def add(fold: Fold, times: list[int]) -> None:
+        fold.add(array("i", [0] * len(times)), array("q", [0]), array("q", times), *EVER, 0, 1, [])
+
+    with pytest.raises(MemoryError):
+        add(first, [1, 2, 3])
+    add(first, [2, 1, 2])
+    add(second, [9])
+    with pytest.raises(MemoryError):
+        add(second, [8])
+    first.merge(second)
+    with pytest.raises(MemoryError):
+        add(first, [8])
+
+    count, (bins, counts) = first.outcome([-1], 0, 1, [("count", -1)])
+    assert (count, values_of(bins), values_of(counts)) == (3, [1, 2, 9], [1, 2, 1])
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -175,7 +175,7 @@ def test_bytes_that_are_no_utf8_are_refused_where_they_stand(raw: bytes) -> None
         store = Store()
         for _ in range(2):
             assert errors(good + bad + b"\n" + good + tail, store=store) == [
-                (2, f"invalid UTF-8 at byte offset {offset} of the line", bad.decode(errors="replace"))
+                (2, f"body content is not valid utf8: byte offset {offset} of the line", bad.decode(errors="replace"))
             ]
     assert len(store.indices["m"]) == 1
 

@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from catalog.errors import Damaged, InvalidRequest, Unavailable
 from engine.clock import SystemClock
 from engine.files.manifest import DataFile
-from engine.node import Node, NodeTaken
+from engine.node import Node
+from engine.opening import NodeTaken
 from engine.ownership import Fenced
 from engine.paths import NodePaths
 from engine.settings import Settings
@@ -54,7 +55,7 @@ def second_process(root: Path) -> str:
 
 
 def test_a_second_process_is_told_and_the_first_goes_on(tmp_path: Path) -> None:
-    """N1: another node id on the same directory is no second process."""
+    """N1, B1: another node id on the same directory is no second process."""
     with running(LocalStore(tmp_path)) as node:
         write(node, "t v=1 1")
 
@@ -533,7 +534,7 @@ def test_every_figure_has_a_name_a_kind_and_a_help() -> None:
 
 @pytest.mark.parametrize("settled", [False, True])
 def test_a_node_with_data_is_not_opened_on_another_catalog(settled: bool) -> None:
-    """N4: neither on a cluster's that it never joined nor on a new one in place of its own."""
+    """B2: neither on a cluster's that it never joined nor on a new one in place of its own."""
     store = MemoryStore()
     with running(store) as node:
         write(node, "t v=1 1")

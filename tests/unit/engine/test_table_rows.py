@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -19,6 +20,7 @@ from engine.buffer.rows import (
     distinct,
     fenced,
     first_share,
+    joined,
     seal,
     sealed,
     since,
@@ -296,6 +298,28 @@ def test_small_neighbours_become_one_batch_and_large_ones_stay(monkeypatch: pyte
     table.check()
 
 
+def test_larger_neighbours_wait_for_somebody_to_join_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B9: in their order, but not while a seal has them, nor when something has happened to them meanwhile."""
+    monkeypatch.setattr(rows_module, "_JOIN_ROWS", 2)
+    monkeypatch.setattr(rows_module, "_JOIN_LATER_ROWS", 10)
+    table = Table()
+    for start in range(0, 40, 2):
+        table.write(point("a", start, v=start), point("a", start + 1, v=start))
+    assert len(table.data.open) == 20
+    few = table.data.joinable
+    assert few == table.data.open[:8]
+
+    assert fenced(table.data).joinable == ()
+    assert fenced(table.data).with_joined(few, joined(few)) == fenced(table.data)
+    other = cleared(table.data, [])
+    assert replace(other, open=other.open[1:]).with_joined(few, joined(few)).open == other.open[1:]
+
+    while few := table.data.joinable:
+        table.data = table.data.with_joined(few, joined(few))
+    assert [batch.rows.num_rows for batch in table.data.open] == [16, 16, 2, 2, 2, 2]
+    table.check()
+
+
 def test_bytes_are_counted_where_they_are() -> None:
     """B4."""
     table = Table()
@@ -315,10 +339,16 @@ def halves(parts: Sequence[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_whatever_happens_rows_are_there_once(seed: int) -> None:
-    """B3, B4: random writes, seals, settlements, evictions, and writes during a seal."""
+def test_whatever_happens_rows_are_there_once(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B3, B4, B9: random writes, seals, settlements, evictions, writes during a seal, and seals and writes during a join."""
+    for name, value in {"_JOIN_ROWS": 2, "_JOIN_LATER_ROWS": 20, "_JOIN_AT": 3}.items():
+        monkeypatch.setattr(rows_module, name, value)
     chance, table = random.Random(seed), Table()
+    few: Sequence[OpenBatch] = ()
     for step in range(60):
+        if few:
+            table.data = table.data.with_joined(few, joined(few))
+        few = table.data.joinable if chance.random() < 0.5 else ()
         action = chance.choice(["write", "write", "write", "seal", "settle", "during"])
         if action == "settle":
             table.settle(f"file{step}", held=chance.random() < 0.5)

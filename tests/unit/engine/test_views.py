@@ -376,3 +376,16 @@ def test_a_table_says_otherwise_than_its_database() -> None:
     view = setting.views.now()
 
     assert (view.floor_ns(1, 0), view.floor_ns(1, 1)) == (2000, 4000)
+
+
+def test_batches_that_are_too_large_to_be_joined_at_once_become_few_soon() -> None:
+    """B9, V1: every row is there at every moment, and a seal meanwhile loses none."""
+    setting = Setting()
+    rows = [[point(start * 5000 + n, n) for n in range(5000)] for start in range(9)]
+    for some in rows:
+        setting.apply(*some)
+        assert setting.views.now().table(1, 0).unsettled_rows == sum(len(written) for written in rows[: rows.index(some) + 1])
+    setting.views.close()
+    setting.views.join(1, 0)
+
+    assert [batch.rows.num_rows for batch in setting.views.now().table(1, 0).open] == [40_000, 5000]

@@ -8,7 +8,7 @@ import pytest
 
 from engine.settings import Settings
 from flightserver.config import ConfigError, ServeConfig, UsageError, parse_dotenv, read_environment, resolve
-from flightserver.options import Machine
+from flightserver.options.declared import Machine
 
 GIB = 1024**3
 MACHINE = Machine(memory_bytes=10 * GIB, cpus=4, hostname="box.example", home=Path("/home/ann"))

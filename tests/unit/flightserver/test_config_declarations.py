@@ -10,7 +10,9 @@ from flightserver.cli.help import help_text as help_of
 from flightserver.cli.serve import options
 from flightserver.cli.tree import TREE
 from flightserver.config import this_machine
-from flightserver.options import OPTIONS, Given, Machine, Option, text
+from flightserver.options import OPTIONS
+from flightserver.options.declared import Given, Machine, Option
+from flightserver.options.kinds import text
 
 FOREIGN_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_")
 SETTINGS_WITHOUT_AN_OPTION_OF_THEIR_NAME = {

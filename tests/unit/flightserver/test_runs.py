@@ -20,7 +20,7 @@ def result(closed: list[int], name: int, *numbers: int) -> QueryResult:
 def test_results_are_read_one_after_the_other_and_each_is_closed() -> None:
     closed: list[int] = []
 
-    whole = chained(result(closed, 1, 1, 2), (result(closed, name, name) for name in (2, 3)))
+    whole = chained(Runs(), result(closed, 1, 1, 2), (result(closed, name, name) for name in (2, 3)))
 
     assert [batch.column(0).to_pylist() for batch in whole] == [[1], [2], [2], [3]]
     assert closed == [1, 2, 3]
@@ -36,7 +36,7 @@ def test_closing_ends_the_current_result_and_begins_no_other() -> None:
             begun.append(name)
             yield result(closed, name, name)
 
-    whole = chained(result(closed, 1, 1), others())
+    whole = chained(Runs(), result(closed, 1, 1), others())
     batches = iter(whole)
     next(batches)
     whole.close()
@@ -57,3 +57,16 @@ def test_a_result_that_comes_too_late_is_closed_at_once() -> None:
         runs.begin(result(closed, 1, 1))
 
     assert closed == [1]
+
+
+def test_closing_ends_the_planning_of_the_next_result() -> None:
+    """G1: also when it begins too late."""
+    ended: list[str] = []
+    runs = Runs()
+
+    with runs.watched(lambda: ended.append("first")):
+        runs.close()
+    with runs.watched(lambda: ended.append("second")):
+        pass
+
+    assert ended == ["first", "second"]

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from catalog.errors import InvalidRequest
 from flightserver import wire
+from flightserver.flightsql import commands
+from flightserver.flightsql.proto import flightsql_pb2 as sql
 
 headers = st.builds(
     wire.WriteHeader,
@@ -71,3 +73,10 @@ def test_only_objects_are_objects(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         wire.decode_object(body)
     assert wire.decode_object(b"") == {}
+
+
+def test_a_cancel_names_its_query() -> None:
+    """As the library of protobuf reads it."""
+    request = commands.parse(sql.CancelFlightInfoRequest, wire.encode_cancel(b"by this name"))
+
+    assert request.info == sql.FlightInfo(app_metadata=b"by this name")

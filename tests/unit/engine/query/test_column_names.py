@@ -19,11 +19,17 @@ MINUTE = 'IntervalMonthDayNano("IntervalMonthDayNano { months: 0, days: 0, nanos
         ("selector_max(usage, time, host, busy)['other_2']", "selector_max(cpu.usage,cpu.time,cpu.host,cpu.busy)[other_2]"),
         ("selector_max(usage + 1, time)", "selector_max(cpu.usage + Int64(1),cpu.time)"),
         (
+            "selector_first(usage, tz(time, 'Asia/Tokyo'))['time']",
+            'selector_first(cpu.usage,tz(cpu.time,Utf8("Asia/Tokyo")))[time]',
+        ),
+        ("selector_last(usage, tz(time))", "selector_last(cpu.usage,tz(cpu.time))"),
+        (
             "selector_last(usage, time) FILTER (WHERE busy > 1)",
             "selector_last(cpu.usage,cpu.time) FILTER (WHERE cpu.busy > Int64(1))",
         ),
         ("round(selector_last(usage, time)['value'])", "round(selector_last(cpu.usage,cpu.time)[value])"),
         ("max(usage)", "max(cpu.usage)"),
+        ("approx_distinct(host)", "approx_distinct(cpu.host)"),
         ("count(*)", "count(*)"),
     ],
 )

@@ -255,6 +255,10 @@ def test_the_range_is_read_off_the_conditions(cpu: SessionContext, condition: st
         ("SELECT locf(max(busy)) FROM cpu", "locf may only be used in the SELECT list of a gap-filling query"),
         ("SELECT interpolate(busy) FROM cpu", "interpolate may only be used in the SELECT list of a gap-filling query"),
         (
+            "SELECT {bin} AS t, max(locf(busy)) FROM cpu WHERE {range} GROUP BY t",
+            "locf may only be used in the SELECT list of a gap-filling query",
+        ),
+        (
             "SELECT date_bin('1 minute', time) AS t, locf(max(busy)) FROM cpu GROUP BY t",
             "locf may only be used in the SELECT list of a gap-filling query",
         ),

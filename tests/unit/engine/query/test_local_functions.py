@@ -134,6 +134,21 @@ def test_nan_is_above_everything_and_null_is_not_there(
     assert list(map(repr, found[0])) == [repr(smallest), repr(largest)]
 
 
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ("approx_distinct(host)", 3),
+        ("approx_distinct(usage)", 3),
+        ("Approx_Distinct(busy + 1)", 4),
+        ('approx_distinct("on")', 1),
+        ("approx_distinct(time) FILTER (WHERE host = 'a')", 4),
+        ("approx_distinct(host) + max(busy)", 15),
+    ],
+)
+def test_values_of_every_type_are_counted_approximately(cpu: Any, call: str, expected: int) -> None:
+    assert column(cpu, f"SELECT {call} AS n FROM cpu") == [expected]
+
+
 def test_among_equal_values_the_earliest_counts() -> None:
     table = rows(*({"host": "a", "time": time, "busy": 7} for time in (30, 10, 20)))
 

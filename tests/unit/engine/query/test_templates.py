@@ -8,13 +8,13 @@ import pytest
 from datafusion import SessionContext
 
 from catalog.errors import ServiceError
-from catalog.tokens import ANYONE
 from engine.node import Node
 from engine.query import templates
 from engine.query.shapes.outline import Outline, Reading
 from engine.query.shapes.values import Values, moment_of
 from engine.query.stop import Stop
 from engine.query.templates import Template, template_of
+from engine.requests import FROM_SQL
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
 from tests.helpers.plannings import plannings as plannings
@@ -226,7 +226,7 @@ def test_now_is_the_moment_of_each_statement(node: Node, plannings: list[str]) -
     assert read(node, text) == [{"v": 1.0}]
     assert len(plannings) == 4
     executor = node._executor.result()
-    outline = executor._planned(executor._asked("db", text, {}), Stop(), ANYONE).outline
+    outline = executor._planned(executor._asked("db", text, {}), Stop(), FROM_SQL).outline
     assert outline is not None
     assert abs(outline.predicate.times.start_ns + 10**9 - time.time_ns()) < 10 * 10**9
 

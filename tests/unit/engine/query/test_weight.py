@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from datafusion import SessionContext
 
-from engine.query.weight import Scans, explodes, is_suspect, swells
+from engine.query.weight import Scans, explodes, is_suspect, searches, swells
 from tests.helpers.sql import CPU, context_of, rows
 
 #: a text that ten sub-queries make ten times as long, each
@@ -139,6 +139,7 @@ def test_joins_that_multiply_nothing_are_not_too_much(context: SessionContext, t
             True,
         ),
         ("SELECT lpad(", False),
+        ("SELECT levenshtein(host, region) FROM cpu", True),
     ],
 )
 def test_functions_that_make_much_of_little_are_seen_before_planning(text: str, much: bool) -> None:
@@ -148,3 +149,27 @@ def test_functions_that_make_much_of_little_are_seen_before_planning(text: str, 
 
 def test_the_schema_of_the_examples_is_that_of_a_table() -> None:
     assert {"time", "host", "region"} <= set(CPU.names)
+
+
+@pytest.mark.parametrize(
+    ("text", "much"),
+    [
+        ("SELECT count(*) FROM (SELECT * FROM cpu ORDER BY busy LIMIT 9000000) WHERE host LIKE 'a%b'", True),
+        ("SELECT max(regexp_replace(m, 'a', 'b')) FROM (SELECT busy, max(host) m FROM cpu GROUP BY busy)", True),
+        ("SELECT count(*) FROM (SELECT * FROM cpu ORDER BY busy LIMIT 9) WHERE host LIKE 'a%b'", False),
+        ("SELECT busy, max(host) FROM cpu WHERE host LIKE 'a%b' GROUP BY busy ORDER BY busy", False),
+        ("SELECT busy FROM cpu WHERE regexp_like(host, 'a.*b')", False),
+    ],
+)
+def test_texts_of_rows_that_no_scan_yields_any_more_are_searched_elsewhere(
+    context: SessionContext, text: str, much: bool
+) -> None:
+    """W1."""
+    assert is_too_much(context, text, 10_000_000) is much
+    assert not is_too_much(context, text)
+
+
+def test_what_looks_through_texts_is_counted_wherever_it_stands() -> None:
+    """W3."""
+    assert searches("SELECT a, b + 1 FROM t WHERE time > now() AND likely = 'x'") == 0
+    assert searches("SELECT regexp_replace(a, 'x', 'y') FROM t WHERE a LIKE 'x%' OR b !~* 'y' OR c NOT ILIKE 'z'") == 4

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from catalog.errors import ServiceError
-from catalog.tokens import ANYONE
 from engine.node import Node
 from engine.query import planned as planned_statements
 from engine.query.shapes.folding import Bin, Folding, Measure, Picking
 from engine.query.stop import Stop
+from engine.requests import FROM_SQL
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
 
@@ -44,7 +44,7 @@ def foldings(node: Node, sql: str) -> list[Folding | Picking]:
 def planned(node: Node, sql: str, stop: Stop | None = None) -> planned_statements.Planned:
     """A statement as it will run. Nothing has been read for it (G2)."""
     executor = node._executor.result()
-    made = executor._planned(executor._asked("db", sql, {}), stop or Stop(), ANYONE).fitted()
+    made = executor._planned(executor._asked("db", sql, {}), stop or Stop(), FROM_SQL).fitted()
     assert made.tables.reports == []
     return made
 
@@ -106,6 +106,12 @@ def test_aggregates_by_bins_and_tags_are_recognised(
             ("i",),
         ),
         ("SELECT DISTINCT host FROM t", ("host",), True, ()),
+        (
+            "SELECT DISTINCT ON (host, region) host, region, f FROM t ORDER BY host, region, time DESC, f",
+            ("host", "region"),
+            True,
+            ("host", "region", "f"),
+        ),
     ],
 )
 def test_one_row_of_each_group_is_picked(
@@ -126,6 +132,8 @@ def test_one_row_of_each_group_is_picked(
         "SELECT last_value(i ORDER BY time) IGNORE NULLS FROM t GROUP BY host",
         "SELECT last_value(i + 1 ORDER BY time) FROM t GROUP BY host",
         "SELECT last_value(i ORDER BY f) FROM t GROUP BY host",
+        "SELECT last_value(i ORDER BY time, region) FROM t GROUP BY host",
+        "SELECT DISTINCT ON (host) host, i FROM t ORDER BY host, time DESC, i",
         "SELECT count(*) FROM t WHERE host = 'h1'",
         "SELECT min(time), max(time) FROM t GROUP BY host",
         "SELECT max(time) FROM t",

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from catalog.errors import ServiceError
-from catalog.tokens import ANYONE
 from engine.node import Node
 from engine.query import planned as planned_statements
 from engine.query.direct import answered
@@ -13,6 +12,7 @@ from engine.query.limits import TooMuchMemory
 from engine.query.shapes.folding import Folding, Picking
 from engine.query.shapes.outline import Outline
 from engine.query.stop import Stop
+from engine.requests import FROM_SQL
 from engine.storage.memory import MemoryStore
 from tests.helpers.engine import read, running, write
 
@@ -39,7 +39,7 @@ def node() -> Iterator[Node]:
 
 def planned(node: Node, sql: str, stop: Stop | None = None) -> planned_statements.Planned:
     executor = node._executor.result()
-    made = executor._planned(executor._asked("db", sql, {}), stop or Stop(), ANYONE).fitted()
+    made = executor._planned(executor._asked("db", sql, {}), stop or Stop(), FROM_SQL).fitted()
     assert made.tables.reports == []  # O2
     return made
 

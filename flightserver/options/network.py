@@ -1,0 +1,161 @@
+"""Where the server listens, and who may come in."""
+
+from flightserver.options.absent import unsupported
+from flightserver.options.declared import Option
+from flightserver.options.kinds import address, body_bytes, duration_ms, flag, one_of, path, positive, released
+
+NETWORK: tuple[Option, ...] = (
+    Option(
+        flag="--http-bind",
+        help="The one address for HTTP and Flight; port 0 is any free one.",
+        group="Network",
+        kind=address,
+        value_name="ADDR",
+        default="0.0.0.0:8181",
+        sets="serve.http_bind",
+        env=("INFLUXDB3_HTTP_BIND_ADDR", "INFLUXDB3_HTTP_BIND"),
+        common=True,
+    ),
+    Option(
+        flag="--flight-bind",
+        help="A second address, for Flight alone and a little faster.",
+        group="Network",
+        kind=address,
+        value_name="ADDR",
+        sets="serve.flight_bind",
+        common=True,
+    ),
+    Option(
+        flag="--tls-cert",
+        help="Certificate chain (PEM); with --tls-key it turns TLS on.",
+        group="Network",
+        kind=path,
+        value_name="FILE",
+        sets="serve.tls_cert",
+        common=True,
+    ),
+    Option(
+        flag="--tls-key",
+        help="Private key (PEM).",
+        group="Network",
+        kind=path,
+        value_name="FILE",
+        sets="serve.tls_key",
+        common=True,
+    ),
+    Option(
+        flag="--tls-minimum-version",
+        help="Oldest TLS version that is accepted.",
+        group="Network",
+        kind=one_of("tls-1.2", "tls-1.3"),
+        value_name="VERSION",
+        default="tls-1.2",
+        sets="serve.tls_minimum_version",
+    ),
+    Option(
+        flag="--max-http-request-size",
+        help="Largest request body, before and after decompression.",
+        group="Network",
+        kind=body_bytes,
+        value_name="BYTES",
+        default="10485760",
+        sets="settings.max_http_request_size_bytes",
+    ),
+    Option(
+        flag="--http-workers",
+        help="Processes that answer HTTP; default: one per core, at least two, at most eight.",
+        group="Network",
+        kind=positive,
+        value_name="N",
+        sets="serve.http_workers",
+    ),
+    Option(
+        flag="--http-threads",
+        help="Requests that one HTTP process answers at the same time; default: 32, or 256 with a remote store, "
+        "where a write waits up to --wal-flush-interval for its group.",
+        group="Network",
+        kind=positive,
+        value_name="N",
+        sets="serve.http_threads",
+    ),
+    Option(
+        flag="--shutdown-timeout",
+        help="Longest time a stopping server may take to write out what it holds.",
+        group="Network",
+        kind=duration_ms,
+        value_name="DURATION",
+        default="30s",
+        sets="settings.shutdown_timeout_ms",
+    ),
+)
+
+
+ACCESS: tuple[Option, ...] = (
+    Option(
+        flag="--without-auth",
+        help="Let every request in; there are no tokens then.",
+        group="Access",
+        kind=flag,
+        env=("INFLUXDB3_WITHOUT_AUTH", "INFLUXDB3_START_WITHOUT_AUTH"),
+        sets="access.without_auth",
+        common=True,
+    ),
+    Option(
+        flag="--disable-authz",
+        help="Endpoints that need no token: health, ping, metrics, ready, pprof, node_stop.",
+        group="Access",
+        kind=released,
+        value_name="LIST",
+        sets="access.released",
+        common=True,
+    ),
+    Option(
+        flag="--without-user-auth",
+        help="Do not let users log in.",
+        group="Access",
+        kind=flag,
+        already="there are no users",
+    ),
+    Option(
+        flag="--admin-token-file",
+        help="File with the first admin token, taken in if there is none yet.",
+        group="Access",
+        kind=path,
+        value_name="FILE",
+        sets="access.admin_token_file",
+    ),
+    Option(
+        flag="--admin-token-recovery-http-bind",
+        help="Address at which the operator token can be replaced once, without a token, by whoever reaches it.",
+        group="Access",
+        kind=address,
+        value_name="ADDR",
+        bare_value="127.0.0.1:8182",
+        env=("INFLUXDB3_ADMIN_TOKEN_RECOVERY_HTTP_BIND_ADDR", "INFLUXDB3_ADMIN_TOKEN_RECOVERY_HTTP_BIND"),
+        sets="access.recovery_bind",
+    ),
+    Option(
+        flag="--audit-log-file",
+        help="File for what administrators did, with who and what; rotated. The server's log has it in any case.",
+        group="Access",
+        kind=path,
+        value_name="FILE",
+        sets="access.audit_log_file",
+    ),
+    Option(
+        flag="--permission-tokens-file",
+        help="File with resource tokens, taken in if there are none yet.",
+        group="Access",
+        kind=path,
+        value_name="FILE",
+        sets="access.permission_tokens_file",
+    ),
+    *unsupported(
+        "--jwt-key-id --jwt-private-key --jwt-issuer --jwt-default-ttl-seconds "
+        "--oauth-issuer --oauth-audience --oauth-client-id --oauth-scopes",
+        "Access",
+        "it has no user accounts yet",
+        "User accounts.",
+    ),
+    *unsupported("--rbac-authoring-disabled", "Access", "it has no roles yet", "Roles cannot be changed.", value_name=None),
+)
