@@ -119,19 +119,29 @@ class Executor:
         self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL
     ) -> pa.Schema:
         """The schema of a statement's result; without params its parameters stay open."""
-        stop = self._started(sql)
         try:
             asked = self._asked(database_name, sql, params)
-            told = self._told(asked)
-            if told is not None:
-                return told.schema
+            known = self._known_schema(asked)
+            return self._schema_of(asked, origin) if known is None else known
+        except ServiceError as error:  # whoever asks for the schema first gets no further
+            self._logged(database_name, sql, origin).ended(events.FAILURE, str(error))
+            raise
+
+    def _known_schema(self, asked: "_Asked") -> pa.Schema | None:
+        """Of a statement that was planned before, or one like it."""
+        kept = self._plans.find(asked.key)
+        if kept is not None:
+            return kept.schema
+        told = self._told(asked)
+        return None if told is None else told.schema
+
+    def _schema_of(self, asked: "_Asked", origin: Origin) -> pa.Schema:
+        stop = self._started(asked.sql)
+        try:
             with self._places.taken(stop):
                 planned = self._planned(asked, stop, origin)
                 self._keep(planned)
             return planned.schema
-        except ServiceError as error:  # whoever asks for the schema first gets no further
-            self._logged(database_name, sql, origin).ended(events.FAILURE, str(error))
-            raise
         finally:
             stop.set()
 

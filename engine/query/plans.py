@@ -48,6 +48,12 @@ class Plans(Generic[Plan]):
         self._lock = threading.Lock()
         self._kept: OrderedDict[Key, list[Plan]] = OrderedDict()
 
+    def find(self, key: Key | None) -> Plan | None:
+        """One that is kept, for who asks what is the same of it whoever uses it."""
+        with self._lock:
+            alike = None if key is None else self._kept.get(key)
+            return alike[-1] if alike else None
+
     def take(self, key: Key | None) -> Plan | None:
         """A plan that nobody else has until it is kept again (P1)."""
         if key is None:

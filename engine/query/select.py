@@ -45,7 +45,7 @@ class SeriesSet:
 
 def series_matching(index: SeriesIndex, tags: Sequence[str], predicate: Predicate) -> SeriesSet | None:
     """The numbers of the series that can match; None where all can. Others may be added meanwhile."""
-    if not predicate.tested:
+    if not (predicate.tags or predicate.without or predicate.tests):
         return None
     count = len(index)
     wanted = {

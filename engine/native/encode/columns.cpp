@@ -128,13 +128,16 @@ class Strings final : public Column {
     Strings(const ArrowSchema& schema, bool json, bool is_text) : Column(schema), json_(json), is_text_(is_text) {
         if (KEPT == Kept::FIXED) width_ = std::atoi(format().c_str() + 2);
     }
-    void bind(const ArrowArray& array) override { take(array, KEPT == Kept::FIXED ? 2 : KEPT == Kept::VIEWS ? -1 : 3, 0); }
+    void bind(const ArrowArray& array) override {
+        take(array, KEPT == Kept::FIXED ? 2 : KEPT == Kept::VIEWS ? -1 : 3, 0);
+        last_in_ = nullptr;
+    }
     bool may_need_quotes() const override { return is_text_; }
     void put(Text& out, int64_t row) const override {
         const std::string_view value = value_at(array_->offset + row);
         if (is_text_) {
             if (json_) {
-                put_json_string(out, value);
+                put_json(out, value);
             } else {
                 out.put(value);
             }
@@ -148,6 +151,24 @@ class Strings final : public Column {
   private:
     const bool json_, is_text_;
     int64_t width_ = 0;
+    // The value before, and where in the piece it is spelled: rows that follow each other often say the same. (What is written
+    // elsewhere first, as keys of maps are, is no JSON yet.)
+    mutable const Text* last_in_ = nullptr;
+    mutable std::string_view last_;
+    mutable size_t last_begin_ = 0, last_size_ = 0;
+
+    void put_json(Text& out, std::string_view value) const {
+        if (last_in_ == &out && value == last_) {
+            out.room(last_size_);  // now nothing moves
+            out.put({out.data() + last_begin_, last_size_});
+            return;
+        }
+        last_begin_ = out.size();
+        put_json_string(out, value);
+        last_size_ = out.size() - last_begin_;
+        last_ = value;
+        last_in_ = &out;
+    }
 
     std::string_view value_at(int64_t place) const {
         if constexpr (KEPT == Kept::FIXED) {

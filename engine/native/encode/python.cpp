@@ -28,6 +28,7 @@ struct EncoderObject {
     const ArrowSchema* types;
     PyObject* zone_offset;
     Encoder* encoder;
+    Text* text;  // a piece on its way, whose memory is used again
     PyThreadState* waiting;  // of the thread that encodes, while it has no GIL
     bool busy;
 };
@@ -129,6 +130,7 @@ PyObject* encoder_new(PyTypeObject* type, PyObject* arguments, PyObject* keyword
     if (self->types == nullptr) return nullptr;
     try {
         const auto offset = [self](const std::string& zone, int64_t moment) { return ask_offset(self, zone, moment); };
+        self->text = new Text;
         self->encoder = new Encoder(*self->types, found, offset);
     } catch (...) {
         return raised();
@@ -139,6 +141,7 @@ PyObject* encoder_new(PyTypeObject* type, PyObject* arguments, PyObject* keyword
 void encoder_dealloc(PyObject* object) {
     auto* self = reinterpret_cast<EncoderObject*>(object);
     delete self->encoder;
+    delete self->text;
     Py_XDECREF(self->schema);
     Py_XDECREF(self->zone_offset);
     PyTypeObject* type = Py_TYPE(object);
@@ -164,7 +167,8 @@ PyObject* encoder_encode(PyObject* object, PyObject* arguments) {
         const Batch batch(given);
         check(self, batch);
         const Busy busy(self);
-        Text text;
+        Text& text = *self->text;
+        text.clear();
         int64_t next = 0;
         self->waiting = PyEval_SaveThread();
         try {

@@ -3,7 +3,9 @@
 Elsewhere: what values look like (tests/unit/httpapi/test_formats.py, tests/property/test_formats.py).
 """
 
+import json
 import threading
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pytest
@@ -125,3 +127,27 @@ def test_a_zone_is_asked_for_once_a_day_and_its_change_is_found_to_the_second() 
 
     assert [line[-8:-2] for line in text] == ["+01:00"] * 5 + ["+02:00"] * 2
     assert len(asked) < 30
+
+
+def test_what_is_said_again_reads_as_it_did() -> None:
+    """E3: in rows that follow each other, over pieces and batches, with nulls between, in lists and as keys of maps."""
+    texts = [None if n % 7 == 3 else 'a"\n' + "ü" * (n // 50 % 3) for n in range(30_000)]
+    lists = [[text, text, "x"] for text in texts]
+    maps = [[(f"k{n // 40}", text or ""), ("k0", "k0")] for n, text in enumerate(texts)]
+    columns = [pa.array(texts), pa.array(lists), pa.array(maps, pa.map_(pa.utf8(), pa.utf8()))]
+    rows = pa.table(columns, ["t", "l", "m"])
+    encoder = Encoder(rows.schema, "jsonl", lambda zone, time_s: 0)
+
+    lines = b"".join(piece for batch in rows.to_batches(7_000) for piece in pieces_of(encoder, batch)).splitlines()
+
+    read = [json.loads(line) for line in lines]
+    assert [row.get("t") for row in read] == texts
+    assert [row["l"] for row in read] == lists
+    assert [row["m"] for row in read] == [dict(pairs) for pairs in maps]
+
+
+def pieces_of(encoder: Encoder, batch: pa.RecordBatch) -> Iterator[bytes]:
+    row = 0
+    while row < batch.num_rows:
+        piece, row = encoder.encode(batch, row)
+        yield piece

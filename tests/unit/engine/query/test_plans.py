@@ -14,8 +14,10 @@ def test_a_plan_has_one_user_at_a_time() -> None:
 
     kept.keep(key, "one")
 
+    assert kept.find(key) == "one"  # and leaves it
     assert kept.take(key) == "one"
     assert kept.take(key) is None
+    assert kept.find(key) is None
     kept.keep(key, "one")
     kept.keep(key, "two")
     assert {kept.take(key), kept.take(key)} == {"one", "two"}
