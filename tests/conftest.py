@@ -1,6 +1,7 @@
 """What all tests share: the product, running."""
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from tests.helpers.asking import Reached
 from tests.helpers.servers import Server, running
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever is started in the background ignores it, and passes that on
 os.environ["RUST_LIB_BACKTRACE"] = "0"  # as in the product's own processes (flightserver.children)
 
 PRODUCT = ("-m", "flightserver.cli.main", "serve")

@@ -12,6 +12,7 @@ from flightserver.server import EngineServer
 from httpapi.app import HttpSettings, create_app
 from httpapi.gateway import Gateway
 from tests.helpers.memory_node import MemoryNode
+from tests.helpers.servers import PATIENCE_S
 
 
 @dataclass
@@ -36,7 +37,7 @@ def http_api(directory: Path, max_request_bytes: int = 1 << 20) -> Iterator[Http
     location = f"grpc+unix://{directory}/engine"
     node = MemoryNode()
     engine = EngineServer(node, location)
-    client, watching = EngineClient(location), EngineClient(location, timeout_s=1.0)
+    client, watching = EngineClient(location), EngineClient(location, timeout_s=PATIENCE_S)
     (directory / "counters").mkdir()
     app = create_app(Gateway(client, watching), HttpSettings(directory / "counters", max_request_bytes))
     try:

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from tests.helpers.servers import Server, running, wait_until
+from tests.helpers.servers import PATIENCE_S, Server, running, wait_until
 
 REAL = ("-m", "flightserver.cli.main", "serve")
 
@@ -35,7 +35,7 @@ def call(server: Server, method: str, path: str, body: object = None, token: str
     data = None if body is None else json.dumps(body).encode() if isinstance(body, dict) else str(body).encode()
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
     request = urllib.request.Request(server.url + path, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         found: bytes = answer.read()
         return found
 
@@ -105,7 +105,7 @@ def admits(server: Server, token: str) -> bool:
     request = urllib.request.Request(server.url + "/api/v3/configure/database?format=json")
     request.add_header("Authorization", f"Bearer {token}")
     try:
-        return bool(urllib.request.urlopen(request, timeout=10).read())
+        return bool(urllib.request.urlopen(request, timeout=PATIENCE_S).read())
     except urllib.error.HTTPError as error:
         if error.code != 401:
             raise
@@ -118,7 +118,7 @@ def test_they_say_that_they_are_one_cluster_and_keep_their_rows_apart(pair: tupl
     for number, server in enumerate(pair):
         call(server, "POST", "/api/v3/write_lp?db=db", f"t,host=h v={number} {number + 1}")
         ping = urllib.request.Request(server.url + "/ping", headers={"Authorization": f"Bearer {OPERATOR}"})
-        with urllib.request.urlopen(ping, timeout=10) as answer:
+        with urllib.request.urlopen(ping, timeout=PATIENCE_S) as answer:
             uuids.append(answer.headers["cluster-uuid"])
         rows.append(json.loads(call(server, "GET", "/api/v3/query_sql?db=db&format=json&q=SELECT%20v%20FROM%20t")))
 

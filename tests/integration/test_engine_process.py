@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.helpers.certificates import make_certificate
-from tests.helpers.servers import Server, launch, running, wait_until
+from tests.helpers.servers import PATIENCE_S, Server, launch, running, wait_until
 
 REAL = ("-m", "flightserver.cli.main", "serve")
 
@@ -39,7 +39,7 @@ def write(server: Server, value: int, *, no_sync: bool = False, session: request
 
 def values(server: Server) -> list[int]:
     rows = requests.get(
-        f"{server.url}/api/v3/query_sql", params={"db": "d", "q": "SELECT value FROM t ORDER BY time"}, timeout=10
+        f"{server.url}/api/v3/query_sql", params={"db": "d", "q": "SELECT value FROM t ORDER BY time"}, timeout=PATIENCE_S
     ).json()
     return [row["value"] for row in rows]
 

@@ -4,12 +4,12 @@ import json
 import urllib.request
 from urllib.parse import quote
 
-from tests.helpers.servers import Server, wait_until
+from tests.helpers.servers import PATIENCE_S, Server, wait_until
 
 
 def call(server: Server, method: str, path: str, body: bytes | None = None) -> bytes:
     request = urllib.request.Request(server.url + path, body, method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         found: bytes = answer.read()
         return found
 
