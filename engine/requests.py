@@ -133,6 +133,8 @@ class QueryResult:
     close: Callable[[], None] = field(default=_nothing)
     #: what statements have in common that are much the same; None for one that comes once
     kind: Hashable | None = None
+    #: how long it waited for its turn, once it has had it
+    waited_s: Callable[[], float] = field(default=float)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return self.batches

@@ -52,7 +52,7 @@ IDLE_LANES_MAX = 32
 
 # One convoy being stored and one being gathered by the engine keep both processes busy.
 CONVOYS_MAX = 2
-CONVOY_WRITES_MAX = 64
+CONVOY_WRITES_MAX = 512  # a second of a store that bills requests
 CONVOY_BODY_BYTES_MAX = 8 * 1024
 
 # An engine that restarts is back within a second; gRPC's own back-off would wait up to two minutes.

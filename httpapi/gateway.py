@@ -1,12 +1,14 @@
 """The only door out of the HTTP face: everything a request needs from the engine goes through here.
 
 G1  The identity of the engine is asked for until it is known, and not again: it does not change while the processes run.
+    An engine that is not there yet is asked again by the next request, one that hangs by few.
 G2  What tells about the engine (identity, health, metrics) is answered in a few seconds, even by an engine that hangs: those
     calls have a client of their own, with a time limit that writes and queries cannot have.
 
 Held by tests/integration/http/test_health.py (G1, G2).
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -18,7 +20,7 @@ from flightserver.wire import WriteHeader, WriteReportDict
 
 WATCHING_TIMEOUT_S = 5.0
 
-_IDENTITY_RETRY_S = 1.0
+_IDENTITY_PATIENCE_S = 1.0
 
 
 class Gateway:
@@ -28,7 +30,7 @@ class Gateway:
         self._client = client
         self._watching = watching
         self._identity: Mapping[str, Any] = {}
-        self._identity_asked_at = -_IDENTITY_RETRY_S
+        self._identity_due_at = -math.inf
 
     def write_lp(self, header: WriteHeader, body: memoryview, room: Room | None) -> WriteReportDict:
         return self._client.send_lp(header, body, room)
@@ -72,10 +74,13 @@ class Gateway:
 
     def identity(self) -> Mapping[str, Any]:
         """Who the engine is: cluster_uuid, version, instance_id, node_id. Empty until it has answered once (G1)."""
-        if not self._identity and time.monotonic() - self._identity_asked_at >= _IDENTITY_RETRY_S:
-            self._identity_asked_at = time.monotonic()
+        asked_at = time.monotonic()
+        if not self._identity and asked_at >= self._identity_due_at:
+            self._identity_due_at = asked_at + _IDENTITY_PATIENCE_S  # meanwhile others do without
             try:
                 self._identity = self._watching.identity()
             except ServiceError:
+                failed_at = time.monotonic()
+                self._identity_due_at = failed_at + (failed_at - asked_at)
                 return {}
         return self._identity

@@ -203,14 +203,13 @@ class TableData:
     def joinable(self) -> Sequence[OpenBatch]:
         """Neighbours that should become one, though not at once (B9); empty where there are none."""
         begin = self.fenced
-        for end, batch in enumerate(self.open[begin:], begin + 1):
-            if batch.rows.num_rows >= _JOIN_LATER_ROWS:
+        for end, newest in enumerate(self.open[begin:], begin + 1):
+            if newest.rows.num_rows >= _JOIN_LATER_ROWS:
                 begin = end
-            elif end - begin == _JOIN_AT:
-                few = self.open[begin:end]
-                if sum([each.byte_count for each in few]) <= _JOIN_BYTES:
+            elif newest.rows.num_rows >= _JOIN_ROWS and end - begin >= _JOIN_AT:
+                few = self.open[end - _JOIN_AT : end]
+                if all(each.kind <= newest.kind for each in few) and sum([each.byte_count for each in few]) <= _JOIN_BYTES:
                     return few
-                begin += 1
         return ()
 
     def _judged(self, batch: OpenBatch) -> OpenBatch:

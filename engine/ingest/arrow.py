@@ -30,6 +30,7 @@ import pyarrow.compute as pc
 from catalog.errors import InvalidRequest
 from catalog.names import TIME_COLUMN
 from catalog.schema import IOX_TAG, FieldType, Table
+from engine.batch import SERIES, TIME
 
 _MARK = b"iox::column::type"
 _TAG_DICTIONARY = pa.dictionary(pa.int32(), pa.utf8())
@@ -67,6 +68,8 @@ class ArrowPlan:
     time: int | None
     new_tags: tuple[str, ...]
     new_fields: tuple[tuple[str, FieldType], ...]
+    #: what the rows are stored as
+    stored: pa.Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ def plan_columns(
         time=_time_column(table_name, schema),
         new_tags=tuple(new_tags),
         new_fields=tuple((name, kind) for name, kind, _ in fields if table is None or name not in table.kinds),
+        stored=pa.schema([SERIES, TIME, *(pa.field(name, _FIELD_ARROW[kind]) for name, kind, _ in fields)]),
     )
 
 
@@ -252,7 +256,7 @@ def _time(column: pa.Array) -> pa.Int64Array:
         return column
     try:
         zone = column.type.tz if pa.types.is_timestamp(column.type) else None
-        return column.cast(pa.timestamp("ns", zone)).cast(pa.int64())
+        return column.cast(pa.timestamp("ns", zone)).view(pa.int64())
     except pa.ArrowInvalid:
         row = _first_beyond_nanoseconds(column)
         raise UnsuitableRow(f"row {row + 1} of the batch has a time outside of what nanoseconds can express", row=row) from None

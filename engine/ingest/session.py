@@ -16,7 +16,7 @@ from catalog.catalog import Catalog
 from catalog.errors import Conflict, TableNotFound
 from catalog.growth import SchemaMoved, WantedTable
 from catalog.schema import Table
-from engine.batch import SERIES, TIME, TableRows, WriteBatch
+from engine.batch import TIME, TableRows, WriteBatch
 from engine.buffer.series import DatabaseSeries, SeriesRegistry
 from engine.clock import Clock
 from engine.ingest.admission import Admission, Home
@@ -124,6 +124,4 @@ class ArrowSession:
 
 def _batch(rows: ArrowRows, plan: ArrowPlan, numbers: memoryview) -> pa.RecordBatch:
     series = pa.Array.from_buffers(pa.int32(), rows.rows, [None, pa.py_buffer(numbers)])
-    fields = [(name, values) for (name, _, _), values in zip(plan.fields, rows.fields, strict=True)]
-    schema = pa.schema([SERIES, TIME, *(pa.field(name, values.type) for name, values in fields)])
-    return pa.record_batch([series, rows.time.cast(TIME.type), *(values for _, values in fields)], schema=schema)
+    return pa.RecordBatch.from_arrays([series, rows.time.view(TIME.type), *rows.fields], schema=plan.stored)

@@ -86,18 +86,29 @@ PyObject* scatter(PyObject*, PyObject* args) {
     Py_RETURN_NONE;
 }
 
-// The bytes that each of the values fits in, as a signed integer.
+// The bytes that each of the values fits in, as a signed integer. A value of n bits, its sign among them, and its double are of one
+// mind from the n-th bit on; shifts and exclusive ors are what every processor does several at a time.
 size_t width_of(const Lent<int64_t>& values) {
+    const char* const data = values.data();
+    const size_t count = values.size();
     uint64_t bits = 0;
-    for (size_t i = 0; i < values.size(); i++) bits |= uint64_t(values[i] ^ (values[i] >> 63));
-    return bits >> 31 ? 8 : bits >> 15 ? 4 : bits >> 7 ? 2 : 1;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value;
+        std::memcpy(&value, data + i * sizeof(value), sizeof(value));
+        bits |= value ^ value << 1;
+    }
+    return bits >> 32 ? 8 : bits >> 16 ? 4 : bits >> 8 ? 2 : 1;
 }
 
 template <typename Narrow>
 void copy_as(const Lent<int64_t>& values, char* out) {
-    for (size_t i = 0; i < values.size(); i++) {
-        const Narrow value = Narrow(values[i]);
-        std::memcpy(out + i * sizeof(value), &value, sizeof(value));
+    const char* const data = values.data();
+    const size_t count = values.size();
+    for (size_t i = 0; i < count; i++) {
+        int64_t value;
+        std::memcpy(&value, data + i * sizeof(value), sizeof(value));
+        const Narrow narrow = Narrow(value);
+        std::memcpy(out + i * sizeof(narrow), &narrow, sizeof(narrow));
     }
 }
 

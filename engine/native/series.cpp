@@ -8,11 +8,12 @@ namespace flightline {
 namespace {
 
 uint64_t hash_codes(const TagCode* codes, size_t count) {
-    uint64_t h = hash_seed[0];
+    uint64_t lanes[2] = {hash_seed[0], ~hash_seed[0]};  // two, so that neither multiplication waits for the other
     for (size_t i = 0; i < count; ++i) {
+        uint64_t& h = lanes[i % 2];
         h = fold(h ^ (static_cast<uint64_t>(codes[i].tag) << 32 | static_cast<uint32_t>(codes[i].code)), hash_seed[1] | 1);
     }
-    return fold(h, 0xd6e8feb86659fd93u);
+    return fold(lanes[0] ^ (lanes[1] >> 32 | lanes[1] << 32), 0xd6e8feb86659fd93u);
 }
 
 std::string_view stored_text(const char* p) { return {p + 4, load32(p)}; }

@@ -57,28 +57,6 @@ class Strings {
     Kind kind_;
 };
 
-int64_t index_at(const ArrowArray& array, char format, int64_t i) {
-    const void* data = array.buffers[1];
-    switch (format) {
-        case 'c':
-            return static_cast<const int8_t*>(data)[i];
-        case 'C':
-            return static_cast<const uint8_t*>(data)[i];
-        case 's':
-            return static_cast<const int16_t*>(data)[i];
-        case 'S':
-            return static_cast<const uint16_t*>(data)[i];
-        case 'i':
-            return static_cast<const int32_t*>(data)[i];
-        case 'I':
-            return static_cast<const uint32_t*>(data)[i];
-        case 'l':
-            return static_cast<const int64_t*>(data)[i];
-        default:
-            return static_cast<int64_t>(static_cast<const uint64_t*>(data)[i]);
-    }
-}
-
 int32_t intern(SeriesIndex& index, int tag, std::string_view value) { return value.data() == nullptr ? NULL_CODE : index.intern(tag, value); }
 
 void plain_codes(SeriesIndex& index, int tag, const ArrowColumn& column, int64_t rows, int32_t* codes, int64_t step) {
@@ -99,25 +77,74 @@ void plain_codes(SeriesIndex& index, int tag, const ArrowColumn& column, int64_t
     }
 }
 
+template <class Place>
+void codes_of(SeriesIndex& index, int tag, const Strings& strings, const ArrowArray& array, int64_t rows, int32_t* codes, int64_t step) {
+    const Place* const places = static_cast<const Place*>(array.buffers[1]) + array.offset;
+    const void* const validity = array.buffers[0];
+    const auto size = static_cast<uint64_t>(strings.size());
+    std::vector<int32_t> known(size, NOT_ASKED);
+    for (int64_t i = 0; i < rows; ++i) {
+        int32_t& code = codes[i * step];
+        if (!is_valid(validity, array.offset + i)) {
+            code = NULL_CODE;
+            continue;
+        }
+        const auto at = static_cast<uint64_t>(places[i]);  // what is below zero is far beyond the end
+        if (FL_UNLIKELY(at >= size)) throw std::invalid_argument("a dictionary index is out of bounds");
+        if (FL_UNLIKELY(known[at] == NOT_ASKED)) known[at] = intern(index, tag, strings.at(static_cast<int64_t>(at)));
+        code = known[at];
+    }
+}
+
 void dictionary_codes(SeriesIndex& index, int tag, const ArrowColumn& column, int64_t rows, int32_t* codes, int64_t step) {
     const ArrowArray& array = *column.array;
     const Strings strings(*column.schema->dictionary, *array.dictionary);
     const std::string_view format = column.schema->format;
-    if (format.size() != 1 || std::string_view("cCsSiIlL").find(format) == std::string_view::npos) {
-        throw std::invalid_argument("a dictionary must be indexed by integers, not Arrow type '" + std::string(format) + "'");
+    switch (format.size() == 1 ? format[0] : '?') {
+        case 'c':
+            return codes_of<int8_t>(index, tag, strings, array, rows, codes, step);
+        case 'C':
+            return codes_of<uint8_t>(index, tag, strings, array, rows, codes, step);
+        case 's':
+            return codes_of<int16_t>(index, tag, strings, array, rows, codes, step);
+        case 'S':
+            return codes_of<uint16_t>(index, tag, strings, array, rows, codes, step);
+        case 'i':
+            return codes_of<int32_t>(index, tag, strings, array, rows, codes, step);
+        case 'I':
+            return codes_of<uint32_t>(index, tag, strings, array, rows, codes, step);
+        case 'l':
+            return codes_of<int64_t>(index, tag, strings, array, rows, codes, step);
+        case 'L':
+            return codes_of<uint64_t>(index, tag, strings, array, rows, codes, step);
     }
-    std::vector<int32_t> known(static_cast<size_t>(strings.size()), NOT_ASKED);
-    for (int64_t i = 0; i < rows; ++i) {
-        int32_t& code = codes[i * step];
-        code = NULL_CODE;
-        if (!is_valid(array.buffers[0], array.offset + i)) continue;
-        const int64_t at = index_at(array, format[0], array.offset + i);
-        if (at < 0 || at >= strings.size()) throw std::invalid_argument("a dictionary index is out of bounds");
-        int32_t& asked = known[static_cast<size_t>(at)];
-        if (asked == NOT_ASKED) asked = intern(index, tag, strings.at(at));
-        code = asked;
-    }
+    throw std::invalid_argument("a dictionary must be indexed by integers, not Arrow type '" + std::string(format) + "'");
 }
+
+// Of each series the last row that was asked for. Rows often come in rounds, of each series one: what followed it then, follows again.
+class Rounds {
+  public:
+    explicit Rounds(int64_t rows) {
+        size_t size = 16;
+        while (size < static_cast<size_t>(rows) * 2) size *= 2;
+        rows_.assign(size, NOBODY);
+    }
+
+    // The row of the series that was given before, if any; from now on this one.
+    int64_t replace(int32_t number, int64_t row, const int32_t* numbers) {
+        const size_t mask = rows_.size() - 1;
+        size_t at = static_cast<size_t>(static_cast<uint32_t>(number) * uint64_t{0x9e3779b97f4a7c15u} >> 32) & mask;
+        while (rows_[at] != NOBODY && numbers[rows_[at]] != number) at = (at + 1) & mask;
+        const int64_t before = rows_[at];
+        rows_[at] = static_cast<int32_t>(row);
+        return before;
+    }
+
+    static constexpr int32_t NOBODY = -1;
+
+  private:
+    std::vector<int32_t> rows_;
+};
 
 void release_schema(ArrowSchema* schema);
 void release_array(ArrowArray* array);
@@ -163,19 +190,25 @@ void resolve_series(SeriesIndex& index, const std::vector<ArrowColumn>& columns,
         tags.push_back(static_cast<int32_t>(tag));
     }
     const auto count = static_cast<int64_t>(tags.size());
-    std::vector<int32_t> codes(static_cast<size_t>(rows * count));
+    const std::unique_ptr<int32_t[]> codes(new int32_t[static_cast<size_t>(rows * count)]);
     for (int64_t i = 0; i < count; ++i) {
         const int32_t tag = tags[static_cast<size_t>(i)];
         const ArrowColumn& column = columns[static_cast<size_t>(tag)];
         const auto read = column.schema->dictionary != nullptr ? dictionary_codes : plain_codes;
-        read(index, tag, column, rows, codes.data() + i, count);
+        read(index, tag, column, rows, codes.get() + i, count);
     }
     const size_t width = static_cast<size_t>(count) * sizeof(int32_t);
     std::vector<TagCode> key;
+    Rounds rounds(rows);
+    int64_t guess = Rounds::NOBODY;  // a row before this one, perhaps of the same series
     for (int64_t row = 0; row < rows; ++row) {
-        const int32_t* const of_row = codes.data() + row * count;
+        const int32_t* const of_row = codes.get() + row * count;
         if (row > 0 && (width == 0 || std::memcmp(of_row, of_row - count, width) == 0)) {
             numbers[row] = numbers[row - 1];
+            continue;
+        }
+        if (guess >= 0 && std::memcmp(of_row, codes.get() + guess * count, width) == 0) {
+            numbers[row] = numbers[guess++];
             continue;
         }
         key.clear();
@@ -183,6 +216,8 @@ void resolve_series(SeriesIndex& index, const std::vector<ArrowColumn>& columns,
             if (of_row[i] >= 0) key.push_back({tags[static_cast<size_t>(i)], of_row[i]});
         }
         numbers[row] = index.get_or_add(key.data(), key.size());
+        guess = rounds.replace(numbers[row], row, numbers);
+        if (guess >= 0) ++guess;
     }
 }
 

@@ -113,7 +113,7 @@ class Executor:
         entry.planned()
         line = self._turns, self._places
         running = Running(planned, entry, stop, line, self._workers, self._metrics, self._limits, self._keep, self._as_written)
-        return QueryResult(planned.schema, running, running.close, planned.like or (database_name, sql))
+        return QueryResult(planned.schema, running, running.close, planned.like or (database_name, sql), running.waited_s)
 
     def plan(
         self, database_name: str, sql: str, params: Mapping[str, object] | None = None, origin: Origin = FROM_SQL

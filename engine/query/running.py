@@ -85,6 +85,9 @@ class Running:
         self._end("left", events.CANCELLED)
         self._batches = None
 
+    def waited_s(self) -> float:
+        return (self._entry.permit_ns or 0) / 1e9
+
     def _begin(self) -> None:
         self._entry.waiting()
         for turns in self._line:

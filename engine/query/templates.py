@@ -23,6 +23,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 
 import pyarrow as pa
 
@@ -155,12 +156,18 @@ class Told:
     like: Key
 
 
+class Seen(Enum):
+    """What there is of a template that is not known."""
+
+    ONCE = "it is learned next time"
+    IN_VAIN = "it is not tried again (L1), or being learned"
+
+
 class Templates:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._told: OrderedDict[PlanKey, Told] = OrderedDict()
-        #: None: seen once; False: not to be tried again
-        self._known: OrderedDict[Key, Known | bool | None] = OrderedDict()
+        self._known: OrderedDict[Key, Known | Seen] = OrderedDict()
 
     def find(self, key: Key) -> Known | None:
         with self._lock:
@@ -185,19 +192,19 @@ class Templates:
     def is_due(self, key: Key) -> bool:
         """Whether to learn it now; whoever is told so keeps what comes of it (L3)."""
         with self._lock:
-            if key not in self._known:
-                self._put(key, None)
+            found = self._known.get(key)
+            if found is None:
+                self._put(key, Seen.ONCE)
+            if found is not Seen.ONCE:
                 return False
-            if self._known[key] is not None:
-                return False
-            self._known[key] = False
+            self._known[key] = Seen.IN_VAIN
             return True
 
     def keep(self, key: Key, known: Known) -> None:
         with self._lock:
             self._put(key, known)
 
-    def _put(self, key: Key, known: Known | None) -> None:
+    def _put(self, key: Key, known: Known | Seen) -> None:
         self._known[key] = known
         self._known.move_to_end(key)
         if len(self._known) > TEMPLATES_MAX:

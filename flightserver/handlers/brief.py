@@ -3,7 +3,8 @@
 Handing a result from one thread to another costs more than most small statements do, and under load each hand-over waits its
 turn. So a statement of a kind that was brief is expected to be so again, and is run by its call's own thread.
 
-V1  Brief is what was read to its end within BRIEF_S and took no more than BRIEF_BYTES; whatever ended otherwise is not.
+V1  Brief is what was read to its end within BRIEF_S of its turn and took no more than BRIEF_BYTES; whatever ended otherwise is
+    not. (If waiting in line counted, small statements would cost more whenever there are many.)
 V2  The KNOWN_MAX kinds that ran last are remembered, by a number made of what they have in common.
 
 Held by tests/unit/flightserver/test_brief.py (V1, V2).

@@ -22,7 +22,7 @@ Elsewhere: what the batches look like (flightsql.results), cancelling by name (h
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from functools import partial
@@ -252,7 +252,7 @@ class Streams:
         """`schema` is what leaves, `query_id` the name by which the query may be cancelled; empty if it has none."""
         is_brief = result.kind is not None and self._brief.expects(result.kind)
         source = AtOnce(result, schema) if is_brief else Ahead(result, schema, self._threads)
-        end = partial(self._end, query_id, source, result.kind)
+        end = partial(self._end, query_id, source, result)
         stream = ResultStream(source, schema, call, node, self._watcher, self._keep_alive_s, end)
         if query_id:
             self._running.begin(query_id, node.identity, source.cancel)
@@ -260,13 +260,13 @@ class Streams:
             source.begin()
         return stream
 
-    def _end(self, query_id: bytes, source: Ahead | AtOnce, kind: Hashable | None) -> None:
+    def _end(self, query_id: bytes, source: Ahead | AtOnce, result: QueryResult) -> None:
         source.close()
         if query_id:
             self._running.end(query_id, source.cancel)
-        if kind is not None:
+        if result.kind is not None:
             made = source.made
-            self._brief.note(kind, made.seconds, made.size_bytes, is_whole=made.is_whole)
+            self._brief.note(result.kind, made.seconds - result.waited_s(), made.size_bytes, is_whole=made.is_whole)
 
 
 class ResultStream(Iterator[pa.RecordBatch]):

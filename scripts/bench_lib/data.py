@@ -7,6 +7,7 @@ D3  Each body carries its number of rows and the sum of one field that every row
 
 Held by tests/bench/test_data.py. Bodies are made before a run and kept in a directory under the temporary one
 (`FLIGHTLINE_BENCH_CACHE` elsewhere); a client process maps them, so that a run pays for nothing but sending.
+They are on the disk before a run, which would else share it with them.
 Elsewhere: the loop that makes the text (lines.cpp).
 
 cpu   TSBS cpu-only: 10 tags, 10 integer fields, one row per host every 10 s, all hosts of one timestamp and then the next.
@@ -282,6 +283,8 @@ def _store(made: Bodies, parts: Iterator[tuple[memoryview, Int64s]]) -> None:
             index[:, 0] += written
             indexes.append(index)
             written += sink.write(text)
+        sink.flush()
+        os.fsync(sink.fileno())
     unfinished.rename(made.data)
     with unfinished.open("wb") as sink:
         np.save(sink, np.concatenate(indexes))

@@ -3,7 +3,8 @@
 H1  Every request that was begun has one outcome: its status, `dropped` (connection lost) or `timeout`.
 H2  Rows count as acknowledged only with a 2xx answer; rows of requests without an answer are `unknown`.
 H3  With `interval_s` a connection sends on schedule, and latency runs from the scheduled moment, so that a server that
-    stalls cannot hide the requests it kept from being sent. Without, the next request follows the answer.
+    stalls cannot hide the requests it kept from being sent. Without, the next request follows the answer. What is to be sent
+    on schedule is in memory before: a disk that is slow to read it back would be taken for a slow server.
 
 Held by tests/bench/test_http_client.py. Started by processes.Client: a job as one JSON line on stdin, `ready` when all
 connections stand, `go`, and the result as one JSON line. A 503 is repeated after Retry-After when the job says `retry`.
@@ -96,7 +97,8 @@ class Load:
         self.job = job
         self.index: list[tuple[int, int, int, int]] = list(map(tuple, np.load(job["index"]).tolist()))
         with open(job["data"], "rb") as file:
-            self.data = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+            populate = mmap.MAP_POPULATE if job["interval_s"] is not None else 0
+            self.data = memoryview(mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE | populate, mmap.PROT_READ))
         self.items: Iterator[int] = iter(range(len(self.index)))
         self.epoll = select.epoll()
         self.connections: dict[int, Connection] = {}

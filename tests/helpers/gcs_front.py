@@ -29,6 +29,7 @@ PAGE = 100
 
 class Front(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body is sent behind its headers, and would wait for these to be acknowledged
     emulator: ClassVar[int]
     changes: ClassVar[threading.Lock] = threading.Lock()
 

@@ -27,6 +27,14 @@ def answers(server: Server) -> bool:
         return False
 
 
+def refuses_connections(server: Server) -> bool:
+    try:
+        socket.create_connection((server.host, server.port), timeout=60).close()
+    except ConnectionError:
+        return True
+    return False
+
+
 def flight_answers(server: Server) -> bool:
     try:
         with server.flight() as client:
@@ -80,6 +88,21 @@ def test_a_request_that_runs_while_it_stops_is_answered(tmp_path: Path) -> None:
         server.signal(signal.SIGTERM)
 
         assert (response.status, response.read()) == (200, b"slept")
+        assert server.wait() == 0
+
+
+def test_a_request_whose_answer_has_not_begun_when_it_stops_is_answered(tmp_path: Path) -> None:
+    """B3, P5."""
+    held = tmp_path / "held"
+    with running(tmp_path) as server, closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
+        connection.request("GET", f"/held?by={held}")
+        wait_until(held.with_suffix(".asked").exists)
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: refuses_connections(server))
+        held.touch()
+        response = connection.getresponse()
+
+        assert (response.status, response.read()) == (200, b"held")
         assert server.wait() == 0
 
 

@@ -111,7 +111,8 @@ class LocalFunctions:
             raise planning(f"tz expects 1 or 2 arguments, got {len(arguments)}")
         zone, casts = "UTC", ["UTC", "UTC", "UTC"]
         if len(arguments) == 2:
-            zone = self._text(*spans[1]) or "UTC"
+            is_open = tokens[spans[1][0]].kind == "param"
+            zone = self._text(*spans[1]) or ("UTC" if is_open else "")
             casts = ["UTC", zone]
         if not _is_zone(zone):
             raise planning(f'TZ requires a valid timezone string, got "{zone}"')

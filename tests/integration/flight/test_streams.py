@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.flight as fl
@@ -141,6 +142,25 @@ def test_a_statement_that_was_brief_is_run_by_its_calls_own_thread(flight: fl.Fl
     assert counts[:2] == [1, 1]
     assert counts[2] > 2
     assert threads == ["read", "Dummy", "read"]
+
+
+def test_a_statement_that_waited_long_for_its_turn_was_brief_all_the_same(
+    flight: fl.FlightClient, node: MemoryNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of handlers.brief V1: or many small statements would make each other dearer."""
+    threads = []
+
+    def work(closed: threading.Event) -> None:
+        threads.append(threading.current_thread().name.partition("-")[0])
+        time.sleep(2 * BRIEF_S)
+
+    answer = node.query_sql
+    monkeypatch.setattr(node, "query_sql", lambda *given: replace(answer(*given), waited_s=lambda: 2 * BRIEF_S))
+    node.before_batch = work
+    for _ in range(2):
+        flight.do_get(ticket("SELECT 1 AS one")).read_all()
+
+    assert threads == ["read", "Dummy"]
 
 
 def run_before(flight: fl.FlightClient, node: MemoryNode, was_brief: bool) -> int:

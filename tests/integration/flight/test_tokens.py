@@ -189,7 +189,8 @@ def test_a_stream_ends_when_its_token_does(server: Secured, flight: fl.FlightCli
     token = server.token("db:a:read", name="streaming")
     query = "SELECT a.value, b.value FROM generate_series(1, 4000) a, generate_series(1, 4000) b"
     reader = flight.do_get(ticket("a", query), options(token))
-    assert reader.read_chunk().data.num_rows
+    while not reader.read_chunk().data.num_rows:  # on a busy machine the first batches keep the stream alive
+        continue
 
     server.keeper.delete("streaming")
 

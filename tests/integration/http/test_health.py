@@ -4,6 +4,7 @@ import json
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from werkzeug.test import Client
@@ -174,6 +175,18 @@ def test_an_engine_that_hangs_is_unhealthy_and_holds_nobody(tmp_path: Path) -> N
         engine.resume()
         engine.kill()
         app.close()
+
+
+def test_an_engine_that_is_not_there_yet_is_asked_again_by_the_next_request(
+    api: HttpApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """G1."""
+    monkeypatch.setattr("httpapi.gateway.time", SimpleNamespace(monotonic=lambda: 5.0))
+    gateway = Gateway(api.client, watching=EngineClient(f"grpc+unix://{tmp_path}/nobody"))
+    assert gateway.identity() == {}
+    gateway._watching = api.watching
+
+    assert gateway.identity()["cluster_uuid"] == api.node.cluster_uuid
 
 
 def test_the_cluster_is_named_in_every_answer_once_the_engine_has_told_it(api: HttpApi) -> None:

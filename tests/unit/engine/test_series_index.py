@@ -68,6 +68,27 @@ def test_series_are_numbered_in_order_of_appearance_whatever_the_layout(column: 
     assert index.codes(0).tolist() == [0, 1, -1, 2]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_that_come_in_rounds_are_numbered_as_any_others(seed: int) -> None:
+    """S1: whatever is missing, doubled or out of order in a round, and after it."""
+    chance = random.Random(seed)
+    hosts = [(f"host{number}", chance.choice(["x", "y", None])) for number in range(20)]
+    rows: list[tuple[str, str | None]] = []
+    for _ in range(30):
+        round_ = hosts[: chance.randrange(1, 21)] if chance.random() < 0.3 else list(hosts)
+        for _ in range(chance.randrange(3)):
+            round_.insert(chance.randrange(len(round_) + 1), chance.choice(hosts))
+        if chance.random() < 0.2:
+            chance.shuffle(round_)
+        rows += round_
+    columns = [pa.array([row[tag] for row in rows], pa.utf8()).dictionary_encode() for tag in range(2)]
+
+    numbers = resolve(SeriesIndex(2), *columns)
+
+    seen: dict[tuple[str, str | None], int] = {}
+    assert numbers == [seen.setdefault(row, len(seen)) for row in rows]
+
+
 def test_long_views_are_followed() -> None:
     long = ["x" * 13, "y" * 500, "x" * 13, "short"]
     index = SeriesIndex(1)

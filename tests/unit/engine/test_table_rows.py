@@ -320,6 +320,23 @@ def test_larger_neighbours_wait_for_somebody_to_join_them(monkeypatch: pytest.Mo
     table.check()
 
 
+def test_rows_are_not_copied_again_for_the_sake_of_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """B9: batches wait for others of their size; small ones between large ones go along with these."""
+    monkeypatch.setattr(rows_module, "_JOIN_ROWS", 16)
+    table = Table()
+    for count in (512, 100, 20, 4, 4, 4, 1, 1, 1):
+        table.write(*(point("a", 1000 - n, v=n) for n in range(count)))
+    assert table.data.joinable == ()
+
+    table = Table()
+    for step in range(3):
+        for count in (64, 1, 1):
+            table.write(*(point("a", step * 1000 + n, v=n) for n in range(count)))
+    assert [batch.rows.num_rows for batch in table.data.joinable] == []
+    table.write(*(point("a", 9000 + n, v=n) for n in range(64)))
+    assert [batch.rows.num_rows for batch in table.data.joinable] == [1, 64, 1, 1, 64, 1, 1, 64]
+
+
 def test_bytes_are_counted_where_they_are() -> None:
     """B4."""
     table = Table()

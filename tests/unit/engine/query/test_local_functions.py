@@ -271,6 +271,7 @@ def test_escapes_that_a_pattern_does_not_need_go(pattern: str, expected: str) ->
         ("tz(time, 'UTC', 1)", "tz expects 1 or 2 arguments, got 3"),
         ("tz(time, 'Mars/Olympus')", 'TZ requires a valid timezone string, got "Mars/Olympus"'),
         ("tz(time, host)", 'TZ requires a valid timezone string, got "host"'),
+        ("tz(time, '')", 'TZ requires a valid timezone string, got ""'),
         ("difference(busy)", "difference is a window function: it needs an OVER clause"),
         ("difference(busy, 1) OVER ()", "difference expects 1 argument, got 2"),
         ("derivative(busy) OVER ()", "derivative expects 2 or 3 arguments, got 1"),
