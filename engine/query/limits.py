@@ -15,7 +15,7 @@ L5  What is made of a statement's rows without its plan, in memory that the pool
 L6  A turn that lasts longer than `long_s` is no longer counted: the next one begins, so that long statements, of which any
     number may be at work, do not keep brief ones waiting.
 
-Held by tests/unit/engine/query/test_limits.py (L1, L3, L6), tests/integration/engine/test_query_limits.py (L2, L5) and
+Held by tests/unit/engine/query/test_limits.py (L1, L3, L6), tests/integration/engine/test_query_limits.py (L2, L5, L6) and
 tests/integration/engine/test_cancelling.py (L4).
 """
 

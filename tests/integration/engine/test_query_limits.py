@@ -44,6 +44,17 @@ def test_a_statement_gives_its_turn_back_however_it_ends() -> None:
         assert isinstance(node.query_sql("db", "SELECT 1").schema, pa.Schema)
 
 
+def test_statements_that_never_end_leave_places_for_others() -> None:
+    """L6: every place is held by somebody who does not come to an end; planning and running go on all the same."""
+    with running(MemoryStore(), query_threads=1, wal_flush_interval_ms=1) as node:
+        write(node, "t v=1 1")
+        endless = node._executor.result()._places.take(Stop())
+
+        assert read(node, "SELECT v FROM t") == [{"v": 1.0}]
+        node._executor.result()._places.give_back(endless)
+        assert read(node, "SELECT v FROM t") == [{"v": 1.0}]
+
+
 def write_many_series(node: Node) -> None:
     text = "x" * 100
     write(node, "\n".join(f't,host=h{n},region=r{n % 3} v={n}i,text="{text}" {n}' for n in range(60_000)))
