@@ -245,11 +245,11 @@ def test_what_was_ready_before_a_failure_still_arrives(flight: fl.FlightClient) 
     stream = flight.do_get(ticket("SELECT 1 / (value - 29000) AS x FROM generate_series(0, 30000)"))
     rows = 0
 
-    while rows < 24_576:
-        rows += stream.read_chunk().data.num_rows
-
     with pytest.raises(pa.ArrowInvalid, match="Divide by zero"):
-        stream.read_chunk()
+        while True:
+            rows += stream.read_chunk().data.num_rows
+
+    assert rows >= 8_192  # of the batches of one thread those before the last; another thread may be slower
 
 
 def test_many_streams_at_once_are_all_answered(server: EngineServer, node: MemoryNode) -> None:
