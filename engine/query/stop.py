@@ -97,5 +97,13 @@ def _alone(batch: pa.RecordBatch) -> pa.RecordBatch:
     columns = batch.columns
     if not any(column.offset for column in columns):
         return batch
-    own = [pa.concat_arrays([column]) if column.offset else column for column in columns]  # copies, and it is quick
+    own = [_from_its_first_value(column) if column.offset else column for column in columns]
     return pa.RecordBatch.from_arrays(own, schema=batch.schema)
+
+
+def _from_its_first_value(column: pa.Array) -> pa.Array:
+    if not pa.types.is_primitive(column.type) or pa.types.is_boolean(column.type) or column.null_count:
+        return pa.concat_arrays([column])  # copies
+    width = column.type.byte_width
+    values = column.buffers()[1].slice(column.offset * width, len(column) * width)
+    return pa.Array.from_buffers(column.type, len(column), [None, values], 0)
