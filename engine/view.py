@@ -28,7 +28,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
@@ -208,7 +208,7 @@ class Views:
             key = rows.database_id, rows.table_id
             if key not in self._joining and tables[key].joinable:
                 self._joining.add(key)
-                self._joiner.submit(self.join, *key)
+                self._joiner.submit(self.join, *key).add_done_callback(_tell_failure)
 
     # a thread of its own
 
@@ -358,6 +358,12 @@ def _arrived(rows: TableRows) -> OpenBatch:
     late_rows, late_start_ns, late_end_ns = rows.index.arrive(series_buffer(rows.rows), times)
     late = TimeRange(late_start_ns, late_end_ns) if late_rows else None
     return OpenBatch(rows.rows, TimeRange(*time_range(times)), late)
+
+
+def _tell_failure(join: Future[None]) -> None:
+    error = None if join.cancelled() else join.exception()
+    if error is not None:
+        log.error("open rows stay in small batches, so queries are slower until a snapshot has stored them: %r", error)
 
 
 def _with_joined(few: Sequence[OpenBatch], one: OpenBatch, data: TableData) -> TableData:

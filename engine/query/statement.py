@@ -171,7 +171,7 @@ class _Planner:
         kind = type(plan.to_variant()).__name__
         if kind in _PLANS:
             optimized = self._as_meant(frame, split.text)
-            if kind in _EXPLAINS and _PLAIN_CONDITION.search(_optimized(optimized)):
+            if kind in _EXPLAINS and _PLAIN_CONDITION.search(_in_words(optimized)):
                 optimized = self._without_pushing(optimized)
         else:
             optimized = self.optimized(frame, split.text)
@@ -257,7 +257,8 @@ class _Planner:
         return [*context.udfs(), *context.udafs(), *context.udwfs(), *local.NAMES, *gapfill.NAMES]
 
 
-def _optimized(frame: DataFrame) -> str:
+def _in_words(frame: DataFrame) -> str:
+    """Its optimized plan."""
     try:
         return str(frame.optimized_logical_plan().display_indent())
     except Exception:  # whoever looks into the plan finds what is wrong

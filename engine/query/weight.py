@@ -186,8 +186,8 @@ class _Weighing:
                 continue
             inputs = [done.pop() for _ in below]  # the first child was pushed first and so is done last
             rows = [count for count, _ in inputs]
-            made, looked_at = self._made(node, below, rows)
             said = node.display()
+            made, looked_at = self._made(said, below, rows)
             were_gathered = any(gathered for _, gathered in inputs)
             work += looked_at
             if were_gathered:
@@ -197,9 +197,8 @@ class _Weighing:
             done.append((made, were_gathered or bool(_GATHERING.match(said))))
         return False
 
-    def _made(self, node: ExecutionPlan, below: list[ExecutionPlan], rows: list[float]) -> tuple[float, float]:
+    def _made(self, said: str, below: list[ExecutionPlan], rows: list[float]) -> tuple[float, float]:
         """Rows that an operator yields, and how many it works through that no scan is asked for (0: none)."""
-        said = node.display()
         name = said.partition(":")[0].split(" ")[0].split("\n")[0]
         if not below:
             return self._of_leaf(name, said), 0.0 if name != "LazyMemoryExec" else self._of_leaf(name, said)

@@ -389,3 +389,21 @@ def test_batches_that_are_too_large_to_be_joined_at_once_become_few_soon() -> No
     setting.views.join(1, 0)
 
     assert [batch.rows.num_rows for batch in setting.views.now().table(1, 0).open] == [40_000, 5000]
+
+
+def test_rows_that_cannot_be_joined_stay_as_they_are_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """B9."""
+
+    def fail(batches: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("engine.view.joined", fail)
+    setting = Setting()
+    for start in range(8):
+        setting.apply(*[point(start * 5000 + n, n) for n in range(5000)])
+    setting.views._joiner.shutdown()
+
+    assert [batch.rows.num_rows for batch in setting.views.now().table(1, 0).open] == [5000] * 8
+    assert "open rows stay in small batches" in caplog.text
