@@ -108,7 +108,7 @@ class HttpFace:
         `answered` gets the response, in a thread where it should do little; or what makes it, for one that may wait.
         """
         started = time.perf_counter()
-        if not self._gateway.known_identity:
+        if not self._gateway.known_identity or len(lines) > self._bodies.limit_bytes:
             return False
         try:
             self._admission.look_at(environ)

@@ -46,7 +46,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
         "ENGINE": f"grpc+unix://{directory}/engine",
         "HANDOVER_DIR": directory / "handover",
         "COUNTERS_DIR": directory / "counters",
-        "MAX_HTTP_REQUEST_BYTES": 1 << 20,
+        "MAX_HTTP_REQUEST_BYTES": 4096,
         "WITH_TOKENS": 0,
         "RELEASED": "",
     }
@@ -101,6 +101,7 @@ def without_the_moment(response: bytes) -> list[bytes]:
         ("/api/v3/write_lp?precision=ns", "m v=1 1"),
         ("/write?db=d%00", "m v=1 1"),
         ("/write?db=d", ""),
+        ("/api/v3/write_lp?db=d", "m v=1 1\n" * 600),
     ],
 )
 def test_both_roads_give_the_same_answer(front: Front, target: str, lines: str) -> None:
